@@ -1,0 +1,30 @@
+# Two commands on a machine that has Python 3.11+, make and a package index:
+#   make search   makes .venv and runs the quickstart search
+#   make test     makes .venv and runs every check
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: search test format
+
+search: .venv/installed
+	$(BIN)/python -m launch.search --config=launch/configs/quickstart.py \
+	  --workdir=runs/quickstart
+
+test: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "error: bqnn needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement requirements.txt
+	@touch $@

@@ -1,0 +1,303 @@
+"""The whole configuration: frozen dataclasses, validated on construction.
+
+The defaults are the paper's search (sections 4 to 6). `launch/configs` holds the
+configurations that ship; docs/design names are a contract with users.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bqnn import schedule
+from bqnn.errors import ConfigError, quote
+
+
+def _check(name: str, value: object, ok: bool, want: str) -> None:
+    if not ok:
+        raise ConfigError(f"{name} is {quote(value)}: want {want}")
+
+
+def _one_of(name: str, value: str, choices: Collection[str]) -> None:
+    _check(name, value, value in choices, " or ".join(choices))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images to learn from.
+
+    Attributes:
+      name: `digits`, a tensorflow_datasets name, `npz:FILE` or `folder:DIR`.
+      data_dir: where tensorflow_datasets keeps its data; its own default if None.
+      validation: fraction of the training split held out, stratified by class.
+      split_seed: which images of a class are held out.
+    """
+
+    name: str = "cifar100"
+    data_dir: str | None = None
+    validation: float = 0.1
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        value = self.validation
+        _check("data.validation", value, 0 < value < 1, "a fraction between 0 and 1")
+        _check("data.split_seed", self.split_seed, self.split_seed >= 0, "0 or more")
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """The search space: `max_layers` is the largest layer index (the paper: 23)."""
+
+    max_layers: int = 23
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        value = self.max_layers
+        _check("space.max_layers", value, 1 <= value <= 60, "1 to 60")
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The learner (the paper, section 3.2 and table 2).
+
+    Attributes:
+      name: `q`, tabular Q-learning.
+      schedule: epsilon by iteration, `epsilon:iterations,...`.
+      alpha: learning rate.
+      gamma: discount.
+      replay_updates: blocks drawn from the replay memory, and so updates, per
+        iteration; 0 updates from the batch just told instead.
+      exploration: how a random action is drawn: uniformly over all legal `codes`, or
+        over `types` first (ours; the paper is silent).
+      shaped: whether intermediate rewards are r_T / T instead of 0.
+      q_init: the initial Q-value (ours).
+    """
+
+    name: str = "q"
+    schedule: str = schedule.PAPER
+    alpha: float = 0.01
+    gamma: float = 1.0
+    replay_updates: int = 64
+    exploration: str = "codes"
+    shaped: bool = True
+    q_init: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        _one_of("agent.name", self.name, ("q",))
+        schedule.parse(self.schedule)
+        _check("agent.alpha", self.alpha, 0 < self.alpha <= 1, "a number in (0, 1]")
+        _check("agent.gamma", self.gamma, 0 <= self.gamma <= 1, "a number in [0, 1]")
+        updates = self.replay_updates
+        _check("agent.replay_updates", updates, updates >= 0, "0 or more")
+        _one_of("agent.exploration", self.exploration, ("codes", "types"))
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """The search loop.
+
+    Attributes:
+      batch: blocks per iteration.
+      order: `slot`: rewards are told batch by batch, in the order they were asked.
+      lag: batches that may be in flight beyond the one being told; 0 is the paper's
+        barrier after every iteration.
+      seed: the one seed from which everything random comes.
+    """
+
+    batch: int = 64
+    order: str = "slot"
+    lag: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        _check("search.batch", self.batch, self.batch >= 1, "1 or more")
+        _one_of("search.order", self.order, ("slot",))
+        _check("search.lag", self.lag, self.lag >= 0, "0 or more")
+        _check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How blocks are stacked into a network (the paper, section 3.1 and figure 3).
+
+    Attributes:
+      stem: `small` or `cifar` (3x3 convolution), or `imagenet` (reduces 224 to 56).
+      widths: filters of every convolution, stage by stage.
+      repeats: N, blocks per stage.
+      width: `uniform` (every tensor of a stage has the stage's width; ours) or
+        `native` (Concat adds widths).
+    """
+
+    stem: str = "cifar"
+    widths: tuple[int, ...] = (32, 64, 128)
+    repeats: int = 4
+    width: str = "uniform"
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        _one_of("network.stem", self.stem, ("small", "cifar", "imagenet"))
+        ok = bool(self.widths) and all(w >= 1 for w in self.widths)
+        _check("network.widths", self.widths, ok, "one positive number per stage")
+        _check("network.repeats", self.repeats, self.repeats >= 1, "1 or more")
+        _one_of("network.width", self.width, ("uniform", "native"))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Early-stop training of a candidate (the paper, section 4.1).
+
+    Attributes:
+      epochs: passes over the training part.
+      batch: images per step.
+      learning_rate: Adam's first learning rate.
+      decay: factor of the learning rate, every `decay_epochs` epochs.
+      b1, b2, eps: Adam's constants.
+      restarts: how often training may start again when the first epoch ends worse
+        than a random guess, each time with the learning rate times `restart_decay`.
+      dtype: of the computation, `float32` or `bfloat16`; parameters are float32.
+      threads: CPU threads of a worker. It changes the rounding, so it is part of the
+        configuration.
+    """
+
+    epochs: int = 12
+    batch: int = 256
+    learning_rate: float = 0.001
+    decay: float = 0.2
+    decay_epochs: int = 5
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    restarts: int = 3
+    restart_decay: float = 0.4
+    dtype: str = "float32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        for name in ("epochs", "batch", "decay_epochs", "threads"):
+            value = getattr(self, name)
+            _check(f"train.{name}", value, value >= 1, "1 or more")
+        for name in ("learning_rate", "decay", "eps", "restart_decay"):
+            value = getattr(self, name)
+            _check(f"train.{name}", value, value > 0, "a positive number")
+        for name in ("b1", "b2"):
+            value = getattr(self, name)
+            _check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
+        _check("train.restarts", self.restarts, self.restarts >= 0, "0 or more")
+        _one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Weights of log(FLOPs) and log(density) in the reward (the paper, equation 7)."""
+
+    mu: float = 1.0
+    rho: float = 8.0
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """What a candidate may cost (ours). One over the budget is not trained.
+
+    Attributes:
+      max_params: parameters of the whole network.
+      max_flops: multiply-adds of the whole network, one image, forward.
+      max_activation_bytes: what one training batch keeps for the backward pass.
+      timeout: seconds for one candidate.
+    """
+
+    max_params: int = 100_000_000
+    max_flops: int = 20_000_000_000
+    max_activation_bytes: int = 64 * 2**30
+    timeout: float = 36_000.0
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            _check(f"budget.{entry.name}", value, value > 0, "a positive number")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a search depends on, besides its data."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+
+
+def to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """Turn `config` into plain nested dictionaries, as the journal keeps it."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Build a configuration from nested dictionaries; what is missing has its default.
+
+    Raises:
+      ConfigError: for an unknown section or field, or a value of the wrong type.
+    """
+    sections = typing.get_type_hints(Config)
+    _reject_unknown("", values, sections)
+    return Config(
+        **{name: _section(name, sections[name], values[name]) for name in values}
+    )
+
+
+def differences(old: Config, new: Config) -> Iterator[str]:
+    """Yield `section.field: old -> new` for every field that differs."""
+    before, after = to_dict(old), to_dict(new)
+    for section, fields in before.items():
+        for name, value in fields.items():
+            other = after[section][name]
+            if value != other:
+                yield f"{section}.{name}: {quote(value)} -> {quote(other)}"
+
+
+def _section(section: str, cls: Any, values: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    _reject_unknown(f"{section}.", values, hints)
+    converted = {
+        name: _convert(f"{section}.{name}", hints[name], value)
+        for name, value in values.items()
+    }
+    return cls(**converted)
+
+
+def _reject_unknown(
+    prefix: str, given: Collection[str], known: Collection[str]
+) -> None:
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"unknown configuration field {prefix}{name}: "
+                f"want one of {', '.join(known)}"
+            )
+
+
+def _convert(name: str, hint: Any, value: Any) -> Any:
+    """Check `value` against the annotation of its field; lists become tuples."""
+    if isinstance(hint, types.UnionType):
+        return (
+            None if value is None else _convert(name, typing.get_args(hint)[0], value)
+        )
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        item = typing.get_args(hint)[0]
+        return tuple(_convert(name, item, entry) for entry in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        want = getattr(hint, "__name__", str(hint))
+        raise ConfigError(f"{name} is {quote(value)}: want {want}")
+    return value

@@ -1,0 +1,126 @@
+"""Load a data set by name, hold out a validation part, work out its statistics."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bqnn.config import DataConfig
+from bqnn.data import digits, folder, npz, tfds_source
+from bqnn.data.source import Images, Split
+from bqnn.errors import DataError
+from bqnn.plan import ImageSpec
+
+Reader = Callable[[str, str | None, str], Split]
+
+SOURCES: dict[str, Reader] = {
+    "digits": digits.read,
+    "npz": npz.read,
+    "folder": folder.read,
+}
+"""Readers (argument, data_dir, split) by the name before the colon; else tfds."""
+
+
+class Dataset(NamedTuple):
+    """What a search learns from.
+
+    Attributes:
+      train: the part to learn from.
+      validation: the part to measure on, held out from the training split.
+      class_names: in the order of the labels.
+      mean, std: of the training part, by channel, in units of pixels.  # [C] float32
+    """
+
+    train: Images
+    validation: Images
+    class_names: tuple[str, ...]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape of the images and number of classes."""
+        _, height, width, channels = self.train.images.shape
+        return ImageSpec(height, width, channels, self.num_classes)
+
+    def fingerprint(self) -> str:
+        """Hash the images and labels of both parts (sha256, 16 hexadecimal digits)."""
+        sha = hashlib.sha256()
+        for array in (*self.train, *self.validation):
+            sha.update(str(array.shape).encode())
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=1)
+def load(config: DataConfig) -> Dataset:
+    """Load the training split of a data set, divided into training and validation.
+
+    Raises:
+      DataError: if the data set is missing or malformed; one line with the cure.
+    """
+    split = _read(config, "train")
+    where = f"data set {config.name}"
+    counts = np.bincount(split.data.labels, minlength=len(split.class_names))
+    if counts.min() < 2:
+        worst = split.class_names[int(counts.argmin())]
+        raise DataError(
+            f"{where}: class '{worst}' has {counts.min()} training images, want 2 or "
+            "more (one to learn from, one to validate on)"
+        )
+    held_out = _held_out(split.data.labels, config.validation, config.split_seed)
+    train, validation = _take(split.data, ~held_out), _take(split.data, held_out)
+    mean, std = _statistics(train.images)
+    return Dataset(train, validation, split.class_names, mean, std)
+
+
+def load_test(config: DataConfig) -> Images:
+    """Load the test split: for the final training alone, never for a search."""
+    return _read(config, "test").data
+
+
+def _read(config: DataConfig, split: str) -> Split:
+    kind, colon, argument = config.name.partition(":")
+    if kind in SOURCES and bool(colon) == (kind != "digits"):
+        return SOURCES[kind](argument, config.data_dir, split)
+    return tfds_source.read(config.name, config.data_dir, split)
+
+
+def _held_out(
+    labels: NDArray[np.int32], fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Mark `fraction` of every class, at least one image and not all.  # [N]."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    mask = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        mask[members[:count]] = True
+    return mask
+
+
+def _take(data: Images, mask: NDArray[np.bool_]) -> Images:
+    return Images(data.images[mask], data.labels[mask])
+
+
+def _statistics(
+    images: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation by channel, from exact integer histograms."""
+    levels = np.arange(256.0)
+    means, stds = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        mean = (counts @ levels) / counts.sum()
+        means.append(mean)
+        stds.append(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
+    # A constant channel carries nothing; dividing by one level keeps it finite.
+    return np.array(means, np.float32), np.maximum(stds, 1).astype(np.float32)

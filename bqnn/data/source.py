@@ -1,0 +1,67 @@
+"""What a data source returns, and the checks that all sources share."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bqnn.errors import DataError
+
+
+class Images(NamedTuple):
+    """Images and their classes.
+
+    Attributes:
+      images: [N, H, W, C] uint8.
+      labels: from 0 to the number of classes - 1.  # [N] int32
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+class Split(NamedTuple):
+    """One split of a data set, and the names of all its classes."""
+
+    data: Images
+    class_names: tuple[str, ...]
+
+
+def make_split(
+    where: str, images: Any, labels: Any, class_names: tuple[str, ...] | None = None
+) -> Split:
+    """Check images and labels, and give them their shapes and dtypes.
+
+    Args:
+      where: names the split in messages.
+      images: [N, H, W] or [N, H, W, C], uint8.
+      labels: [N], integers.
+      class_names: of the classes; by default `0`, `1`, ... up to the largest label.
+
+    Raises:
+      DataError: for another shape or dtype, no images, or labels out of range.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.dtype != np.uint8:
+        raise DataError(f"{where}: images are {images.dtype}, want uint8 (0 to 255)")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4:
+        raise DataError(
+            f"{where}: images have shape {images.shape}, want [N, H, W] or [N, H, W, C]"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: labels are {labels.dtype} of shape {labels.shape}, "
+            f"want one integer for each of {len(images)} images"
+        )
+    if not images.size:
+        raise DataError(f"{where}: there are no images")
+    if class_names is None:
+        class_names = tuple(map(str, range(int(labels.max()) + 1)))
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise DataError(
+            f"{where}: labels run from {labels.min()} to {labels.max()}, "
+            f"want 0 to {len(class_names) - 1}"
+        )
+    return Split(Images(images, labels.astype(np.int32)), class_names)

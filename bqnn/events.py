@@ -1,0 +1,40 @@
+"""What a search reports, whether it happens now or is read from the journal."""
+
+from typing import NamedTuple
+
+from bqnn.records import Candidate, Evaluation
+
+
+class Evaluated(NamedTuple):
+    """A candidate has its final evaluation.
+
+    Attributes:
+      candidate: the candidate.
+      evaluation: its final one.
+      reward: what the agent is, or will be, told.
+      recorded: whether it was read from the journal.
+    """
+
+    candidate: Candidate
+    evaluation: Evaluation
+    reward: float
+    recorded: bool
+
+
+class Told(NamedTuple):
+    """A batch was told to the agent.
+
+    Attributes:
+      number: how many were told before.
+      epsilon: of the batch.
+      digest: hash of the agent's state afterwards.
+      recorded: whether it was read from the journal.
+    """
+
+    number: int
+    epsilon: float
+    digest: str
+    recorded: bool
+
+
+Event = Evaluated | Told

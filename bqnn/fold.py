@@ -1,0 +1,130 @@
+"""Refold a journal: resume and replay are this one function."""
+
+from collections.abc import Generator
+
+from bqnn import agent, problem
+from bqnn.agent import AgentState
+from bqnn.errors import JournalError
+from bqnn.events import Evaluated, Event, Told
+from bqnn.journal import Ask, History, Tell
+from bqnn.problem import Problem
+from bqnn.records import Candidate, Evaluation, is_final
+
+
+class ReplayError(JournalError):
+    """A journal that does not give the trajectory it records."""
+
+
+def fold(search: Problem, history: History) -> Generator[Event, None, AgentState]:
+    """Tell the agent all that the journal records, checking every step.
+
+    Every batch asked is asked again and must come out the same; after every batch told
+    the digest must be the one recorded.
+
+    Args:
+      search: the problem that the journal belongs to.
+      history: what the journal holds.
+
+    Yields:
+      The events recorded: evaluations of a batch, then that it was told, then the
+      evaluations that no batch told yet.
+
+    Returns:
+      The agent's state.
+
+    Raises:
+      ReplayError: names the first iteration that differs.
+    """
+    state = search.agent.init()
+    finals = final_evaluations(history)
+    candidates = {c.place: c for asked in history.asks for c in asked.candidates}
+    untold = dict.fromkeys(finals)
+    for told in range(len(history.tells) + 1):
+        for asked in history.asks:
+            if asked.told == told:
+                _check_ask(search, state, asked)
+        if told == len(history.tells):
+            break
+        recorded = history.tells[told]
+        batch = _batch(recorded, candidates, finals)
+        for candidate, evaluation in batch:
+            untold.pop(candidate.place, None)
+            yield _evaluated(search, candidate, evaluation)
+        state = problem.tell(search, state, batch)
+        yield _check_tell(state, recorded, batch, history.asks)
+    for place in untold:
+        yield _evaluated(search, candidates[place], finals[place])
+    return state
+
+
+def final_evaluations(history: History) -> dict[tuple[int, int], Evaluation]:
+    """Map the place of every candidate that is done to its final evaluation."""
+    return {
+        place: attempts[-1]
+        for place, attempts in history.attempts.items()
+        if is_final(attempts[-1].status, len(attempts))
+    }
+
+
+def _evaluated(
+    search: Problem, candidate: Candidate, evaluation: Evaluation
+) -> Evaluated:
+    reward = problem.reward(search, candidate, evaluation)
+    return Evaluated(candidate, evaluation, reward, recorded=True)
+
+
+def _batch(
+    recorded: Tell,
+    candidates: dict[tuple[int, int], Candidate],
+    finals: dict[tuple[int, int], Evaluation],
+) -> list[tuple[Candidate, Evaluation]]:
+    for place in recorded.places:
+        if place not in finals or place not in candidates:
+            raise ReplayError(
+                f"iteration {recorded.number}: it was told slot {place[1]} of batch "
+                f"{place[0]}, of which the journal has no final evaluation"
+            )
+    return [(candidates[place], finals[place]) for place in recorded.places]
+
+
+def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> None:
+    again = problem.ask(search, state, recorded.iteration, recorded.told)
+    if again.epsilon != recorded.epsilon:
+        raise ReplayError(
+            f"iteration {recorded.iteration}: epsilon differs: the journal has "
+            f"{recorded.epsilon}, the replay asks with {again.epsilon}"
+        )
+    if len(again.candidates) != len(recorded.candidates):
+        raise ReplayError(
+            f"iteration {recorded.iteration}: the journal has "
+            f"{len(recorded.candidates)} candidates, the replay asks "
+            f"{len(again.candidates)}"
+        )
+    for old, new in zip(recorded.candidates, again.candidates, strict=True):
+        if old != new:
+            what = "candidate" if old.block != new.block else "cost, hash or seed"
+            raise ReplayError(
+                f"iteration {recorded.iteration}: {what} of slot {old.slot} differs: "
+                f"the journal has {old.block}, the replay asks {new.block}"
+            )
+
+
+def _check_tell(
+    state: AgentState,
+    recorded: Tell,
+    batch: list[tuple[Candidate, Evaluation]],
+    asks: tuple[Ask, ...],
+) -> Told:
+    digest, evidence = agent.digest(state), problem.evidence(batch)
+    if (digest, evidence) != (recorded.digest, recorded.evidence):
+        what, old, new = (
+            ("digest", recorded.digest, digest)
+            if digest != recorded.digest
+            else ("hash of its evaluations", recorded.evidence, evidence)
+        )
+        raise ReplayError(
+            f"iteration {recorded.number}: the {what} differs: the journal has "
+            f"{old[:16]}, the replay gives {new[:16]}"
+        )
+    epsilon = next(a.epsilon for a in asks if a.iteration == recorded.number)
+    return Told(recorded.number, epsilon, digest, recorded=True)

@@ -1,0 +1,370 @@
+"""The journal: one SQLite file of facts, from which a search can be recovered.
+
+Facts are added and never changed. A run directory has one writer at a time, and every
+fact is on the disk before the search goes on, so a killed search loses nothing.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bqnn import config as config_lib
+from bqnn import nsc
+from bqnn.config import Config
+from bqnn.errors import BqnnError, JournalError
+from bqnn.plan import ImageSpec
+from bqnn.records import Candidate, Evaluation, Status
+
+try:
+    import fcntl
+except ImportError as error:  # pragma: no cover - POSIX has it
+    raise JournalError("bqnn's journal needs a POSIX system (Linux, macOS)") from error
+
+SCHEMA_VERSION = 1
+FILE_NAME = "journal.sqlite"
+LOCK_NAME = "journal.lock"
+
+_SCHEMA = Path(__file__).with_name("journal.sql")
+
+
+class Run(NamedTuple):
+    """What a whole run depends on.
+
+    Attributes:
+      config: the configuration.
+      images: shape of the images and number of classes.
+      fingerprint: hash of the training and validation images.
+      versions: of Python and the libraries.
+    """
+
+    config: Config
+    images: ImageSpec
+    fingerprint: str
+    versions: dict[str, str]
+
+
+class Ask(NamedTuple):
+    """A batch asked.
+
+    Attributes:
+      iteration: its number, from 0.
+      told: how many batches the agent had been told by then.
+      epsilon: of the exploration.
+      candidates: in the order of their slots.
+    """
+
+    iteration: int
+    told: int
+    epsilon: float
+    candidates: tuple[Candidate, ...]
+
+
+class Tell(NamedTuple):
+    """A batch told.
+
+    Attributes:
+      number: how many were told before.
+      places: (iteration, slot) of its candidates, in the order told.
+      digest: hash of the agent's state afterwards.
+      evidence: hash of the candidates and of their evaluations.
+    """
+
+    number: int
+    places: tuple[tuple[int, int], ...]
+    digest: str
+    evidence: str
+
+
+class History(NamedTuple):
+    """All that a journal holds, in order.
+
+    Attributes:
+      asks: by iteration.
+      attempts: the evaluations of each candidate, by place.
+      tells: by number.
+    """
+
+    asks: tuple[Ask, ...]
+    attempts: dict[tuple[int, int], tuple[Evaluation, ...]]
+    tells: tuple[Tell, ...]
+
+
+class Journal:
+    """An open journal. Use `create_or_open` to write and `open_readonly` to read."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int) -> None:
+        """Take over an open connection and the lock's file descriptor (-1: none)."""
+        self.path, self._connection, self._lock = path, connection, lock
+
+    def __enter__(self) -> "Journal":
+        """Return the journal itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the journal and let go of its lock."""
+        self._connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    def start(self, run: Run) -> None:
+        """Record the run, or check that it is the run recorded.
+
+        Raises:
+          JournalError: if the recorded run has another configuration (the fields are
+            named) or other images.
+        """
+        with _errors(self.path):
+            empty = not self._connection.execute("SELECT 1 FROM run").fetchone()
+        if empty:
+            self._write(
+                "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        json.dumps(config_lib.to_dict(run.config)),
+                        json.dumps(run.images._asdict()),
+                        run.fingerprint,
+                        json.dumps(run.versions),
+                        time.time(),
+                    )
+                ],
+            )
+            return
+        recorded = self.run()
+        changed = list(config_lib.differences(recorded.config, run.config))
+        if changed:
+            raise JournalError(
+                f"{self.path.parent} holds a search with another configuration "
+                f"({'; '.join(changed)}): use another --workdir, or the same values"
+            )
+        if recorded.fingerprint != run.fingerprint:
+            raise JournalError(
+                f"{self.path.parent}: the images of {run.config.data.name} are not "
+                "those that the search began with: restore them, or use another "
+                "--workdir"
+            )
+
+    def run(self) -> Run:
+        """Read what the run depends on.
+
+        Raises:
+          JournalError: if nothing was recorded, or it cannot be read.
+        """
+        with _errors(self.path):
+            row = self._connection.execute(
+                "SELECT config, images, fingerprint, versions FROM run"
+            ).fetchone()
+            if row is None:
+                raise JournalError(f"{self.path} is empty: its search never began")
+            return Run(
+                config_lib.from_dict(json.loads(row[0])),
+                ImageSpec(**json.loads(row[1])),
+                row[2],
+                json.loads(row[3]),
+            )
+
+    def add_ask(self, ask: Ask) -> None:
+        """Record a batch asked, with its candidates, in one transaction."""
+        with _errors(self.path), self._connection:
+            self._connection.execute(
+                "INSERT INTO asks VALUES (?, ?, ?, ?)", (*ask[:3], time.time())
+            )
+            self._connection.executemany(
+                f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
+                [_candidate_row(candidate) for candidate in ask.candidates],
+            )
+
+    def add_evaluation(
+        self, candidate: Candidate, attempt: int, evaluation: Evaluation
+    ) -> None:
+        """Record an attempt at a candidate, counted from 1."""
+        row = (
+            *candidate.place,
+            attempt,
+            evaluation.status.value,
+            json.dumps(evaluation.accuracy),
+            evaluation.restarts,
+            json.dumps(evaluation.seconds),
+            evaluation.device,
+            evaluation.worker,
+            evaluation.error,
+            time.time(),
+        )
+        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 11)})", [row])
+
+    def add_tell(self, tell: Tell) -> None:
+        """Record a batch told."""
+        row = (
+            tell.number,
+            json.dumps(tell.places),
+            tell.digest,
+            tell.evidence,
+            time.time(),
+        )
+        self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
+
+    def history(self) -> History:
+        """Read every fact.
+
+        Raises:
+          JournalError: if the file is damaged or a fact makes no sense.
+        """
+        with _errors(self.path):
+            candidates: dict[int, list[Candidate]] = {}
+            for row in self._select("candidates", "iteration, slot"):
+                candidates.setdefault(row[0], []).append(_candidate(row))
+            asks = tuple(
+                Ask(iteration, told, epsilon, tuple(candidates[iteration]))
+                for iteration, told, epsilon, _ in self._select("asks", "iteration")
+            )
+            attempts: dict[tuple[int, int], tuple[Evaluation, ...]] = {}
+            for row in self._select("evaluations", "iteration, slot, attempt"):
+                place = (row[0], row[1])
+                attempts[place] = (*attempts.get(place, ()), _evaluation(row))
+            tells = tuple(
+                Tell(row[0], tuple(map(tuple, json.loads(row[1]))), row[2], row[3])
+                for row in self._select("tells", "number")
+            )
+        return History(asks, attempts, tells)
+
+    def _select(self, table: str, order: str) -> Iterator[tuple[Any, ...]]:
+        return self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
+
+    def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        with _errors(self.path), self._connection:
+            self._connection.executemany(statement, rows)
+
+
+def create_or_open(workdir: Path) -> Journal:
+    """Open the journal of `workdir` to write, creating both if need be.
+
+    Raises:
+      JournalError: if another process has it open to write, or it cannot be opened.
+    """
+    path = workdir / FILE_NAME
+    with _errors(path):
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = _lock(workdir)
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        _check(path, connection)
+        with connection:
+            connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    return Journal(path, connection, lock)
+
+
+def open_readonly(workdir: Path) -> Journal:
+    """Open the journal of `workdir` to read; a search may be writing to it.
+
+    Raises:
+      JournalError: if there is none, or it cannot be read.
+    """
+    path = workdir / FILE_NAME
+    if not path.is_file():
+        raise JournalError(
+            f"{workdir} has no {FILE_NAME}: want the --workdir of a search"
+        )
+    with _errors(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        _check(path, connection)
+    return Journal(path, connection, -1)
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"{path} has schema version {version}, this bqnn reads up to "
+            f"{SCHEMA_VERSION}: install the newer bqnn that wrote it"
+        )
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")
+
+
+def _lock(workdir: Path) -> int:
+    """Take the lock of the work directory; the system frees it when we die."""
+    lock = os.open(workdir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+        os.close(lock)
+        raise JournalError(
+            f"{workdir} is in use by another search ({holder or 'just starting'}): "
+            "wait for it, stop it, or use another --workdir"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
+    return lock
+
+
+@contextlib.contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite, the file system or a malformed fact raises into one line."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except sqlite3.OperationalError as error:
+        raise JournalError(
+            f"{path}: {error}; what was recorded is safe: mend the cause (space, "
+            "permissions) and run the same command again"
+        ) from error
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{path} is damaged or no journal ({error}): restore a copy of it"
+        ) from error
+    except OSError as error:
+        raise JournalError(f"{path}: {error}") from error
+    except (BqnnError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise JournalError(
+            f"{path} holds a malformed fact ({type(error).__name__}: {error}): "
+            "restore a copy of it"
+        ) from error
+
+
+def _candidate_row(candidate: Candidate) -> tuple[Any, ...]:
+    return (
+        *candidate.place,
+        nsc.format(candidate.block),
+        candidate.hash,
+        candidate.seed,
+        # SQLite's integers end at 2**63; with native widths a block can exceed that.
+        str(candidate.flops),
+        candidate.edges,
+        candidate.nodes,
+        str(candidate.params),
+        str(candidate.network_flops),
+    )
+
+
+def _candidate(row: tuple[Any, ...]) -> Candidate:
+    iteration, slot, text, sha, seed, flops, edges, nodes, params, network = row
+    block = nsc.parse(text)
+    return Candidate(
+        iteration,
+        slot,
+        block,
+        sha,
+        seed,
+        int(flops),
+        edges,
+        nodes,
+        int(params),
+        int(network),
+    )
+
+
+def _evaluation(row: tuple[Any, ...]) -> Evaluation:
+    accuracy, seconds = json.loads(row[4]), json.loads(row[6])
+    return Evaluation(
+        Status(row[3]), tuple(map(float, accuracy)), row[5], seconds, *row[7:10]
+    )

@@ -1,0 +1,49 @@
+-- Schema version 1. Facts are added, never changed. Times are seconds since 1970.
+CREATE TABLE IF NOT EXISTS run (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  config TEXT NOT NULL,       -- JSON, whole
+  images TEXT NOT NULL,       -- JSON: height, width, channels, num_classes
+  fingerprint TEXT NOT NULL,  -- of the training and validation images
+  versions TEXT NOT NULL,     -- JSON
+  time REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS asks (
+  iteration INTEGER PRIMARY KEY,
+  told INTEGER NOT NULL,      -- batches the agent had been told when it was asked
+  epsilon REAL NOT NULL,
+  time REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS candidates (
+  iteration INTEGER NOT NULL,
+  slot INTEGER NOT NULL,
+  block TEXT NOT NULL,        -- NSC
+  hash TEXT NOT NULL,         -- canonical
+  seed INTEGER NOT NULL,
+  flops TEXT NOT NULL,        -- of the block; TEXT where 64 bits may not do
+  edges INTEGER NOT NULL,
+  nodes INTEGER NOT NULL,
+  params TEXT NOT NULL,       -- of the network
+  network_flops TEXT NOT NULL,
+  PRIMARY KEY (iteration, slot)
+);
+CREATE TABLE IF NOT EXISTS evaluations (
+  iteration INTEGER NOT NULL,
+  slot INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,   -- from 1
+  status TEXT NOT NULL,
+  accuracy TEXT NOT NULL,     -- JSON: on the validation part, after each epoch
+  restarts INTEGER NOT NULL,
+  seconds TEXT NOT NULL,      -- JSON, by phase
+  device TEXT NOT NULL,
+  worker TEXT NOT NULL,
+  error TEXT NOT NULL,
+  time REAL NOT NULL,
+  PRIMARY KEY (iteration, slot, attempt)
+);
+CREATE TABLE IF NOT EXISTS tells (
+  number INTEGER PRIMARY KEY,
+  places TEXT NOT NULL,       -- JSON: [iteration, slot] in the order told
+  digest TEXT NOT NULL,       -- sha256 of the agent's state afterwards
+  evidence TEXT NOT NULL,     -- sha256 of the candidates told and their evaluations
+  time REAL NOT NULL
+);

@@ -1,0 +1,58 @@
+"""The replay memory: every block told so far, with its reward (section 3.3)."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+class ReplayMemory(NamedTuple):
+    """Blocks and rewards, in the order they were told.
+
+    Attributes:
+      actions: -1 after the end of a block.  # [C, T] int32
+      rewards: r_T of each block.  # [C] float32
+      size: how many of the C places are taken.  # [] int32
+    """
+
+    actions: Array
+    rewards: Array
+    size: Array
+
+
+def init(capacity: int, steps: int) -> ReplayMemory:
+    """Make an empty memory for `capacity` blocks of at most `steps` decisions."""
+    return ReplayMemory(
+        actions=jnp.full((capacity, steps), -1, jnp.int32),
+        rewards=jnp.zeros((capacity,), jnp.float32),
+        size=jnp.zeros((), jnp.int32),
+    )
+
+
+def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
+    """Append a batch of blocks; the capacity must hold it.
+
+    Args:
+      memory: what was told before.
+      actions: the blocks.  # [B, T]
+      rewards: their rewards.  # [B]
+    """
+    chex.assert_rank([actions, rewards], [2, 1])
+    return ReplayMemory(
+        actions=lax.dynamic_update_slice(memory.actions, actions, (memory.size, 0)),
+        rewards=lax.dynamic_update_slice(memory.rewards, rewards, (memory.size,)),
+        size=memory.size + len(rewards),
+    )
+
+
+def sample(memory: ReplayMemory, key: chex.PRNGKey, num: int) -> tuple[Array, Array]:
+    """Draw `num` blocks uniformly, with replacement. Consumes `key`.
+
+    Returns:
+      Actions  # [num, T]
+      and rewards.  # [num]
+    """
+    drawn = jax.random.randint(key, (num,), 0, memory.size)
+    return memory.actions[drawn], memory.rewards[drawn]

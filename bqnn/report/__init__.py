@@ -1,0 +1,1 @@
+"""What people look at: progress, tables and drawings, made from events and blocks."""

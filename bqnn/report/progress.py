@@ -1,0 +1,149 @@
+"""Progress of a running search: live in a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bqnn.events import Event, Told
+from bqnn.report import summary as summary_lib
+from bqnn.report.summary import Summary
+
+
+class Display(Protocol):
+    """Shows events as they come; a context manager."""
+
+    summary: Summary
+
+    def show(self, event: Event) -> None:
+        """Take in one event."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop showing."""
+
+
+def make_display(console: Console, iterations: int, batch: int) -> Display:
+    """Make the display that suits `console`."""
+    kind = LiveDisplay if console.is_terminal else PlainDisplay
+    return kind(console, Summary(iterations, batch))
+
+
+class PlainDisplay:
+    """A line per new evaluation and per batch told."""
+
+    def __init__(self, console: Console, summary: Summary) -> None:
+        """Start with nothing shown."""
+        self.summary = summary
+        self._console = console
+        self._start = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        """Take in one event; what was recorded before is counted, not printed."""
+        self.summary = summary_lib.update(self.summary, event)
+        if event.recorded:
+            return
+        if isinstance(event, Told):
+            self._print(
+                f"iteration {event.number + 1}/{self.summary.iterations} told: "
+                + status_line(self.summary, time.monotonic() - self._start)
+            )
+            return
+        accuracy = event.evaluation.accuracy
+        measured = f", accuracy {accuracy[-1]:.2%}" if accuracy else ""
+        self._print(
+            f"{self.summary.done}/{self.summary.total} {event.evaluation.status}: "
+            f"{event.candidate.block} reward {event.reward:.4f}{measured}"
+        )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    def __enter__(self) -> Self:
+        """Return the display."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave what was printed."""
+
+
+class LiveDisplay:
+    """A panel that redraws itself."""
+
+    def __init__(self, console: Console, summary: Summary) -> None:
+        """Prepare the panel."""
+        self.summary = summary
+        self._start = time.monotonic()
+        self._live = Live(console=console, get_renderable=self._render)
+
+    def show(self, event: Event) -> None:
+        """Take in one event."""
+        self.summary = summary_lib.update(self.summary, event)
+
+    def _render(self) -> RenderableType:
+        seconds = time.monotonic() - self._start
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(self.summary.total, self.summary.done, width=40),
+            f"{self.summary.done}/{self.summary.total}",
+        )
+        return Group(bar, Text(status_line(self.summary, seconds)), self._best())
+
+    def _best(self) -> Text:
+        if not self.summary.best:
+            return Text("best: none yet")
+        best = self.summary.best[0]
+        return Text(f"best: reward {best.reward:.4f}  {best.candidate.block}")
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Draw once more, and stop."""
+        self._live.__exit__(kind, error, trace)
+
+
+def status_line(summary: Summary, seconds: float) -> str:
+    """Say in one line where a search stands.
+
+    Args:
+      summary: the numbers.
+      seconds: since this process began.
+    """
+    epsilon = "-" if summary.epsilon is None else f"{summary.epsilon:g}"
+    per_minute = summary.fresh / seconds * 60 if seconds > 0 else 0.0
+    left = "-"
+    if per_minute > 0:
+        left = duration((summary.total - summary.done) / per_minute * 60)
+    best = f"{summary.best[0].reward:.4f}" if summary.best else "-"
+    return (
+        f"told {summary.told}/{summary.iterations}, epsilon {epsilon}, "
+        f"done {summary.done}, reused {summary.reused}, failed {summary.failed}, "
+        f"best reward {best}, {per_minute:.1f} candidates/min, {left} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as hours, minutes and seconds: `1:02:03` or `2:03`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,128 @@
+"""Tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+
+from bqnn import cost
+from bqnn.config import NetworkConfig, RewardConfig
+from bqnn.cost import Density
+from bqnn.events import Evaluated
+from bqnn.nsc import Block, Layer
+from bqnn.plan import ImageSpec, plan
+from bqnn.report.draw import operation
+from bqnn.reward import penalties
+
+
+class Setting(NamedTuple):
+    """A network to put blocks into, and the images it is for."""
+
+    network: NetworkConfig
+    images: ImageSpec
+
+
+def best_blocks(best: Sequence[Evaluated]) -> Table:
+    """Tabulate the best blocks of a search, one row each."""
+    table = _table(f"The {len(best)} best blocks", "rank")
+    table.add_column("NSC", overflow="fold", ratio=1)
+    _add_numbers(table, "reward", "accuracy", "FLOPs", "density", "params")
+    for rank, (candidate, evaluation, reward, _) in enumerate(best, 1):
+        table.add_row(
+            str(rank),
+            str(candidate.block),
+            f"{reward:.4f}",
+            f"{evaluation.accuracy[-1]:.2%}",
+            si(candidate.flops),
+            f"{Density(candidate.edges, candidate.nodes).value:.3f}",
+            si(candidate.params),
+        )
+    return table
+
+
+def block_layers(block: Block, name: str, setting: Setting) -> Table:
+    """Tabulate the layers of a block in the first stage of a network.
+
+    Args:
+      block: the block.
+      name: of the network.
+      setting: the network, and the images it is for.
+    """
+    network = plan(block, *setting)
+    table = _table(f"Layers, in the first stage of the {name} network", "layer")
+    table.add_column("operation")
+    table.add_column("predecessors")
+    _add_numbers(table, "output", "params", "FLOPs")
+
+    def add(label: str, what: str, preds: Sequence[int], layer: int) -> None:
+        nodes = [n for n in network.nodes if (n.stage, n.repeat) == (1, 1)]
+        last = [n for n in nodes if n.layer == layer][-1]
+        shape = f"{last.height}x{last.width}x{last.channels}"
+        whole = cost.layer_cost(network, layer)
+        reads = ", ".join("input" if pred == 0 else str(pred) for pred in preds)
+        table.add_row(label, what, reads, shape, si(whole.params), si(whole.flops))
+
+    for layer in block.layers:
+        add(str(layer.index), _describe(layer), layer.predecessors, layer.index)
+    if len(block.sinks) > 1:
+        add("output", "Concat", block.sinks, 0)
+    else:
+        table.add_row("output", "", str(block.sinks[0]), "", "", "")
+    return table
+
+
+def block_costs(
+    block: Block, settings: Mapping[str, Setting], config: RewardConfig
+) -> Table:
+    """Tabulate what a block costs in several networks, and what its reward loses."""
+    density = cost.density(block)
+    table = _table(
+        f"Cost (density {density.edges}/{density.nodes} = {density.value:.3f}; reward "
+        f"= accuracy - {config.mu:g} log(FLOPs) - {config.rho:g} log(density), "
+        "relative to one 3x3 convolution)",
+        "network",
+    )
+    columns = "params", "FLOPs", "block FLOPs", "FLOPs term", "density term"
+    _add_numbers(table, *columns)
+    for name, setting in settings.items():
+        network = plan(block, *setting)
+        reference = (
+            cost.block_flops(plan(cost.REFERENCE_BLOCK, *setting)),
+            cost.density(cost.REFERENCE_BLOCK),
+        )
+        whole, flops = cost.network_cost(network), cost.block_flops(network)
+        terms = penalties(flops, density, reference, config)
+        table.add_row(
+            name,
+            si(whole.params),
+            si(whole.flops),
+            si(flops),
+            *(f"{0.0 - term:+.2f} points" for term in terms),
+        )
+    return table
+
+
+def si(value: int) -> str:
+    """Write a count with three digits and a prefix: 36.9 k, 1.2 M."""
+    scaled = float(value)
+    for prefix in ("", " k", " M", " G", " T"):
+        if scaled < 999.5:
+            return f"{scaled:.3g}{prefix}"
+        scaled /= 1000
+    return f"{value:.3g}"
+
+
+def _describe(layer: Layer) -> str:
+    name = operation(layer)
+    return f"{name} (ReLU, conv, norm)" if layer.type == 1 else name
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, justify="right")
+    return table
+
+
+def _add_numbers(table: Table, *names: str) -> None:
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)

@@ -1,0 +1,43 @@
+"""The epsilon schedule as data: `epsilon:iterations` pairs (the paper, table 2)."""
+
+import re
+from typing import NamedTuple
+
+from bqnn.errors import ConfigError, quote
+
+PAPER = "1.0:95,0.9:7,0.8:7,0.7:7,0.6:10,0.5:10,0.4:10,0.3:10,0.2:10,0.1:12"
+_STEP = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*:\s*([0-9]{1,6})\s*")
+
+
+class Schedule(NamedTuple):
+    """Epsilon of every iteration.
+
+    Attributes:
+      epsilons: one value in [0, 1] per iteration.
+    """
+
+    epsilons: tuple[float, ...]
+
+    @property
+    def iterations(self) -> int:
+        """The number of iterations."""
+        return len(self.epsilons)
+
+
+def parse(text: str) -> Schedule:
+    """Read a schedule such as `1.0:95,0.9:7`.
+
+    Raises:
+      ConfigError: if a part is not `epsilon:iterations` with epsilon in [0, 1] and at
+        least one iteration.
+    """
+    epsilons: list[float] = []
+    for part in text.split(","):
+        match = _STEP.fullmatch(part)
+        if not match or float(match[1]) > 1 or int(match[2]) < 1:
+            raise ConfigError(
+                f"agent.schedule: {quote(part)} is not 'epsilon:iterations' "
+                "(for example 1.0:95,0.9:7)"
+            )
+        epsilons += [float(match[1])] * int(match[2])
+    return Schedule(tuple(epsilons))

@@ -1,0 +1,120 @@
+"""The pure functions of training: state, loss, training step, evaluation step."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from bqnn.config import TrainConfig
+from bqnn.network import Network, init_variables
+from bqnn.plan import NetworkPlan
+
+
+class TrainState(NamedTuple):
+    """What a training step changes.
+
+    Attributes:
+      params: the parameters.
+      batch_stats: running statistics of batch normalisation.
+      opt_state: the optimiser's.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Make Adam without its learning rate, which every step is given."""
+    return optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+
+
+def init_state(plan: NetworkPlan, config: TrainConfig, seed: int) -> TrainState:
+    """Make the first state of a training: He initialisation from `seed`."""
+    variables = init_variables(plan, seed)
+    opt_state = make_optimizer(config).init(variables["params"])
+    return TrainState(variables["params"], variables["batch_stats"], opt_state)
+
+
+def loss_fn(
+    network: Network, params: Any, batch_stats: Any, images: Array, labels: Array
+) -> tuple[Array, Any]:
+    """Compute the mean cross-entropy in training mode.
+
+    Args:
+      network: the module.
+      params: its parameters.
+      batch_stats: running statistics before the batch.
+      images: normalised.  # [B, H, W, C]
+      labels: classes.  # [B] int
+
+    Returns:
+      The loss  # []
+      and the running statistics after the batch.
+    """
+    logits, updated = network.apply(
+        {"params": params, "batch_stats": batch_stats},
+        images,
+        train=True,
+        mutable=["batch_stats"],
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.mean(), updated["batch_stats"]
+
+
+def make_steps(
+    plan: NetworkPlan, config: TrainConfig, mean: np.ndarray, std: np.ndarray
+) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
+    """Make the pure training step and the pure evaluation step of a network.
+
+    Both read their batch from the whole data set by the places drawn, and normalise it.
+
+    Args:
+      plan: the network.
+      config: the recipe.
+      mean: of the training images, by channel, in units of pixels.  # [C]
+      std: their standard deviation.  # [C]
+
+    Returns:
+      `train_step` and `count_correct`, as `bqnn.fit.Programs` describes them.
+    """
+    network = Network(plan, jnp.dtype(config.dtype))
+    optimizer = make_optimizer(config)
+
+    def batch(images: Array, drawn: Array) -> Array:
+        chex.assert_rank([images, drawn], [4, 1])
+        pixels = images[drawn].astype(jnp.float32)
+        return (pixels - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)
+
+    def train_step(
+        state: TrainState,
+        images: Array,
+        labels: Array,
+        drawn: Array,
+        learning_rate: Array,
+    ) -> tuple[TrainState, Array]:
+        grad = jax.value_and_grad(functools.partial(loss_fn, network), has_aux=True)
+        (loss, batch_stats), grads = grad(
+            state.params, state.batch_stats, batch(images, drawn), labels[drawn]
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda u: -learning_rate * u, updates)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, batch_stats, opt_state), loss
+
+    def count_correct(
+        state: TrainState, images: Array, labels: Array, drawn: Array, weights: Array
+    ) -> Array:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits, _ = network.apply(
+            variables, batch(images, drawn), train=False, mutable=[]
+        )
+        return jnp.sum((jnp.argmax(logits, axis=-1) == labels[drawn]) * weights)
+
+    return train_step, count_correct

@@ -1,0 +1,112 @@
+"""What all programs share: flags, one-line errors, exit statuses.
+
+Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
+"""
+
+import signal
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from bqnn import config as config_lib
+from bqnn.config import Config
+from bqnn.errors import BqnnError, ConfigError, NscError, quote
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Parse the flags, call `main`, and exit."""
+    app.run(lambda _: _guarded(main), flags_parser=parse_flags)
+    raise AssertionError("app.run does not return")
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parse flags; on a mistake print one line and exit with status 2."""
+    if {"--help", "-h", "-help"} & set(argv):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.exit(0)
+    try:
+        _check_config_names(argv)
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(f"{error} (see --help)", 2)
+    except BqnnError as error:
+        fail(str(error), 2)
+    if len(rest) > 1:
+        fail(f"{quote(rest[1])} is no flag: want --name=value (see --help)", 2)
+    return rest
+
+
+def config_of(flag: flags.FlagHolder[Any]) -> Config:
+    """Turn the value of `--config` into a validated configuration.
+
+    Raises:
+      ConfigError: if the file cannot be read, or a value is out of its range.
+    """
+    try:
+        values = flag.value.to_dict()
+    except Exception as error:
+        # ml_collections runs the file: it may raise anything.
+        raise ConfigError(
+            f"--config: cannot read the configuration file: {error}"
+        ) from error
+    return config_lib.from_dict(values)
+
+
+def config_dict(config: Config) -> ConfigDict:
+    """Turn a configuration into what `get_config` of a configuration file returns."""
+    values = ConfigDict(config_lib.to_dict(config))
+    # A field that may be None still has a type, which ml_collections must be told.
+    with values.ignore_type():
+        values.data.data_dir = config.data.data_dir or _placeholder()
+    return values
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print one line to standard error and exit with `status`."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _placeholder() -> Any:
+    from ml_collections import config_dict
+
+    return config_dict.placeholder(str)
+
+
+def _guarded(main: Callable[[], None]) -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        main()
+    except (NscError, ConfigError) as error:
+        fail(str(error), 2)
+    except BqnnError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _check_config_names(argv: Sequence[str]) -> None:
+    """Reject an unknown `--config.section.field` with the names that exist."""
+    sections = typing.get_type_hints(Config)
+    for argument in argv:
+        name = argument.lstrip("-").partition("=")[0]
+        if not (argument.startswith("--") and name.startswith("config.")):
+            continue
+        section, _, entry = name.removeprefix("config.").partition(".")
+        if section not in sections:
+            known = ", ".join(sections)
+            raise ConfigError(f"--{name}: there is no {section}, only {known}")
+        fields = typing.get_type_hints(sections[section])
+        if entry not in fields:
+            known = ", ".join(fields)
+            raise ConfigError(
+                f"--{name}: {section} has no field {quote(entry)}, only {known}"
+            )

@@ -1,0 +1,1 @@
+"""Configurations that ship, for `--config=launch/configs/NAME.py`."""

@@ -1,0 +1,17 @@
+"""The paper's search on CIFAR-100: every number of sections 4.1 and 4.2, table 2.
+
+  python -m launch.search --config=launch/configs/cifar100_search.py \
+      --workdir=runs/cifar100 --config.data.data_dir=DIR
+
+11,392 candidates, each trained for 12 epochs: the paper took 3 days on 32 TitanX GPUs.
+"""
+
+from ml_collections import ConfigDict
+
+from bqnn.config import Config
+from launch.cli import config_dict
+
+
+def get_config() -> ConfigDict:
+    """Return the configuration: the defaults of `bqnn.config` are the paper's."""
+    return config_dict(Config())

@@ -1,0 +1,43 @@
+"""A search to see in minutes: handwritten digits, small blocks, one CPU.
+
+python -m launch.search --config=launch/configs/quickstart.py --workdir=runs/first
+"""
+
+from ml_collections import ConfigDict
+
+from bqnn.config import (
+    AgentConfig,
+    BudgetConfig,
+    Config,
+    DataConfig,
+    NetworkConfig,
+    SearchConfig,
+    SpaceConfig,
+    TrainConfig,
+)
+from launch.cli import config_dict
+
+
+def get_config() -> ConfigDict:
+    """Return the configuration."""
+    return config_dict(
+        Config(
+            data=DataConfig(name="digits", validation=0.2),
+            space=SpaceConfig(max_layers=6),
+            agent=AgentConfig(
+                schedule="1.0:4,0.5:2,0.1:2",
+                alpha=0.5,
+                replay_updates=256,
+                exploration="types",
+            ),
+            search=SearchConfig(batch=8),
+            network=NetworkConfig(stem="small", widths=(8, 16, 32), repeats=1),
+            train=TrainConfig(epochs=2, batch=64),
+            budget=BudgetConfig(
+                max_params=2_000_000,
+                max_flops=50_000_000,
+                max_activation_bytes=2**30,
+                timeout=120.0,
+            ),
+        )
+    )

@@ -1,0 +1,56 @@
+"""Show a block: its layers, what it costs in three networks, its graph.
+
+  python -m launch.show --block='1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,7,0,0,0' --out=b.svg
+
+A block is its Network Structure Code: layers joined by `;`, each of five integers
+index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pooling and
+3 average pooling (kernel 1, 3), 4 identity, 5 add, 6 concat (kernel 0), 7 terminal.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+
+from bqnn import nsc
+from bqnn.config import Config, NetworkConfig
+from bqnn.plan import ImageSpec
+from bqnn.report import draw
+from bqnn.report.tables import Setting, block_costs, block_layers
+from launch import cli
+from launch.configs import quickstart
+
+_BLOCK = flags.DEFINE_string("block", None, "NSC of the block.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Draw the graph to this .svg, .png or .dot.")
+
+SETTINGS = {
+    "quickstart": Setting(
+        NetworkConfig(**quickstart.get_config().network), ImageSpec(8, 8, 1, 10)
+    ),
+    "cifar": Setting(Config().network, ImageSpec(32, 32, 3, 100)),
+    "imagenet": Setting(
+        NetworkConfig("imagenet", (64, 128, 256, 512), repeats=3),
+        ImageSpec(224, 224, 3, 1000),
+    ),
+}
+
+_NETWORK = flags.DEFINE_enum(
+    "network", "quickstart", SETTINGS, "Network that the table of layers is for."
+)
+
+
+def main() -> None:
+    """Print the block's tables, and draw its graph if asked to."""
+    block, console = nsc.parse(_BLOCK.value), Console()
+    setting = SETTINGS[_NETWORK.value]
+    console.print(block_layers(block, _NETWORK.value, setting))
+    console.print(block_costs(block, SETTINGS, Config().reward))
+    console.print(f"NSC: {block}", soft_wrap=True, highlight=False)
+    console.print(f"canonical hash: {nsc.canonical_hash(block)}", highlight=False)
+    if _OUT.value:
+        draw.save(block, Path(_OUT.value))
+        console.print(f"drawn: {_OUT.value}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Tests of bqnn. `make test` runs them."""

@@ -1,0 +1,74 @@
+"""Configuration: the paper's numbers, and what is refused."""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bqnn import config as config_lib
+from bqnn import schedule
+from bqnn.config import Config, from_dict, to_dict
+from bqnn.errors import ConfigError
+
+
+def test_defaults_are_the_papers_search() -> None:
+    config = Config()
+    steps = schedule.parse(config.agent.schedule)
+    assert steps.iterations == 178
+    assert steps.iterations * config.search.batch == 11_392
+    assert steps.epsilons[0] == 1.0
+    assert steps.epsilons[94:96] == (1.0, 0.9)
+    assert steps.epsilons[-12:] == (0.1,) * 12
+    assert (config.agent.alpha, config.agent.gamma) == (0.01, 1.0)
+    assert config.agent.replay_updates == 64
+    assert config.space.max_layers == 23
+    assert config.network.widths == (32, 64, 128)
+    assert config.network.repeats == 4
+    assert (config.train.epochs, config.train.batch) == (12, 256)
+    assert (config.train.decay, config.train.decay_epochs) == (0.2, 5)
+    assert (config.train.restarts, config.train.restart_decay) == (3, 0.4)
+    assert (config.reward.mu, config.reward.rho) == (1.0, 8.0)
+
+
+def test_a_configuration_survives_json() -> None:
+    config = from_dict({"network": {"widths": [8, 16]}, "data": {"data_dir": "/d"}})
+    assert config.network.widths == (8, 16)
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_differences_name_the_fields() -> None:
+    other = dataclasses.replace(Config(), search=config_lib.SearchConfig(seed=5))
+    assert list(config_lib.differences(Config(), other)) == ["search.seed: 0 -> 5"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dota": {}}, "unknown configuration field dota"),
+        ({"data": {"nmae": "x"}}, "unknown configuration field data.nmae: want one of"),
+        ({"data": {"validation": 1.5}}, "data.validation is 1.5: want a fraction"),
+        ({"data": {"name": 5}}, "data.name is 5: want str"),
+        ({"space": {"max_layers": 0}}, "space.max_layers is 0: want 1 to 60"),
+        ({"space": {"max_layers": 2.5}}, "space.max_layers is 2.5: want int"),
+        ({"agent": {"name": "x"}}, "agent.name is 'x': want q"),
+        ({"agent": {"alpha": 0.0}}, "agent.alpha is 0.0"),
+        ({"agent": {"shaped": 1}}, "agent.shaped is 1: want bool"),
+        ({"agent": {"exploration": "all"}}, "agent.exploration is 'all': want codes"),
+        ({"agent": {"schedule": "1.0:5,x"}}, "agent.schedule: 'x' is not"),
+        ({"agent": {"schedule": "1.5:5"}}, "agent.schedule: '1.5:5' is not"),
+        ({"agent": {"schedule": "0.5:0"}}, "agent.schedule: '0.5:0' is not"),
+        ({"search": {"order": "arrival!"}}, "search.order is 'arrival!'"),
+        ({"search": {"lag": -1}}, "search.lag is -1"),
+        ({"network": {"widths": ()}}, "network.widths is (): want one positive"),
+        ({"network": {"widths": (4, "x")}}, "network.widths is 'x': want int"),
+        ({"network": {"stem": "mnist"}}, "network.stem is 'mnist': want small or"),
+        ({"train": {"dtype": "float64"}}, "train.dtype is 'float64': want float32 or"),
+        ({"train": {"b1": 1.0}}, "train.b1 is 1.0"),
+        ({"budget": {"timeout": 0}}, "budget.timeout is 0.0: want a positive number"),
+    ],
+)
+def test_a_bad_value_is_quoted(values: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        from_dict(values)
