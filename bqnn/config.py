@@ -5,11 +5,8 @@ configurations that ship; docs/design names are a contract with users.
 """
 
 import dataclasses
-import types
-import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from bqnn import schedule
 from bqnn.errors import ConfigError, quote
@@ -235,69 +232,3 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
-
-
-def to_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """Turn `config` into plain nested dictionaries, as the journal keeps it."""
-    return dataclasses.asdict(config)
-
-
-def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Build a configuration from nested dictionaries; what is missing has its default.
-
-    Raises:
-      ConfigError: for an unknown section or field, or a value of the wrong type.
-    """
-    sections = typing.get_type_hints(Config)
-    _reject_unknown("", values, sections)
-    return Config(
-        **{name: _section(name, sections[name], values[name]) for name in values}
-    )
-
-
-def differences(old: Config, new: Config) -> Iterator[str]:
-    """Yield `section.field: old -> new` for every field that differs."""
-    before, after = to_dict(old), to_dict(new)
-    for section, fields in before.items():
-        for name, value in fields.items():
-            other = after[section][name]
-            if value != other:
-                yield f"{section}.{name}: {quote(value)} -> {quote(other)}"
-
-
-def _section(section: str, cls: Any, values: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    _reject_unknown(f"{section}.", values, hints)
-    converted = {
-        name: _convert(f"{section}.{name}", hints[name], value)
-        for name, value in values.items()
-    }
-    return cls(**converted)
-
-
-def _reject_unknown(
-    prefix: str, given: Collection[str], known: Collection[str]
-) -> None:
-    for name in given:
-        if name not in known:
-            raise ConfigError(
-                f"unknown configuration field {prefix}{name}: "
-                f"want one of {', '.join(known)}"
-            )
-
-
-def _convert(name: str, hint: Any, value: Any) -> Any:
-    """Check `value` against the annotation of its field; lists become tuples."""
-    if isinstance(hint, types.UnionType):
-        return (
-            None if value is None else _convert(name, typing.get_args(hint)[0], value)
-        )
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        item = typing.get_args(hint)[0]
-        return tuple(_convert(name, item, entry) for entry in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        want = getattr(hint, "__name__", str(hint))
-        raise ConfigError(f"{name} is {quote(value)}: want {want}")
-    return value

@@ -25,7 +25,8 @@ class Programs(NamedTuple):
     Attributes:
       train_step: (state, images, labels, drawn, learning rate) -> (state, loss). Takes
         over the buffers of the state given.
-      count_correct: (state, images, labels, drawn, weights) -> how many are right.
+      count_correct: (state, images, labels, drawn, counted) -> how many of those
+        counted are right.
     """
 
     train_step: Callable[..., tuple[TrainState, Array]]
@@ -124,13 +125,17 @@ class _Trainer:
         order = rng.permutation(len(self.train.labels)).astype(np.int32)
         losses = []
         with self._timed("train"):
-            for start in range(0, len(order) - self.batch + 1, self.batch):
-                self.on_step()
-                drawn = order[start : start + self.batch]
-                state, loss = self.programs.train_step(
-                    state, *self.train, drawn, np.float32(rate)
-                )
-                losses.append(loss)
+            try:
+                for start in range(0, len(order) - self.batch + 1, self.batch):
+                    self.on_step()
+                    drawn = order[start : start + self.batch]
+                    state, loss = self.programs.train_step(
+                        state, *self.train, drawn, np.float32(rate)
+                    )
+                    losses.append(loss)
+            finally:
+                # A process that exits while XLA computes crashes.
+                jax.block_until_ready(losses)
             finite = bool(np.isfinite(jax.device_get(losses)).all())
         return state, finite
 
@@ -139,12 +144,12 @@ class _Trainer:
         total = len(self.validation.labels)
         padded = -(-total // self.batch) * self.batch
         places = np.arange(padded, dtype=np.int32)
-        weights = (places < total).astype(np.int32)
+        counted = places < total
         drawn = np.minimum(places, total - 1)
         with self._timed("evaluate"):
             correct = [
                 self.programs.count_correct(
-                    state, *self.validation, drawn[at], weights[at]
+                    state, *self.validation, drawn[at], counted[at]
                 )
                 for start in range(0, padded, self.batch)
                 for at in [slice(start, start + self.batch)]
@@ -160,7 +165,7 @@ class _Trainer:
                 jax.jit(steps[0], donate_argnums=0).lower(
                     state, *self.train, drawn, np.float32(0)
                 ),
-                jax.jit(steps[1]).lower(state, *self.validation, drawn, drawn),
+                jax.jit(steps[1]).lower(state, *self.validation, drawn, drawn == 0),
             )
         with self._timed("compile"):
             return Programs(*(program.compile() for program in lowered))

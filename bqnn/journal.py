@@ -4,31 +4,22 @@ Facts are added and never changed. A run directory has one writer at a time, and
 fact is on the disk before the search goes on, so a killed search loses nothing.
 """
 
-import contextlib
 import json
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn import config as config_lib
-from bqnn import nsc
+from bqnn import config_dict, nsc, sqlite
 from bqnn.config import Config
-from bqnn.errors import BqnnError, JournalError
+from bqnn.errors import JournalError
 from bqnn.plan import ImageSpec
 from bqnn.records import Candidate, Evaluation, Status
 
-try:
-    import fcntl
-except ImportError as error:  # pragma: no cover - POSIX has it
-    raise JournalError("bqnn's journal needs a POSIX system (Linux, macOS)") from error
-
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"
-LOCK_NAME = "journal.lock"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
 
@@ -119,14 +110,14 @@ class Journal:
           JournalError: if the recorded run has another configuration (the fields are
             named) or other images.
         """
-        with _errors(self.path):
+        with sqlite.errors(self.path):
             empty = not self._connection.execute("SELECT 1 FROM run").fetchone()
         if empty:
             self._write(
                 "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?)",
                 [
                     (
-                        json.dumps(config_lib.to_dict(run.config)),
+                        json.dumps(config_dict.to_dict(run.config)),
                         json.dumps(run.images._asdict()),
                         run.fingerprint,
                         json.dumps(run.versions),
@@ -136,7 +127,7 @@ class Journal:
             )
             return
         recorded = self.run()
-        changed = list(config_lib.differences(recorded.config, run.config))
+        changed = list(config_dict.differences(recorded.config, run.config))
         if changed:
             raise JournalError(
                 f"{self.path.parent} holds a search with another configuration "
@@ -155,14 +146,14 @@ class Journal:
         Raises:
           JournalError: if nothing was recorded, or it cannot be read.
         """
-        with _errors(self.path):
+        with sqlite.errors(self.path):
             row = self._connection.execute(
                 "SELECT config, images, fingerprint, versions FROM run"
             ).fetchone()
             if row is None:
                 raise JournalError(f"{self.path} is empty: its search never began")
             return Run(
-                config_lib.from_dict(json.loads(row[0])),
+                config_dict.from_dict(json.loads(row[0])),
                 ImageSpec(**json.loads(row[1])),
                 row[2],
                 json.loads(row[3]),
@@ -170,7 +161,7 @@ class Journal:
 
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""
-        with _errors(self.path), self._connection:
+        with sqlite.errors(self.path), self._connection:
             self._connection.execute(
                 "INSERT INTO asks VALUES (?, ?, ?, ?)", (*ask[:3], time.time())
             )
@@ -214,7 +205,7 @@ class Journal:
         Raises:
           JournalError: if the file is damaged or a fact makes no sense.
         """
-        with _errors(self.path):
+        with sqlite.errors(self.path):
             candidates: dict[int, list[Candidate]] = {}
             for row in self._select("candidates", "iteration, slot"):
                 candidates.setdefault(row[0], []).append(_candidate(row))
@@ -236,7 +227,7 @@ class Journal:
         return self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
 
     def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        with _errors(self.path), self._connection:
+        with sqlite.errors(self.path), self._connection:
             self._connection.executemany(statement, rows)
 
 
@@ -247,16 +238,8 @@ def create_or_open(workdir: Path) -> Journal:
       JournalError: if another process has it open to write, or it cannot be opened.
     """
     path = workdir / FILE_NAME
-    with _errors(path):
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = _lock(workdir)
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        _check(path, connection)
-        with connection:
-            connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    schema = _SCHEMA.read_text(encoding="utf-8")
+    connection, lock = sqlite.open_writer(path, schema, SCHEMA_VERSION)
     return Journal(path, connection, lock)
 
 
@@ -271,64 +254,7 @@ def open_readonly(workdir: Path) -> Journal:
         raise JournalError(
             f"{workdir} has no {FILE_NAME}: want the --workdir of a search"
         )
-    with _errors(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        _check(path, connection)
-    return Journal(path, connection, -1)
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise JournalError(
-            f"{path} has schema version {version}, this bqnn reads up to "
-            f"{SCHEMA_VERSION}: install the newer bqnn that wrote it"
-        )
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")
-
-
-def _lock(workdir: Path) -> int:
-    """Take the lock of the work directory; the system frees it when we die."""
-    lock = os.open(workdir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
-        os.close(lock)
-        raise JournalError(
-            f"{workdir} is in use by another search ({holder or 'just starting'}): "
-            "wait for it, stop it, or use another --workdir"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
-    return lock
-
-
-@contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite, the file system or a malformed fact raises into one line."""
-    try:
-        yield
-    except JournalError:
-        raise
-    except sqlite3.OperationalError as error:
-        raise JournalError(
-            f"{path}: {error}; what was recorded is safe: mend the cause (space, "
-            "permissions) and run the same command again"
-        ) from error
-    except sqlite3.Error as error:
-        raise JournalError(
-            f"{path} is damaged or no journal ({error}): restore a copy of it"
-        ) from error
-    except OSError as error:
-        raise JournalError(f"{path}: {error}") from error
-    except (BqnnError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise JournalError(
-            f"{path} holds a malformed fact ({type(error).__name__}: {error}): "
-            "restore a copy of it"
-        ) from error
+    return Journal(path, sqlite.open_reader(path, SCHEMA_VERSION), -1)
 
 
 def _candidate_row(candidate: Candidate) -> tuple[Any, ...]:

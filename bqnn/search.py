@@ -1,7 +1,7 @@
 """The master: asks, has candidates evaluated, tells (the paper, figure 5)."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from bqnn import agent, problem
 from bqnn.agent import AgentState
@@ -19,7 +19,7 @@ def search(
     journal: Journal,
     executor: Executor,
     max_failures_in_a_row: int = 5,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Search from where the journal ends; a generator of events.
 
     Slot order: batch k is asked after batch k - 1 - lag was told, and batches are told

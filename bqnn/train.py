@@ -103,18 +103,19 @@ def make_steps(
         (loss, batch_stats), grads = grad(
             state.params, state.batch_stats, batch(images, drawn), labels[drawn]
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax's bias correction needs it
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda u: -learning_rate * u, updates)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, batch_stats, opt_state), loss
 
     def count_correct(
-        state: TrainState, images: Array, labels: Array, drawn: Array, weights: Array
+        state: TrainState, images: Array, labels: Array, drawn: Array, counted: Array
     ) -> Array:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, _ = network.apply(
             variables, batch(images, drawn), train=False, mutable=[]
         )
-        return jnp.sum((jnp.argmax(logits, axis=-1) == labels[drawn]) * weights)
+        return jnp.sum((jnp.argmax(logits, axis=-1) == labels[drawn]) & counted)
 
     return train_step, count_correct

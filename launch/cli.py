@@ -3,6 +3,7 @@
 Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 """
 
+import logging
 import signal
 import sys
 import typing
@@ -12,14 +13,14 @@ from typing import Any, NoReturn
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from bqnn import config as config_lib
+from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
 from bqnn.errors import BqnnError, ConfigError, NscError, quote
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Parse the flags, call `main`, and exit."""
-    app.run(lambda _: _guarded(main), flags_parser=parse_flags)
+    app.run(lambda _: guarded(main), flags_parser=parse_flags)
     raise AssertionError("app.run does not return")
 
 
@@ -31,10 +32,11 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         _check_config_names(argv)
         rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        fail(f"{error} (see --help)", 2)
     except BqnnError as error:
         fail(str(error), 2)
+    except Exception as error:
+        # Besides flags.Error, whatever a configuration file or ml_collections raises.
+        fail(f"{error} (see --help)", 2)
     if len(rest) > 1:
         fail(f"{quote(rest[1])} is no flag: want --name=value (see --help)", 2)
     return rest
@@ -53,16 +55,40 @@ def config_of(flag: flags.FlagHolder[Any]) -> Config:
         raise ConfigError(
             f"--config: cannot read the configuration file: {error}"
         ) from error
-    return config_lib.from_dict(values)
+    return config_dict_lib.from_dict(values)
 
 
 def config_dict(config: Config) -> ConfigDict:
     """Turn a configuration into what `get_config` of a configuration file returns."""
-    values = ConfigDict(config_lib.to_dict(config))
+    values = ConfigDict(config_dict_lib.to_dict(config))
     # A field that may be None still has a type, which ml_collections must be told.
     with values.ignore_type():
         values.data.data_dir = config.data.data_dir or _placeholder()
     return values
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM as a question: call it to learn whether one came.
+
+    A signal that raises at any place, inside XLA's own callbacks too, can be swallowed
+    or crash the process; work that asks between its steps stops cleanly. A second
+    signal raises at once.
+    """
+
+    def __init__(self) -> None:
+        """Take over both signals."""
+        self._came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def __call__(self) -> bool:
+        """Tell whether a signal came."""
+        return self._came
+
+    def _handle(self, *_: object) -> None:
+        if self._came:
+            raise KeyboardInterrupt
+        self._came = True
 
 
 def fail(message: str, status: int) -> NoReturn:
@@ -77,8 +103,10 @@ def _placeholder() -> Any:
     return config_dict.placeholder(str)
 
 
-def _guarded(main: Callable[[], None]) -> None:
-    signal.signal(signal.SIGTERM, _interrupt)
+def guarded(main: Callable[[], None]) -> None:
+    """Call `main`; turn what it raises into one line and an exit status."""
+    # jax tells of every backend that this machine lacks.
+    logging.getLogger("jax").setLevel(logging.WARNING)
     try:
         main()
     except (NscError, ConfigError) as error:
@@ -87,10 +115,6 @@ def _guarded(main: Callable[[], None]) -> None:
         fail(str(error), 1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _check_config_names(argv: Sequence[str]) -> None:

@@ -24,8 +24,9 @@ from bqnn.search import search
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", "launch/configs/quickstart.py", "Configuration file of the search."
+    "config", None, "Configuration file of the search."
 )
+flags.mark_flag_as_required("config")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the search.", required=True
 )
@@ -44,17 +45,22 @@ def main() -> None:
     """Run the search and print its best blocks."""
     config, workdir = cli.config_of(_CONFIG), Path(_WORKDIR.value)
     console = Console()
+    interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.
-    executor = EXECUTORS[_EXECUTOR.value](config)
+    executor = EXECUTORS[_EXECUTOR.value](config, interrupted)
     try:
-        summary = _search(config, workdir, console, executor)
+        summary = _search(config, workdir, console, executor, interrupted)
     finally:
         executor.close()
     _conclude(console, summary, workdir)
 
 
 def _search(
-    config: Config, workdir: Path, console: Console, executor: Executor
+    config: Config,
+    workdir: Path,
+    console: Console,
+    executor: Executor,
+    interrupted: cli.Interrupt,
 ) -> Summary:
     dataset = load(config.data)
     run = journal.Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
@@ -66,6 +72,8 @@ def _search(
             with display:
                 for event in search(work, facts, executor, _MAX_FAILURES.value):
                     display.show(event)
+                    if interrupted():
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             done, total = display.summary.done, display.summary.total
             console.print(

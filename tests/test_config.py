@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bqnn import config as config_lib
 from bqnn import schedule
-from bqnn.config import Config, from_dict, to_dict
+from bqnn.config import Config, SearchConfig
+from bqnn.config_dict import differences, from_dict, to_dict
 from bqnn.errors import ConfigError
 
 
@@ -39,8 +39,8 @@ def test_a_configuration_survives_json() -> None:
 
 
 def test_differences_name_the_fields() -> None:
-    other = dataclasses.replace(Config(), search=config_lib.SearchConfig(seed=5))
-    assert list(config_lib.differences(Config(), other)) == ["search.seed: 0 -> 5"]
+    other = dataclasses.replace(Config(), search=SearchConfig(seed=5))
+    assert list(differences(Config(), other)) == ["search.seed: 0 -> 5"]
 
 
 @pytest.mark.parametrize(

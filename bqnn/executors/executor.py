@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Callable
 from typing import Protocol
 
 from bqnn.config import Config
@@ -36,15 +37,25 @@ class _OutOfTimeError(Exception):
     """The time for one candidate is over."""
 
 
-def run_guarded(candidate: Candidate, config: Config) -> Evaluation:
+def run_guarded(
+    candidate: Candidate, config: Config, interrupted: Callable[[], bool]
+) -> Evaluation:
     """Evaluate, and turn whatever goes wrong into an evaluation's status.
+
+    Args:
+      candidate: what to evaluate.
+      config: of the search.
+      interrupted: tells, before every training step, whether to stop.
 
     Raises:
       BqnnError: as `evaluate` raises it.
+      KeyboardInterrupt: if interrupted.
     """
     start = time.monotonic()
 
     def on_step() -> None:
+        if interrupted():
+            raise KeyboardInterrupt
         if time.monotonic() - start > config.budget.timeout:
             raise _OutOfTimeError
 

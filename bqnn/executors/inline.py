@@ -2,6 +2,7 @@
 
 import dataclasses
 import heapq
+from collections.abc import Callable
 
 from bqnn import runtime
 from bqnn.config import Config
@@ -17,10 +18,12 @@ class InlineExecutor:
         `config.train.threads` threads.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
         """Settle the number of threads before jax starts."""
         runtime.set_threads(config.train.threads)
-        self._config = config
+        self._config, self._interrupted = config, interrupted
         self._queue: list[tuple[int, tuple[int, int], Candidate]] = []
 
     def submit(self, candidate: Candidate) -> None:
@@ -33,9 +36,10 @@ class InlineExecutor:
 
         Raises:
           LookupError: if none is queued.
+          KeyboardInterrupt: if interrupted; the candidate is lost, not recorded.
         """
         candidate = heapq.heappop(self._queue)[2]
-        evaluation = run_guarded(candidate, self._config)
+        evaluation = run_guarded(candidate, self._config, self._interrupted)
         return candidate, dataclasses.replace(evaluation, worker="inline")
 
     def close(self) -> None:

@@ -1,0 +1,110 @@
+"""SQLite files that survive a kill: one writer, commits on the disk, clear errors."""
+
+import contextlib
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from bqnn.errors import BqnnError, JournalError
+
+try:
+    import fcntl
+except ImportError as error:
+    raise JournalError("the journal needs a POSIX system (Linux, macOS)") from error
+
+
+def open_writer(
+    path: Path, schema: str, version: int
+) -> tuple[sqlite3.Connection, int]:
+    """Open a file to write, creating it and its folder if need be.
+
+    Args:
+      path: of the file; its lock lies beside it.
+      schema: statements that make what is not there yet.
+      version: of the schema.
+
+    Returns:
+      The connection, and the file descriptor that holds the lock.
+
+    Raises:
+      JournalError: if another process has it open to write, or it cannot be opened.
+    """
+    with errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path.with_suffix(".lock"))
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        _check(path, connection, version)
+        with connection:
+            connection.executescript(schema)
+            connection.execute(f"PRAGMA user_version={version}")
+    return connection, lock
+
+
+def open_reader(path: Path, version: int) -> sqlite3.Connection:
+    """Open a file to read, whether or not somebody writes to it.
+
+    Raises:
+      JournalError: if it cannot be read, or has a newer schema than `version`.
+    """
+    with errors(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        _check(path, connection, version)
+    return connection
+
+
+@contextlib.contextmanager
+def errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite, the file system or a malformed fact raises into one line."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except sqlite3.OperationalError as error:
+        raise JournalError(
+            f"{path}: {error}; what was recorded is safe: mend the cause (space, "
+            "permissions) and run the same command again"
+        ) from error
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{path} is damaged or no journal ({error}): restore a copy of it"
+        ) from error
+    except OSError as error:
+        raise JournalError(f"{path}: {error}") from error
+    except (BqnnError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise JournalError(
+            f"{path} holds a malformed fact ({type(error).__name__}: {error}): "
+            "restore a copy of it"
+        ) from error
+
+
+def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        raise JournalError(
+            f"{path} has schema version {version}, this bqnn reads up to "
+            f"{newest}: install the newer bqnn that wrote it"
+        )
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")
+
+
+def _lock(path: Path) -> int:
+    """Take the lock; the system frees it when we die."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+        os.close(lock)
+        raise JournalError(
+            f"{path.parent} is in use by another search ({holder or 'just starting'}): "
+            "wait for it, stop it, or use another --workdir"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
+    return lock

@@ -1,0 +1,80 @@
+"""Small searches to test with."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from bqnn import config_dict
+from bqnn.config import Config
+from bqnn.plan import ImageSpec
+from bqnn.problem import Problem, make_problem
+from bqnn.records import Candidate, Evaluation, Status
+
+SPEC = ImageSpec(8, 8, 1, 10)
+
+TINY: dict[str, dict[str, Any]] = {
+    "data": {"name": "digits", "validation": 0.2},
+    "space": {"max_layers": 3},
+    "agent": {"schedule": "1.0:2,0.5:2,0.1:2", "alpha": 0.1, "exploration": "types"},
+    "search": {"batch": 4},
+    "network": {"stem": "small", "widths": (4,), "repeats": 1},
+    "train": {"epochs": 1, "batch": 64},
+}
+
+
+def tiny_config(**sections: Mapping[str, Any]) -> Config:
+    """A search of 24 candidates, a second each; fields by section override it."""
+    names = {*TINY, *sections}
+    values = {n: {**TINY.get(n, {}), **sections.get(n, {})} for n in names}
+    return config_dict.from_dict(values)
+
+
+@functools.cache
+def problem_of(config: Config) -> Problem:
+    """Make the problem of a configuration, once: it is a value, and slow to compile."""
+    return make_problem(config, SPEC)
+
+
+def tabulated(candidate: Candidate) -> Evaluation:
+    """Evaluate without training: an accuracy that only the block decides."""
+    byte = hashlib.sha256(candidate.hash.encode()).digest()[0]
+    return Evaluation(Status.OK, accuracy=(0.1, 0.2 + byte / 400))
+
+
+class TableExecutor:
+    """Evaluates by `tabulated`, in an order that `pick` chooses.
+
+    Attributes:
+      attempts: every candidate evaluated, in order.
+    """
+
+    def __init__(self, pick: Any = None, faults: Mapping[int, Status] = {}) -> None:
+        """Make an executor; the n-th attempt ends in `faults[n]` if there is one."""
+        self.attempts: list[Candidate] = []
+        self._pick = pick or (lambda count: 0)
+        self._faults = dict(faults)
+        self._queue: list[Candidate] = []
+
+    def submit(self, candidate: Candidate) -> None:
+        """Queue a candidate."""
+        self._queue.append(candidate)
+
+    def collect(self) -> tuple[Candidate, Evaluation]:
+        """Evaluate one of the candidates queued."""
+        if not self._queue:
+            raise LookupError("nothing is in flight")
+        candidate = self._queue.pop(self._pick(len(self._queue)))
+        self.attempts.append(candidate)
+        fault = self._faults.get(len(self.attempts) - 1)
+        evaluation = tabulated(candidate)
+        if fault is not None:
+            evaluation = dataclasses.replace(
+                evaluation, status=fault, accuracy=(), error=f"{fault} on purpose"
+            )
+        return candidate, evaluation
+
+    def close(self) -> None:
+        """Forget what is queued."""
+        self._queue.clear()
