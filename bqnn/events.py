@@ -5,6 +5,20 @@ from typing import NamedTuple
 from bqnn.records import Candidate, Evaluation
 
 
+class Asked(NamedTuple):
+    """A batch was asked, and is in flight.
+
+    Attributes:
+      iteration: its number, from 0.
+      epsilon: of its exploration.
+      recorded: whether it was read from the journal.
+    """
+
+    iteration: int
+    epsilon: float
+    recorded: bool
+
+
 class Evaluated(NamedTuple):
     """A candidate has its final evaluation.
 
@@ -26,15 +40,13 @@ class Told(NamedTuple):
 
     Attributes:
       number: how many were told before.
-      epsilon: of the batch.
       digest: hash of the agent's state afterwards.
       recorded: whether it was read from the journal.
     """
 
     number: int
-    epsilon: float
     digest: str
     recorded: bool
 
 
-Event = Evaluated | Told
+Event = Asked | Evaluated | Told

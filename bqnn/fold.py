@@ -5,7 +5,7 @@ from collections.abc import Generator
 from bqnn import agent, problem
 from bqnn.agent import AgentState
 from bqnn.errors import JournalError
-from bqnn.events import Evaluated, Event, Told
+from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.journal import Ask, History, Tell
 from bqnn.problem import Problem
 from bqnn.records import Candidate, Evaluation, is_final
@@ -26,7 +26,8 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
       history: what the journal holds.
 
     Yields:
-      The events recorded: evaluations of a batch, then that it was told, then the
+      The events recorded: batches asked before the first tell; evaluations of the
+      batch told, that it was told, batches asked then, and so on; at last the
       evaluations that no batch told yet.
 
     Returns:
@@ -42,7 +43,7 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
     for told in range(len(history.tells) + 1):
         for asked in history.asks:
             if asked.told == told:
-                _check_ask(search, state, asked)
+                yield _check_ask(search, state, asked)
         if told == len(history.tells):
             break
         recorded = history.tells[told]
@@ -51,7 +52,7 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
             untold.pop(candidate.place, None)
             yield _evaluated(search, candidate, evaluation)
         state = problem.tell(search, state, batch)
-        yield _check_tell(state, recorded, batch, history.asks)
+        yield _check_tell(state, recorded, batch)
     for place in untold:
         yield _evaluated(search, candidates[place], finals[place])
     return state
@@ -87,7 +88,7 @@ def _batch(
     return [(candidates[place], finals[place]) for place in recorded.places]
 
 
-def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> None:
+def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> Asked:
     again = problem.ask(search, state, recorded.iteration, recorded.told)
     if again.epsilon != recorded.epsilon:
         raise ReplayError(
@@ -107,6 +108,7 @@ def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> None:
                 f"iteration {recorded.iteration}: slot {old.slot} differs: the journal "
                 f"has {_asked(old)}, the replay asks {_asked(new)}"
             )
+    return Asked(recorded.iteration, recorded.epsilon, recorded=True)
 
 
 def _asked(candidate: Candidate) -> str:
@@ -119,7 +121,6 @@ def _check_tell(
     state: AgentState,
     recorded: Tell,
     batch: list[tuple[Candidate, Evaluation]],
-    asks: tuple[Ask, ...],
 ) -> Told:
     digest, evidence = agent.digest(state), problem.evidence(batch)
     if (digest, evidence) != (recorded.digest, recorded.evidence):
@@ -132,5 +133,4 @@ def _check_tell(
             f"iteration {recorded.number}: the {what} differs: the journal has "
             f"{old[:16]}, the replay gives {new[:16]}"
         )
-    epsilon = next(a.epsilon for a in asks if a.iteration == recorded.number)
-    return Told(recorded.number, epsilon, digest, recorded=True)
+    return Told(recorded.number, digest, recorded=True)

@@ -20,7 +20,10 @@ class Status(enum.StrEnum):
 
 
 MAX_ATTEMPTS = {Status.OUT_OF_MEMORY: 2, Status.WORKER_LOST: 4}
-"""Attempts at a candidate that keeps ending this way; once for any other status."""
+"""Attempts at a candidate that keeps ending this way; one for any other status.
+
+A worker lost for the last time makes the candidate `failed`.
+"""
 
 
 @dataclass(frozen=True)

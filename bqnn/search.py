@@ -1,12 +1,13 @@
 """The master: asks, has candidates evaluated, tells (the paper, figure 5)."""
 
 import collections
+import dataclasses
 from collections.abc import Generator, Iterator
 
 from bqnn import agent, problem
 from bqnn.agent import AgentState
 from bqnn.errors import SearchError
-from bqnn.events import Evaluated, Event, Told
+from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.executors import Executor
 from bqnn.fold import final_evaluations, fold
 from bqnn.journal import Ask, Journal, Tell
@@ -33,8 +34,8 @@ def search(
       max_failures_in_a_row: evaluations that may fail one after the other.
 
     Yields:
-      An event per final evaluation and per batch told: those that the journal records
-      first, then the new ones as they happen.
+      An event per batch asked, per final evaluation and per batch told: those that the
+      journal records first, then the new ones as they happen.
 
     Raises:
       SearchError: if too many evaluations fail in a row.
@@ -55,6 +56,7 @@ def search(
         while asked_count < min(work.iterations, told + 1 + work.config.search.lag):
             asked = problem.ask(work, state, asked_count, told)
             journal.add_ask(asked)
+            yield Asked(asked_count, asked.epsilon, recorded=False)
             yield from master.admit(asked, {}, {})
             asked_count += 1
         yield from master.complete(told)
@@ -121,10 +123,11 @@ class _Master:
         digest = agent.digest(state)
         places = tuple(candidate.place for candidate in asked.candidates)
         self.journal.add_tell(Tell(iteration, places, digest, problem.evidence(batch)))
-        return state, Told(iteration, asked.epsilon, digest, recorded=False)
+        return state, Told(iteration, digest, recorded=False)
 
     def _collect(self) -> Iterator[Event]:
         candidate, evaluation = self.executor.collect()
+        evaluation = self._settle(candidate, evaluation)
         self._record(candidate, evaluation)
         if not is_final(evaluation.status, self.attempts[candidate.place]):
             self.executor.submit(candidate)
@@ -134,6 +137,15 @@ class _Master:
         for twin in self.waiting.pop(candidate.hash):
             yield self._reuse(twin)
         self._count_failures(candidate, evaluation)
+
+    def _settle(self, candidate: Candidate, evaluation: Evaluation) -> Evaluation:
+        """Count a candidate that loses every worker it is given as failed."""
+        attempts = self.attempts[candidate.place] + 1
+        lost = evaluation.status == Status.WORKER_LOST
+        if not (lost and is_final(evaluation.status, attempts)):
+            return evaluation
+        error = f"lost {attempts} workers: {evaluation.error}"
+        return dataclasses.replace(evaluation, status=Status.FAILED, error=error)
 
     def _reuse(self, candidate: Candidate) -> Evaluated:
         """Give a candidate the result, or the failure, of its canonical twin."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
@@ -65,6 +66,11 @@ def config_dict(config: Config) -> ConfigDict:
     with values.ignore_type():
         values.data.data_dir = config.data.data_dir or _placeholder()
     return values
+
+
+def console() -> Console:
+    """Make the console of a program: wide enough for tables where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 class Interrupt:

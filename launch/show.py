@@ -10,7 +10,6 @@ index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pool
 from pathlib import Path
 
 from absl import flags
-from rich.console import Console
 
 from bqnn import nsc
 from bqnn.config import Config, NetworkConfig
@@ -41,7 +40,7 @@ _NETWORK = flags.DEFINE_enum(
 
 def main() -> None:
     """Print the block's tables, and draw its graph if asked to."""
-    block, console = nsc.parse(_BLOCK.value), Console()
+    block, console = nsc.parse(_BLOCK.value), cli.console()
     setting = SETTINGS[_NETWORK.value]
     console.print(block_layers(block, _NETWORK.value, setting))
     console.print(block_costs(block, SETTINGS, Config().reward))

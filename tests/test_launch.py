@@ -198,7 +198,7 @@ def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
         assert process.stdout
         if kill % 2:
             # Somewhere in or after the first evaluation of this life.
-            _wait_for(process.stdout, ": ")
+            _wait_for(process.stdout, "reward")
             time.sleep(rng.uniform(0, 0.5))
         else:
             # Anywhere, starting up included.

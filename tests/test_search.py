@@ -13,7 +13,7 @@ import pytest
 from bqnn import journal, problem
 from bqnn.config import Config
 from bqnn.errors import JournalError, SearchError
-from bqnn.events import Evaluated, Event, Told
+from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.fold import ReplayError, fold
 from bqnn.journal import Run
 from bqnn.records import Evaluation, Status
@@ -58,7 +58,8 @@ def test_a_search_tells_every_batch_in_order(tmp_path: Path) -> None:
     events = _run(tmp_path, tiny_config())
     told = [event for event in events if isinstance(event, Told)]
     assert [event.number for event in told] == list(range(6))
-    assert [event.epsilon for event in told] == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
+    epsilons = [event.epsilon for event in events if isinstance(event, Asked)]
+    assert epsilons == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
     assert len(_evaluated(events)) == 24
     for event in _evaluated(events):
         want = tabulated(event.candidate).accuracy
@@ -161,11 +162,12 @@ def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -
     always_first = TableExecutor(
         lambda count: 0, dict.fromkeys(range(0, 50), Status.WORKER_LOST)
     )
-    events = _run(tmp_path, tiny_config(), always_first, stop_after=1)
+    events = _run(tmp_path, tiny_config(), always_first, stop_after=3)
     event = _evaluated(events)[0]
     tries = [c for c in always_first.attempts if c == event.candidate]
     assert len(tries) == 4
-    assert event.evaluation.status == Status.WORKER_LOST
+    assert event.evaluation.status == Status.FAILED
+    assert event.evaluation.error.startswith("lost 4 workers: ")
     work = problem_of(tiny_config())
     guess = Evaluation(Status.OK, accuracy=(0.1,))
     assert event.reward == problem.reward(work, event.candidate, guess)

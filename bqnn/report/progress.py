@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqnn.events import Event, Told
+from bqnn.events import Evaluated, Event, Told
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
 
@@ -56,17 +56,9 @@ class PlainDisplay:
         if event.recorded:
             return
         if isinstance(event, Told):
-            self._print(
-                f"iteration {event.number + 1}/{self.summary.iterations} told: "
-                + status_line(self.summary, time.monotonic() - self._start)
-            )
-            return
-        accuracy = event.evaluation.accuracy
-        measured = f", accuracy {accuracy[-1]:.2%}" if accuracy else ""
-        self._print(
-            f"{self.summary.done}/{self.summary.total} {event.evaluation.status}: "
-            f"{event.candidate.block} reward {event.reward:.4f}{measured}"
-        )
+            self._print(status_line(self.summary, time.monotonic() - self._start))
+        elif isinstance(event, Evaluated):
+            self._print(f"{self.summary.done}/{self.summary.total} {_outcome(event)}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -136,10 +128,20 @@ def status_line(summary: Summary, seconds: float) -> str:
         left = duration((summary.total - summary.done) / per_minute * 60)
     best = f"{summary.best[0].reward:.4f}" if summary.best else "-"
     return (
-        f"told {summary.told}/{summary.iterations}, epsilon {epsilon}, "
+        f"iteration {summary.told}/{summary.iterations}, epsilon {epsilon}, "
         f"done {summary.done}, reused {summary.reused}, failed {summary.failed}, "
         f"best reward {best}, {per_minute:.1f} candidates/min, {left} left"
     )
+
+
+def _outcome(event: Evaluated) -> str:
+    """Say in one line how an evaluation ended."""
+    evaluation = event.evaluation
+    line = f"{evaluation.status}: {event.candidate.block} reward {event.reward:.4f}"
+    if evaluation.accuracy:
+        return f"{line}, accuracy {evaluation.accuracy[-1]:.2%}"
+    cause = (evaluation.error.splitlines() or ["no cause given"])[0]
+    return f"{line}, {cause}"
 
 
 def duration(seconds: float) -> str:

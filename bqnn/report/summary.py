@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bqnn.events import Evaluated, Event, Told
+from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.records import Status
 
 TOP = 5
@@ -15,7 +15,7 @@ class Summary(NamedTuple):
       iterations: batches in all.
       batch: candidates per batch.
       told: batches told.
-      epsilon: of the last batch told, None before.
+      epsilon: of the last batch asked, None before.
       counts: final evaluations by status.
       fresh: those that happened in this process.
       best: the candidates of highest reward, one per canonical block, best first.
@@ -59,10 +59,10 @@ class Summary(NamedTuple):
 
 def update(summary: Summary, event: Event) -> Summary:
     """Take in one event."""
+    if isinstance(event, Asked):
+        return summary._replace(epsilon=event.epsilon)
     if isinstance(event, Told):
-        return summary._replace(
-            told=event.number + 1, epsilon=event.epsilon, digest=event.digest
-        )
+        return summary._replace(told=event.number + 1, digest=event.digest)
     status = event.evaluation.status
     counts = {**summary.counts, status: summary.counts.get(status, 0) + 1}
     return summary._replace(
