@@ -1,7 +1,7 @@
 """The whole configuration: frozen dataclasses, validated on construction.
 
-The defaults are the paper's search (sections 4 to 6). `launch/configs` holds the
-configurations that ship; docs/design names are a contract with users.
+The defaults are the paper's search (sections 3 and 4.2, table 2). `launch/configs`
+holds the configurations that ship. Names are a contract with users and journals.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ class SpaceConfig:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """The learner (the paper, section 3.2 and table 2).
+    """The learner (the paper, sections 3.2 and 4.2, table 2).
 
     Attributes:
       name: `q`, tabular Q-learning.
@@ -120,7 +120,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """How blocks are stacked into a network (the paper, section 3.1 and figure 3).
+    """How blocks are stacked into a network (the paper, section 3.1).
 
     Attributes:
       stem: `small` or `cifar` (3x3 convolution), or `imagenet` (reduces 224 to 56).
@@ -146,7 +146,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Early-stop training of a candidate (the paper, section 4.1).
+    """Early-stop training of a candidate (the paper, sections 3.3 and 4.2).
 
     Attributes:
       epochs: passes over the training part.
@@ -191,7 +191,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights of log(FLOPs) and log(density) in the reward (the paper, equation 7)."""
+    """Weights of log(FLOPs) and log(density) in the reward (the paper, section 3.3)."""
 
     mu: float = 1.0
     rho: float = 8.0

@@ -1,4 +1,4 @@
-"""What a network costs, from its plan alone, in exact integers (section 5 and ours)."""
+"""What a network costs, from its plan alone, in exact integers."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Cost(NamedTuple):
 
 
 class Density(NamedTuple):
-    """Edges over nodes of a block's graph, input and output included (section 4.1).
+    """Edges over nodes of a block's graph, input and output included (section 3.3).
 
     Attributes:
       edges: one per predecessor, and one from each sink to the output.

@@ -1,4 +1,4 @@
-"""What a compute node runs: candidate in, evaluation out (the paper, section 3.4)."""
+"""What a compute node runs: candidate in, evaluation out (the paper, section 4.1)."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """The early-stop recipe: compile a network, train it briefly, measure it.
 
-The paper, section 4.1: Adam, a learning rate that falls every few epochs, no
+The paper, sections 3.3 and 4.2: Adam, a learning rate that falls every few epochs, no
 augmentation, and another start when the first epoch fails.
 """
 

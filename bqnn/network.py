@@ -58,7 +58,7 @@ def abstract_variables(plan: NetworkPlan) -> Variables:
 
 
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:
-    """Draw the variables of a network: He initialisation (the paper, section 4.1).
+    """Draw the variables of a network: He initialisation (the paper, section 4.2).
 
     The same distributions as `Network.init`, drawn by NumPy: compiling the init of a
     network takes longer than training it in a quick search.

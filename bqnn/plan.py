@@ -1,6 +1,6 @@
 """The plan of a whole network: the one place where blocks are stacked.
 
-The paper, section 3.1 and figure 3; what it leaves open (stems, heads, widths) is ours.
+The paper, section 3.1; what it leaves open (stems, heads, widths) is ours.
 Cost, building and drawing all read the plan, so they cannot disagree.
 """
 

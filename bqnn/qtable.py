@@ -64,7 +64,7 @@ def update(
 ) -> Array:
     """Update the table with one block, from its last decision to its first.
 
-    The paper, equations 3 to 5. T, by which the shaped reward divides, is the number
+    The paper, section 3.2. T, by which the shaped reward divides, is the number
     of decisions, the Terminal included (ours). Every product is rounded before it is
     added, so that the result is the same on every machine.
 

@@ -1,4 +1,4 @@
-"""The replay memory: every block told so far, with its reward (section 3.3)."""
+"""The replay memory: every block told so far, with its reward (the paper, 4.2)."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The master: asks, has candidates evaluated, tells (the paper, figure 5)."""
+"""The master: asks, has candidates evaluated, tells (the paper, section 4.1)."""
 
 import collections
 import dataclasses

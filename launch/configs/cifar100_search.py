@@ -1,4 +1,4 @@
-"""The paper's search on CIFAR-100: every number of sections 4.1 and 4.2, table 2.
+"""The paper's search on CIFAR-100: every number of sections 3 and 4.2, table 2.
 
   python -m launch.search --config=launch/configs/cifar100_search.py \
       --workdir=runs/cifar100 --config.data.data_dir=DIR
