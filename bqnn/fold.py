@@ -89,32 +89,26 @@ def _batch(
 
 
 def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> Asked:
-    again = problem.ask(search, state, recorded.iteration, recorded.told)
-    if again.epsilon != recorded.epsilon:
+    """Ask the batch again: the same epsilon, the same blocks."""
+    actions, info = search.agent.ask(state, recorded.iteration)
+    if info.epsilon != recorded.epsilon:
         raise ReplayError(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "
-            f"{recorded.epsilon}, the replay asks with {again.epsilon}"
+            f"{recorded.epsilon}, the replay asks with {info.epsilon}"
         )
-    if len(again.candidates) != len(recorded.candidates):
+    if len(actions) != len(recorded.candidates):
         raise ReplayError(
             f"iteration {recorded.iteration}: the journal has "
-            f"{len(recorded.candidates)} candidates, the replay asks "
-            f"{len(again.candidates)}"
+            f"{len(recorded.candidates)} candidates, the replay asks {len(actions)}"
         )
-    for old, new in zip(recorded.candidates, again.candidates, strict=True):
-        # Not the hash: a later bqnn may see more blocks as one.
-        if _asked(old) != _asked(new):
+    for candidate, row in zip(recorded.candidates, actions, strict=True):
+        if (search.space.encode(candidate.block) != row).any():
             raise ReplayError(
-                f"iteration {recorded.iteration}: slot {old.slot} differs: the journal "
-                f"has {_asked(old)}, the replay asks {_asked(new)}"
+                f"iteration {recorded.iteration}: slot {candidate.slot} differs: the "
+                f"journal has {candidate.block}, the replay asks "
+                f"{search.space.decode(row)}"
             )
     return Asked(recorded.iteration, recorded.epsilon, recorded=True)
-
-
-def _asked(candidate: Candidate) -> str:
-    """Write what the reward of a candidate depends on, besides its accuracy."""
-    density = f"{candidate.edges}/{candidate.nodes}"
-    return f"{candidate.block} (FLOPs {candidate.flops}, density {density})"
 
 
 def _check_tell(

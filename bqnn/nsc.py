@@ -71,7 +71,13 @@ class Layer:
 
     def __str__(self) -> str:
         """Write the five integers, joined by commas."""
-        return ",".join(str(int(value)) for value in dataclasses.astuple(self))
+        return "%d,%d,%d,%d,%d" % (  # noqa: UP031 - writes enums and NumPy as integers
+            self.index,
+            self.type,
+            self.kernel,
+            self.pred1,
+            self.pred2,
+        )
 
 
 @dataclass(frozen=True)
