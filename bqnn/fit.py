@@ -123,10 +123,13 @@ class _Trainer:
         """Pass over the training part once, the last partial batch left out."""
         rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
         order = rng.permutation(len(self.train.labels)).astype(np.int32)
-        losses = []
+        losses: list[Array] = []
         with self._timed("train"):
             try:
                 for start in range(0, len(order) - self.batch + 1, self.batch):
+                    # Two steps in flight keep the device busy; with more, a timeout or
+                    # an interrupt would be heard long after it came.
+                    jax.block_until_ready(losses[-2:-1])
                     self.on_step()
                     drawn = order[start : start + self.batch]
                     state, loss = self.programs.train_step(

@@ -8,6 +8,7 @@ import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import app, flags
@@ -71,6 +72,14 @@ def config_dict(config: Config) -> ConfigDict:
 def console() -> Console:
     """Make the console of a program: wide enough for tables where it is no terminal."""
     return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def python() -> str:
+    """Write the interpreter as a user in this directory would type it."""
+    executable = Path(sys.executable)
+    if executable.is_relative_to(Path.cwd()):
+        return str(executable.relative_to(Path.cwd()))
+    return "python"
 
 
 class Interrupt:

@@ -96,14 +96,14 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
     console.print(
-        f"check the whole search: python -m launch.replay --workdir={workdir}",
+        f"check the whole search: {cli.python()} -m launch.replay --workdir={workdir}",
         soft_wrap=True,
     )
 
 
 def _show(summary: Summary) -> str:
     block = summary.best[0].candidate.block
-    return f"python -m launch.show --block='{block}' --out=block.svg"
+    return f"{cli.python()} -m launch.show --block='{block}' --out=block.svg"
 
 
 if __name__ == "__main__":
