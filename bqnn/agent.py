@@ -69,56 +69,27 @@ def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent
       search: batch size and seed.
     """
     epsilons = schedule.parse(config.schedule).epsilons
-    rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped)
-    # Device results are no part of the agent, whose arithmetic must be the same on
-    # every machine: it always runs on the host.
+    capacity = len(epsilons) * search.batch
+    # What accelerators round differently is no part of the agent, whose arithmetic
+    # must be the same on every machine: it always runs on the host.
     host = jax.local_devices(backend="cpu")[0]
+    rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped)
+    sample = jax.jit(
+        functools.partial(_sample_batch, space, config.exploration, search.batch)
+    )
+    tell = functools.partial(_tell, space, rule, config.replay_updates)
 
     def init() -> AgentState:
         with jax.default_device(host):
-            state = AgentState(
-                q_values=qtable.init(space, config.q_init),
-                memory=replay.init(
-                    len(epsilons) * search.batch, len(space.num_actions)
-                ),
-                key=jax.random.key_data(
-                    jax.random.key(search.seed, impl="threefry2x32")
-                ),
-                iteration=jnp.zeros((), jnp.int32),
-            )
+            state = _init(space, config.q_init, capacity, search.seed)
         return jax.device_put(state, host)
-
-    @functools.partial(jax.jit, static_argnames="batch")
-    def sample(
-        state: AgentState, iteration: Array, epsilon: Array, batch: int
-    ) -> Array:
-        keys = jax.random.split(_key(state, iteration, "ask"), batch)
-        draw = functools.partial(
-            _sample_block, space, config.exploration, state.q_values, epsilon
-        )
-        return jax.vmap(draw)(keys)
 
     def ask(state: AgentState, iteration: int) -> tuple[Int32, AskInfo]:
         epsilon = epsilons[iteration]
-        actions = sample(
-            state, np.int32(iteration), np.float32(epsilon), batch=search.batch
-        )
+        actions = sample(state, np.int32(iteration), np.float32(epsilon))
         return np.asarray(actions), AskInfo(epsilon)
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def tell(state: AgentState, actions: Array, rewards: Array) -> AgentState:
-        memory = replay.add(state.memory, actions, rewards)
-        if config.replay_updates:
-            key = _key(state, state.iteration, "tell")
-            actions, rewards = replay.sample(memory, key, config.replay_updates)
-
-        def learn(q_values: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
-            return qtable.update(space, rule, q_values, *block), None
-
-        q_values, _ = lax.scan(learn, state.q_values, (actions, rewards))
-        return AgentState(q_values, memory, state.key, state.iteration + 1)
-
-    return Agent(init, ask, tell)
+    return Agent(init, ask, jax.jit(tell, donate_argnums=0))
 
 
 def digest(state: AgentState) -> str:
@@ -134,6 +105,50 @@ def greedy_actions(space: Space, state: AgentState) -> Int32:
     draw = functools.partial(_sample_block, space, "codes")
     key = jax.random.wrap_key_data(state.key, impl="threefry2x32")
     return np.asarray(jax.jit(draw)(state.q_values, np.float32(0), key))
+
+
+def _init(space: Space, q_init: float, capacity: int, seed: int) -> AgentState:
+    return AgentState(
+        q_values=qtable.init(space, q_init),
+        memory=replay.init(capacity, len(space.num_actions)),
+        key=jax.random.key_data(jax.random.key(seed, impl="threefry2x32")),
+        iteration=jnp.zeros((), jnp.int32),
+    )
+
+
+def _sample_batch(
+    space: Space,
+    exploration: str,
+    batch: int,
+    state: AgentState,
+    iteration: Array,
+    epsilon: Array,
+) -> Array:
+    """Write a batch of blocks.  # [B, T]."""
+    keys = jax.random.split(_key(state, iteration, "ask"), batch)
+    draw = functools.partial(_sample_block, space, exploration, state.q_values, epsilon)
+    return jax.vmap(draw)(keys)
+
+
+def _tell(
+    space: Space,
+    rule: qtable.UpdateRule,
+    replay_updates: int,
+    state: AgentState,
+    actions: Array,
+    rewards: Array,
+) -> AgentState:
+    """Remember a batch, then learn from the memory, or from the batch without one."""
+    memory = replay.add(state.memory, actions, rewards)
+    if replay_updates:
+        key = _key(state, state.iteration, "tell")
+        actions, rewards = replay.sample(memory, key, replay_updates)
+
+    def learn(q_values: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
+        return qtable.update(space, rule, q_values, *block), None
+
+    q_values, _ = lax.scan(learn, state.q_values, (actions, rewards))
+    return AgentState(q_values, memory, state.key, state.iteration + 1)
 
 
 _STREAMS = {"ask": 0, "tell": 1}

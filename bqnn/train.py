@@ -68,6 +68,23 @@ def loss_fn(
     return losses.mean(), updated["batch_stats"]
 
 
+def normalised(images: Array, drawn: Array, mean: np.ndarray, std: np.ndarray) -> Array:
+    """Gather a batch and normalise it.
+
+    Args:
+      images: the whole data set.  # [N, H, W, C] uint8
+      drawn: places of the batch.  # [B] int32
+      mean: by channel, in units of pixels.  # [C]
+      std: as `mean`.  # [C]
+
+    Returns:
+      The batch.  # [B, H, W, C] float32
+    """
+    chex.assert_rank([images, drawn], [4, 1])
+    pixels = images[drawn].astype(jnp.float32)
+    return (pixels - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)
+
+
 def make_steps(
     plan: NetworkPlan, config: TrainConfig, mean: np.ndarray, std: np.ndarray
 ) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
@@ -87,11 +104,6 @@ def make_steps(
     network = Network(plan, jnp.dtype(config.dtype))
     optimizer = make_optimizer(config)
 
-    def batch(images: Array, drawn: Array) -> Array:
-        chex.assert_rank([images, drawn], [4, 1])
-        pixels = images[drawn].astype(jnp.float32)
-        return (pixels - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)
-
     def train_step(
         state: TrainState,
         images: Array,
@@ -101,7 +113,10 @@ def make_steps(
     ) -> tuple[TrainState, Array]:
         grad = jax.value_and_grad(functools.partial(loss_fn, network), has_aux=True)
         (loss, batch_stats), grads = grad(
-            state.params, state.batch_stats, batch(images, drawn), labels[drawn]
+            state.params,
+            state.batch_stats,
+            normalised(images, drawn, mean, std),
+            labels[drawn],
         )
         with jax.numpy_dtype_promotion("standard"):  # optax's bias correction needs it
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -114,7 +129,7 @@ def make_steps(
     ) -> Array:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, _ = network.apply(
-            variables, batch(images, drawn), train=False, mutable=[]
+            variables, normalised(images, drawn, mean, std), train=False, mutable=[]
         )
         return jnp.sum((jnp.argmax(logits, axis=-1) == labels[drawn]) & counted)
 
