@@ -90,6 +90,11 @@ def _batch(
 
 def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> Asked:
     """Ask the batch again: the same epsilon, the same blocks."""
+    if recorded.iteration >= search.iterations:
+        raise ReplayError(
+            f"iteration {recorded.iteration}: the schedule has only "
+            f"{search.iterations} iterations"
+        )
     actions, info = search.agent.ask(state, recorded.iteration)
     if info.epsilon != recorded.epsilon:
         raise ReplayError(
@@ -102,7 +107,7 @@ def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> Asked:
             f"{len(recorded.candidates)} candidates, the replay asks {len(actions)}"
         )
     for candidate, row in zip(recorded.candidates, actions, strict=True):
-        if (search.space.encode(candidate.block) != row).any():
+        if candidate.block != search.space.decode(row):
             raise ReplayError(
                 f"iteration {recorded.iteration}: slot {candidate.slot} differs: the "
                 f"journal has {candidate.block}, the replay asks "

@@ -239,6 +239,8 @@ def _tamper(workdir: Path, statement: str) -> None:
          "WHERE iteration = 4 AND slot = 2", 4),
         ("candidates SET flops = '5' WHERE iteration = 4 AND slot = 3", 4),
         ("tells SET digest = 'beef' WHERE number = 3", 3),
+        ("candidates SET block = '1,4,0,0,0;2,4,0,0,0;3,4,0,0,0;4,4,0,0,0' "
+         "WHERE iteration = 4 AND slot = 2", 4),
         ("asks SET epsilon = 0.7 WHERE iteration = 5", 5),
     ],
 )  # fmt: skip
