@@ -157,6 +157,9 @@ class TrainConfig:
       restarts: how often training may start again when the first epoch ends worse
         than a random guess, each time with the learning rate times `restart_decay`.
       dtype: of the computation, `float32` or `bfloat16`; parameters are float32.
+      engine: `walk` (no candidate is compiled; needs uniform widths), `step` (the
+        whole network is, one program for a step), `scan` (one for an epoch), or `auto`:
+        what suits the backend. It changes the rounding.
       threads: CPU threads of a worker. It changes the rounding, so it is part of the
         configuration.
     """
@@ -172,6 +175,7 @@ class TrainConfig:
     restarts: int = 3
     restart_decay: float = 0.4
     dtype: str = "float32"
+    engine: str = "auto"
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -187,6 +191,7 @@ class TrainConfig:
             _check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
         _check("train.restarts", self.restarts, self.restarts >= 0, "0 or more")
         _one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
+        _one_of("train.engine", self.engine, ("auto", "walk", "step", "scan"))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
 """What a compute node runs: candidate in, evaluation out (the paper, section 4.1)."""
 
+import functools
 from collections.abc import Callable
 
+import jax
+
 from bqnn import cost, runtime
-from bqnn.config import Config
-from bqnn.data import load
+from bqnn.config import Config, DataConfig
+from bqnn.data import Dataset, load
+from bqnn.engines import ENGINES, engine_name
 from bqnn.fit import fit
 from bqnn.plan import plan
 from bqnn.records import Candidate, Evaluation, Status
@@ -34,7 +38,9 @@ def evaluate(
     )
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)
-    result = fit(network, train, dataset, candidate.seed, on_step)
+    make_engine = ENGINES[engine_name(train, config.network)]
+    engine = make_engine(network, train, _on_device(config.data), candidate.seed)
+    result = fit(engine, train, dataset, candidate.seed, on_step)
     return Evaluation(
         status=Status.OK if result.finite else Status.DIVERGED,
         accuracy=result.accuracy,
@@ -43,3 +49,11 @@ def evaluate(
         device=runtime.device(),
         error="" if result.finite else "the loss is not finite",
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: DataConfig) -> Dataset:
+    """Keep the images of a search on the device, for all its candidates."""
+    dataset = load(data)
+    train, validation = jax.device_put((dataset.train, dataset.validation))
+    return dataset._replace(train=train, validation=validation)

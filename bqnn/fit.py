@@ -1,36 +1,17 @@
-"""The early-stop recipe: compile a network, train it briefly, measure it.
+"""The early-stop recipe: train a network briefly, measure it.
 
 The paper, sections 3.3 and 4.2: Adam, a learning rate that falls every few epochs, no
 augmentation, and another start when the first epoch fails.
 """
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from jax import Array
 
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
-from bqnn.plan import NetworkPlan
-from bqnn.train import TrainState, init_state, make_steps
-
-
-class Programs(NamedTuple):
-    """The compiled programs of one network.
-
-    Attributes:
-      train_step: (state, images, labels, drawn, learning rate) -> (state, loss). Takes
-        over the buffers of the state given.
-      count_correct: (state, images, labels, drawn, counted) -> how many of those
-        counted are right.
-    """
-
-    train_step: Callable[..., tuple[TrainState, Array]]
-    count_correct: Callable[..., Array]
+from bqnn.engines import Batches, Engine
 
 
 class Fit(NamedTuple):
@@ -40,7 +21,7 @@ class Fit(NamedTuple):
       accuracy: on the validation part, as a fraction, after each epoch.
       finite: whether every loss was.
       restarts: how often training began again.
-      seconds: wall time by phase: trace, compile, train, evaluate.
+      seconds: wall time by phase: prepare, trace, compile, train, evaluate.
     """
 
     accuracy: tuple[float, ...]
@@ -50,7 +31,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    plan: NetworkPlan,
+    engine: Engine,
     config: TrainConfig,
     dataset: Dataset,
     seed: int,
@@ -62,48 +43,50 @@ def fit(
     finite, training begins again from the same weights with a smaller learning rate.
 
     Args:
-      plan: the network.
+      engine: made from plan, recipe, data and seed.
       config: the recipe.
       dataset: its training part is learnt from, its validation part measured on.
-      seed: of initialisation and of the order of the images.
+      seed: of the order of the images.
       on_step: called before every step; may raise to end the training.
     """
-    trainer = _Trainer(plan, config, dataset, seed, on_step)
+    recipe = _Recipe(engine, config, dataset, seed, on_step)
     restart = 0
     while True:
         rate = config.learning_rate * config.restart_decay**restart
-        accuracy, finite = trainer.run(rate, patient=restart == config.restarts)
+        accuracy, finite = recipe.run(rate, patient=restart == config.restarts)
         if accuracy is not None:
-            return Fit(accuracy, finite, restart, trainer.seconds)
+            return Fit(accuracy, finite, restart, engine.clock.seconds)
         restart += 1
 
 
-class _Trainer:
-    """Programs and device-resident data of one candidate, and the time they took."""
+def epoch_batches(total: int, batch: int, seed: int, epoch: int) -> Batches:
+    """Draw every image of `total` once, the last partial batch left out."""
+    rng = np.random.Generator(np.random.Philox([seed, epoch]))
+    order = rng.permutation(total).astype(np.int32)
+    drawn = order[: total // batch * batch].reshape(-1, batch)
+    return Batches(drawn, np.ones(drawn.shape, bool))
 
-    def __init__(
-        self,
-        plan: NetworkPlan,
-        config: TrainConfig,
-        dataset: Dataset,
-        seed: int,
-        on_step: Callable[[], None],
-    ) -> None:
-        self.config, self.dataset, self.seed = config, dataset, seed
-        self.on_step = on_step
-        self.seconds: dict[str, float] = {}
-        self.init = lambda: init_state(plan, config, seed)
-        self.train, self.validation = jax.device_put(
-            (dataset.train, dataset.validation)
-        )
-        self.batch = min(config.batch, len(dataset.train.labels))
-        self.programs = self._compile(plan)
+
+def all_batches(total: int, batch: int) -> Batches:
+    """Read every image of `total` in order; the last batch is padded, not counted."""
+    places = np.arange(-(-total // batch) * batch, dtype=np.int32).reshape(-1, batch)
+    return Batches(np.minimum(places, np.int32(total - 1)), places < total)
+
+
+class _Recipe(NamedTuple):
+    """One candidate's training."""
+
+    engine: Engine
+    config: TrainConfig
+    dataset: Dataset
+    seed: int
+    on_step: Callable[[], None]
 
     def run(
         self, learning_rate: float, patient: bool
     ) -> tuple[tuple[float, ...] | None, bool]:
         """Train once; None for the accuracy if the first epoch asks for a restart."""
-        state, accuracy = self.init(), []
+        state, accuracy = self.engine.init(), []
         for epoch in range(self.config.epochs):
             decays = epoch // self.config.decay_epochs
             rate = learning_rate * self.config.decay**decays
@@ -117,65 +100,19 @@ class _Trainer:
                 return tuple(accuracy), False
         return tuple(accuracy), True
 
-    def _epoch(
-        self, state: TrainState, epoch: int, rate: float
-    ) -> tuple[TrainState, bool]:
-        """Pass over the training part once, the last partial batch left out."""
-        rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
-        order = rng.permutation(len(self.train.labels)).astype(np.int32)
-        losses: list[Array] = []
-        with self._timed("train"):
-            try:
-                for start in range(0, len(order) - self.batch + 1, self.batch):
-                    # Two steps in flight keep the device busy; with more, a timeout or
-                    # an interrupt would be heard long after it came.
-                    jax.block_until_ready(losses[-2:-1])
-                    self.on_step()
-                    drawn = order[start : start + self.batch]
-                    state, loss = self.programs.train_step(
-                        state, *self.train, drawn, np.float32(rate)
-                    )
-                    losses.append(loss)
-            finally:
-                # A process that exits while XLA computes crashes.
-                jax.block_until_ready(losses)
-            finite = bool(np.isfinite(jax.device_get(losses)).all())
-        return state, finite
+    def _epoch(self, state: Any, epoch: int, rate: float) -> tuple[Any, bool]:
+        """Pass over the training part once."""
+        total = len(self.dataset.train.labels)
+        batches = epoch_batches(total, self._batch, self.seed, epoch)
+        state, losses = self.engine.train(state, batches, rate, self.on_step)
+        return state, bool(np.isfinite(losses).all())
 
-    def _accuracy(self, state: TrainState) -> float:
+    def _accuracy(self, state: Any) -> float:
         """Measure the fraction of validation images that are classified right."""
-        total = len(self.validation.labels)
-        padded = -(-total // self.batch) * self.batch
-        places = np.arange(padded, dtype=np.int32)
-        counted = places < total
-        drawn = np.minimum(places, total - 1)
-        with self._timed("evaluate"):
-            correct = [
-                self.programs.count_correct(
-                    state, *self.validation, drawn[at], counted[at]
-                )
-                for start in range(0, padded, self.batch)
-                for at in [slice(start, start + self.batch)]
-            ]
-            return int(np.sum(jax.device_get(correct))) / total
+        total = len(self.dataset.validation.labels)
+        batches = all_batches(total, self._batch)
+        return self.engine.count_correct(state, batches) / total
 
-    def _compile(self, plan: NetworkPlan) -> Programs:
-        dataset = self.dataset
-        steps = make_steps(plan, self.config, dataset.mean, dataset.std)
-        state, drawn = self.init(), np.zeros(self.batch, np.int32)
-        with self._timed("trace"):
-            lowered = (
-                jax.jit(steps[0], donate_argnums=0).lower(
-                    state, *self.train, drawn, np.float32(0)
-                ),
-                jax.jit(steps[1]).lower(state, *self.validation, drawn, drawn == 0),
-            )
-        with self._timed("compile"):
-            return Programs(*(program.compile() for program in lowered))
-
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        spent = time.perf_counter() - start
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
+    @property
+    def _batch(self) -> int:
+        return min(self.config.batch, len(self.dataset.train.labels))

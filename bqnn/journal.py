@@ -223,6 +223,11 @@ class Journal:
             )
         return History(asks, attempts, tells)
 
+    def told(self) -> int:
+        """Count the batches told."""
+        ((count,),) = self._connection.execute("SELECT COUNT(*) FROM tells")
+        return int(count)
+
     def _select(self, table: str, order: str) -> Iterator[tuple[Any, ...]]:
         return self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
 

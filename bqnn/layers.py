@@ -11,13 +11,52 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from bqnn import kernels
 from bqnn.plan import Node
 
 # He et al., *Delving deep into rectifiers*, 2015, equation 10.
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 # Running statistics follow in tens of steps: an epoch of a small data set has no more.
 BATCH_NORM_MOMENTUM = 0.9
-BATCH_NORM_EPSILON = 1e-5
+
+
+class Kernel(nn.Module):
+    """The weights of a convolution."""
+
+    shape: tuple[int, int, int, int]
+
+    @nn.compact
+    def __call__(self) -> Array:
+        """Return the kernel.  # [k, k, C, F] float32."""
+        return self.param("kernel", HE_NORMAL, self.shape, jnp.float32)
+
+
+class Norm(nn.Module):
+    """The parameters of batch normalisation, and its running statistics."""
+
+    filters: int
+
+    def setup(self) -> None:
+        """Declare what `flax.linen.BatchNorm` declares."""
+        shape = (self.filters,)
+        self.scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        self.mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        self.var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+
+    def follow(self, mean: Array, var: Array) -> None:
+        """Move the running statistics towards those of a batch.  # [F] each."""
+        if self.is_initializing():
+            return
+        for running, new in ((self.mean, mean), (self.var, var)):
+            kept = BATCH_NORM_MOMENTUM * running.value
+            running.value = kept + (1 - BATCH_NORM_MOMENTUM) * new
+
+    def __call__(self, x: Array) -> Array:
+        """Normalise [B, H, W, F] by the running statistics."""
+        return kernels.normalised(
+            x, self.mean.value, self.var.value, self.scale, self.bias
+        )
 
 
 class ConvolutionNorm(nn.Module):
@@ -27,35 +66,29 @@ class ConvolutionNorm(nn.Module):
     kernel: int
     stride: int
     dtype: Any
+    activation: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
-        x = nn.Conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            strides=(self.stride, self.stride),
-            use_bias=False,
-            kernel_init=HE_NORMAL,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
-        return nn.BatchNorm(
-            use_running_average=not train,
-            momentum=BATCH_NORM_MOMENTUM,
-            epsilon=BATCH_NORM_EPSILON,
-            dtype=self.dtype,
-            name="norm",
-        )(x)
+        shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
+        kernel = Kernel(shape, name="conv")().astype(self.dtype)
+        norm = Norm(self.filters, name="norm")
+        x = x.astype(self.dtype)
+        if train:
+            y, mean, var = kernels.convolution_norm(
+                x, kernel, norm.scale, norm.bias, self.activation, self.stride
+            )
+            norm.follow(mean, var)
+            return y
+        x = nn.relu(x) if self.activation else x
+        return norm(kernels.convolution(x, kernel, self.stride))
 
 
 class PreActivationConvolution(ConvolutionNorm):
     """The paper's PCC: ReLU, convolution, batch normalisation (section 3.1)."""
 
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H, W, filters]."""
-        return super().__call__(nn.relu(x), train)
+    activation: bool = True
 
 
 class MaxPooling(nn.Module):
@@ -67,7 +100,7 @@ class MaxPooling(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
-        return nn.max_pool(x, *_window(self.kernel, self.stride), padding="SAME")
+        return x if self.kernel == 1 else kernels.max_pool(x, self.kernel, self.stride)
 
 
 class AveragePooling(nn.Module):
@@ -79,8 +112,9 @@ class AveragePooling(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
-        window = _window(self.kernel, self.stride)
-        return nn.avg_pool(x, *window, padding="SAME", count_include_pad=False)
+        if self.kernel == 1:
+            return x
+        return kernels.average_pool(x, self.kernel, self.stride)
 
 
 class Identity(nn.Module):
@@ -124,10 +158,6 @@ class Head(nn.Module):
             self.num_classes, kernel_init=HE_NORMAL, dtype=self.dtype, name="dense"
         )(x)
         return x.astype(jnp.float32)
-
-
-def _window(kernel: int, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (kernel, kernel), (stride, stride)
 
 
 MODULES: dict[str, Callable[[Node, Any], nn.Module]] = {

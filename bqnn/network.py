@@ -1,7 +1,8 @@
 """The whole network as one Flax module that walks a `NetworkPlan`."""
 
+import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -11,7 +12,7 @@ from flax import traverse_util
 from jax import Array
 
 from bqnn.layers import MODULES
-from bqnn.plan import NetworkPlan
+from bqnn.plan import NetworkPlan, Node
 
 Variables = Mapping[str, Any]
 
@@ -47,14 +48,37 @@ class Network(nn.Module):
 
 
 def abstract_variables(plan: NetworkPlan) -> Variables:
-    """Return shapes and dtypes of the parameters and batch statistics, untouched."""
-    image = plan.nodes[0]
-    shape = jax.ShapeDtypeStruct(
-        (1, image.height, image.width, image.channels), jnp.float32
-    )
-    return jax.eval_shape(
-        lambda key, x: Network(plan).init(key, x, train=False), jax.random.key(0), shape
-    )
+    """Return shapes and dtypes of the parameters and batch statistics.
+
+    As `jax.eval_shape` of `Network.init` does, but node by node: nodes repeat, and
+    tracing a whole network takes longer than training it in a quick search.
+    """
+    found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
+    for node in plan.nodes[1:]:
+        channels = sum(plan.nodes[place].channels for place in node.inputs)
+        variables = node_variables(node.op, node.kernel, node.channels, channels)
+        for kind, tree in variables.items():
+            found[kind][node.name] = tree
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variables:
+    """Return shapes and dtypes of the variables of one node.
+
+    Args:
+      op: as `Node.op`.
+      kernel: as `Node.kernel`.
+      channels: of its output.
+      inputs: channels of its input.
+    """
+    if op not in ("stem", "pcc", "head"):
+        return {}
+    node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
+    module = MODULES[op](node, jnp.float32)
+    x = jax.ShapeDtypeStruct((1, 1, 1, inputs), jnp.float32)
+    init = functools.partial(module.init, train=False)
+    return cast(Variables, jax.eval_shape(init, jax.random.key(0), x))
 
 
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:
@@ -68,19 +92,19 @@ def init_variables(plan: NetworkPlan, seed: int) -> Variables:
       seed: of the draws.
 
     Returns:
-      `params` and `batch_stats`, as `Network.init` returns them.
+      `params` and `batch_stats`, as `Network.init` returns them, in NumPy arrays.
     """
     rng = np.random.Generator(np.random.Philox(seed))
     flat = traverse_util.flatten_dict(dict(abstract_variables(plan)))
     drawn = {path: _draw(rng, path[-1], flat[path].shape) for path in sorted(flat)}
-    return traverse_util.unflatten_dict(drawn)
+    return cast(Variables, traverse_util.unflatten_dict(drawn))
 
 
-def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name == "kernel":
         fan_in = int(np.prod(shape[:-1]))
         kernel = rng.standard_normal(shape, np.float32)
-        return jnp.asarray(kernel * np.float32(np.sqrt(2 / fan_in)))
+        return kernel * np.float32(np.sqrt(2 / fan_in))
     if name in ("scale", "var"):
-        return jnp.ones(shape, jnp.float32)
-    return jnp.zeros(shape, jnp.float32)
+        return np.ones(shape, np.float32)
+    return np.zeros(shape, np.float32)

@@ -15,6 +15,9 @@ from bqnn.config import TrainConfig
 from bqnn.network import Network, init_variables
 from bqnn.plan import NetworkPlan
 
+# Statistics by channel, whether numbers of the program or its arguments.
+Channels = np.ndarray | Array
+
 
 class TrainState(NamedTuple):
     """What a training step changes.
@@ -37,7 +40,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 def init_state(plan: NetworkPlan, config: TrainConfig, seed: int) -> TrainState:
     """Make the first state of a training: He initialisation from `seed`."""
-    variables = init_variables(plan, seed)
+    variables = jax.device_put(init_variables(plan, seed))
     opt_state = make_optimizer(config).init(variables["params"])
     return TrainState(variables["params"], variables["batch_stats"], opt_state)
 
@@ -64,11 +67,53 @@ def loss_fn(
         train=True,
         mutable=["batch_stats"],
     )
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return losses.mean(), updated["batch_stats"]
+    return mean_loss(logits, labels), updated["batch_stats"]
 
 
-def normalised(images: Array, drawn: Array, mean: np.ndarray, std: np.ndarray) -> Array:
+def mean_loss(logits: Array, labels: Array) -> Array:
+    """Average the cross-entropy.
+
+    Args:
+      logits: of the classes.  # [B, K]
+      labels: classes.  # [B] int
+
+    Returns:
+      The loss.  # []
+    """
+    chex.assert_rank([logits, labels], [2, 1])
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def count_correct(logits: Array, labels: Array, counted: Array) -> Array:
+    """Count the images classified right among those that count.
+
+    Args:
+      logits: of the classes.  # [B, K]
+      labels: classes.  # [B] int
+      counted: which images count.  # [B] bool
+
+    Returns:
+      The number.  # [] int32
+    """
+    chex.assert_rank([logits, labels, counted], [2, 1, 1])
+    return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & counted)
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation,
+    params: Any,
+    opt_state: Any,
+    grads: Any,
+    learning_rate: Array,
+) -> tuple[Any, Any]:
+    """Update parameters and the optimiser's state; each a tree."""
+    with jax.numpy_dtype_promotion("standard"):  # optax's bias correction needs it
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+    updates = jax.tree.map(lambda u: -learning_rate * u, updates)
+    return optax.apply_updates(params, updates), opt_state
+
+
+def gather(images: Array, drawn: Array, mean: Channels, std: Channels) -> Array:
     """Gather a batch and normalise it.
 
     Args:
@@ -99,7 +144,9 @@ def make_steps(
       std: their standard deviation.  # [C]
 
     Returns:
-      `train_step` and `count_correct`, as `bqnn.fit.Programs` describes them.
+      `train_step`: (state, images, labels, drawn, learning rate) -> (state, loss), and
+      `eval_step`: (state, images, labels, drawn, counted) -> how many of those counted
+      are right.
     """
     network = Network(plan, jnp.dtype(config.dtype))
     optimizer = make_optimizer(config)
@@ -115,22 +162,21 @@ def make_steps(
         (loss, batch_stats), grads = grad(
             state.params,
             state.batch_stats,
-            normalised(images, drawn, mean, std),
+            gather(images, drawn, mean, std),
             labels[drawn],
         )
-        with jax.numpy_dtype_promotion("standard"):  # optax's bias correction needs it
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda u: -learning_rate * u, updates)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state = apply_gradients(
+            optimizer, state.params, state.opt_state, grads, learning_rate
+        )
         return TrainState(params, batch_stats, opt_state), loss
 
-    def count_correct(
+    def eval_step(
         state: TrainState, images: Array, labels: Array, drawn: Array, counted: Array
     ) -> Array:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, _ = network.apply(
-            variables, normalised(images, drawn, mean, std), train=False, mutable=[]
+            variables, gather(images, drawn, mean, std), train=False, mutable=[]
         )
-        return jnp.sum((jnp.argmax(logits, axis=-1) == labels[drawn]) & counted)
+        return count_correct(logits, labels[drawn], counted)
 
-    return train_step, count_correct
+    return train_step, eval_step

@@ -14,13 +14,14 @@ from rich.console import Console
 
 from bqnn import journal, runtime
 from bqnn.config import Config
-from bqnn.data import load
+from bqnn.data import Dataset, load
 from bqnn.executors import EXECUTORS, Executor
 from bqnn.problem import make_problem
-from bqnn.report.progress import make_display
+from bqnn.report.progress import make_display, track_warm_up
 from bqnn.report.summary import Summary
 from bqnn.report.tables import best_blocks
 from bqnn.search import search
+from bqnn.warmup import warm_up
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -32,6 +33,11 @@ _WORKDIR = flags.DEFINE_string(
 )
 _EXECUTOR = flags.DEFINE_enum(
     "executor", "inline", ["inline"], "Where candidates are evaluated."
+)
+_PROGRAM_CACHE = flags.DEFINE_string(
+    "program_cache",
+    runtime.default_cache_dir(),
+    "Directory where compiled programs are kept for the next run; empty for none.",
 )
 _MAX_FAILURES = flags.DEFINE_integer(
     "max_failures_in_a_row",
@@ -47,7 +53,8 @@ def main() -> None:
     console = cli.console()
     interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.
-    executor = EXECUTORS[_EXECUTOR.value](config, interrupted)
+    cache_dir = _PROGRAM_CACHE.value or None
+    executor = EXECUTORS[_EXECUTOR.value](config, interrupted, cache_dir)
     try:
         summary = _search(config, workdir, console, executor, interrupted)
     finally:
@@ -67,6 +74,8 @@ def _search(
     with journal.create_or_open(workdir) as facts:
         facts.start(run)
         work = make_problem(config, dataset.spec)
+        if facts.told() < work.iterations:
+            _warm_up(console, config, dataset, interrupted)
         display = make_display(console, work.iterations, config.search.batch)
         try:
             with display:
@@ -82,6 +91,14 @@ def _search(
             )
             raise
     return display.summary
+
+
+def _warm_up(
+    console: Console, config: Config, dataset: Dataset, interrupted: cli.Interrupt
+) -> None:
+    for _ in track_warm_up(console, warm_up(config, dataset)):
+        if interrupted():
+            raise KeyboardInterrupt
 
 
 def _conclude(console: Console, summary: Summary, workdir: Path) -> None:

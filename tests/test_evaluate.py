@@ -47,7 +47,7 @@ import json, sys
 from bqnn import config_dict, evaluate, nsc, problem, runtime
 from bqnn.data import load
 values = config_dict.from_dict(json.loads(sys.argv[1]))
-runtime.set_threads(values.train.threads)
+runtime.settle(values.train.threads)
 work = problem.make_problem(values, load(values.data).spec)
 candidate = problem.make_candidate(work, nsc.parse(sys.argv[2]))
 print(json.dumps(evaluate.evaluate(candidate, values).accuracy))
@@ -137,6 +137,6 @@ def test_an_interrupt_ends_the_training_between_two_steps() -> None:
 
 def test_threads_cannot_change_once_jax_has_started() -> None:
     runtime.device()
-    runtime.set_threads(1)
+    runtime.settle(1)
     with pytest.raises(ConfigError, match="train.threads is 2, but jax has started"):
-        runtime.set_threads(2)
+        runtime.settle(2)

@@ -6,22 +6,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bqnn import fit as fit_lib
 from bqnn.config import TrainConfig
 from bqnn.data import Images
-from bqnn.fit import Fit, fit
+from bqnn.engines import ENGINES, Engine
+from bqnn.engines.walk import WalkEngine
+from bqnn.fit import Fit, all_batches, epoch_batches, fit
 from bqnn.nsc import parse
 from bqnn.plan import ImageSpec, plan
 from tests.networks import random_dataset, small
 
 BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,1,2")
-CONFIG = TrainConfig(epochs=3, batch=16, learning_rate=0.02)
+CONFIG = TrainConfig(epochs=3, batch=16, learning_rate=0.02, engine="walk")
 SPEC = ImageSpec(8, 8, 1, num_classes=4)
 DATA = random_dataset(train=160, validation=50, spec=SPEC)
 
 
 def _fit(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Fit:
-    return fit(plan(BLOCK, small(widths=(6, 6)), SPEC), config, data, seed)
+    return fit(_engine(config, data, seed), config, data, seed)
+
+
+def _engine(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Engine:
+    network = plan(BLOCK, small(widths=(6, 6)), SPEC)
+    return ENGINES[config.engine](network, config, data, seed)
 
 
 def test_training_learns_and_measures_every_epoch() -> None:
@@ -29,7 +35,7 @@ def test_training_learns_and_measures_every_epoch() -> None:
     assert len(result.accuracy) == 3
     assert result.accuracy[-1] > 0.6
     assert result.finite
-    assert set(result.seconds) == {"trace", "compile", "train", "evaluate"}
+    assert set(result.seconds) == {"prepare", "compile", "train", "evaluate"}
     assert all(spent > 0 for spent in result.seconds.values())
 
 
@@ -54,16 +60,16 @@ def test_fewer_images_than_a_batch_are_one_batch() -> None:
     assert len(_fit(config).accuracy) == 3
 
 
-def _rates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
-    """Record (epoch, learning rate) of every epoch begun."""
+def _rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the learning rate of every epoch begun."""
     seen = []
-    epoch = fit_lib._Trainer._epoch
+    train = WalkEngine.train
 
-    def spy(self: Any, state: Any, number: int, rate: float) -> Any:
-        seen.append((number, rate))
-        return epoch(self, state, number, rate)
+    def spy(self: Any, state: Any, batches: Any, rate: float, on_step: Any) -> Any:
+        seen.append(rate)
+        return train(self, state, batches, rate, on_step)
 
-    monkeypatch.setattr(fit_lib._Trainer, "_epoch", spy)
+    monkeypatch.setattr(WalkEngine, "train", spy)
     return seen
 
 
@@ -72,7 +78,7 @@ def test_the_learning_rate_falls_every_few_epochs(
 ) -> None:
     seen = _rates(monkeypatch)
     _fit(dataclasses.replace(CONFIG, epochs=5, decay=0.5, decay_epochs=2))
-    assert [rate for _, rate in seen] == [0.02, 0.02, 0.01, 0.01, 0.005]
+    assert seen == [0.02, 0.02, 0.01, 0.01, 0.005]
 
 
 def test_a_first_epoch_worse_than_a_guess_starts_again_three_times(
@@ -83,9 +89,8 @@ def test_a_first_epoch_worse_than_a_guess_starts_again_three_times(
     seen = _rates(monkeypatch)
     result = _fit(CONFIG, DATA._replace(validation=wrong))
     assert result.restarts == 3
-    assert [epoch for epoch, _ in seen] == [0, 0, 0, 0, 1, 2]
-    firsts = [rate for epoch, rate in seen if epoch == 0]
-    assert firsts == pytest.approx([0.02, 0.008, 0.0032, 0.00128])
+    # Four first epochs; the last of them is followed by the second and the third.
+    assert seen == pytest.approx([0.02, 0.008, 0.0032, 0.00128, 0.00128, 0.00128])
     assert len(result.accuracy) == 3
 
 
@@ -101,11 +106,13 @@ def test_an_infinite_loss_starts_again_and_then_diverges(
     assert not result.finite
     assert result.restarts == 3
     assert result.accuracy == ()
-    assert [epoch for epoch, _ in seen] == [0, 0, 0, 0]
+    assert len(seen) == 4
 
 
-def test_on_step_is_called_before_every_step_and_may_end_the_training() -> None:
-    network = plan(BLOCK, small(widths=(6,)), SPEC)
+@pytest.mark.parametrize("engine", ["walk", "step"])
+def test_on_step_is_called_before_every_step_and_may_end_the_training(
+    engine: str,
+) -> None:
     calls = []
 
     def on_step() -> None:
@@ -113,24 +120,26 @@ def test_on_step_is_called_before_every_step_and_may_end_the_training() -> None:
         if len(calls) == 15:
             raise TimeoutError
 
+    config = dataclasses.replace(CONFIG, engine=engine)
     with pytest.raises(TimeoutError):
-        fit(network, CONFIG, DATA, 0, on_step)
+        fit(_engine(config), config, DATA, 0, on_step)
     # Ten steps in the first epoch, so the fifteenth call is in the second.
     assert len(calls) == 15
 
 
 def test_every_training_image_is_drawn_once_an_epoch() -> None:
-    orders = []
-    network = plan(BLOCK, small(widths=(6,)), SPEC)
-    trainer = fit_lib._Trainer(network, CONFIG, DATA, 0, lambda: None)
-    step = trainer.programs.train_step
+    first, second, other = (
+        epoch_batches(163, 16, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    )
+    assert first.drawn.shape == (10, 16)
+    assert len(np.unique(first.drawn)) == 160
+    assert first.drawn.min() >= 0 and first.drawn.max() < 163
+    assert (first.drawn != second.drawn).any()
+    assert (first.drawn != other.drawn).any()
 
-    def spy(state: Any, images: Any, labels: Any, drawn: Any, rate: Any) -> Any:
-        orders.append(np.array(drawn))
-        return step(state, images, labels, drawn, rate)
 
-    trainer.programs = trainer.programs._replace(train_step=spy)
-    trainer.run(0.02, patient=True)
-    epochs = np.array(orders).reshape(3, 160)
-    assert all(sorted(epoch) == list(range(160)) for epoch in epochs)
-    assert (epochs[0] != epochs[1]).any()
+def test_every_validation_image_counts_once() -> None:
+    drawn, counted = all_batches(50, 16)
+    assert drawn.shape == (4, 16)
+    assert drawn[counted].tolist() == list(range(50))
+    assert drawn.max() == 49

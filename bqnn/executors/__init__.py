@@ -6,12 +6,13 @@ from bqnn.config import Config
 from bqnn.executors.executor import Executor
 from bqnn.executors.inline import InlineExecutor
 
-EXECUTORS: dict[str, Callable[[Config, Callable[[], bool]], Executor]] = {
-    "inline": InlineExecutor
-}
+MakeExecutor = Callable[[Config, Callable[[], bool], str | None], Executor]
+
+EXECUTORS: dict[str, MakeExecutor] = {"inline": InlineExecutor}
 """Executors by the name that `--executor` takes.
 
-Made from the configuration, and from what tells whether the user asked to stop.
+Made from the configuration, from what tells whether the user asked to stop, and from
+the directory where compiled programs are kept.
 """
 
 __all__ = ["EXECUTORS", "Executor", "InlineExecutor"]

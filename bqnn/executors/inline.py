@@ -19,10 +19,13 @@ class InlineExecutor:
     """
 
     def __init__(
-        self, config: Config, interrupted: Callable[[], bool] = lambda: False
+        self,
+        config: Config,
+        interrupted: Callable[[], bool] = lambda: False,
+        cache_dir: str | None = None,
     ) -> None:
-        """Settle the number of threads before jax starts."""
-        runtime.set_threads(config.train.threads)
+        """Settle threads and compilation cache before jax starts."""
+        runtime.settle(config.train.threads, cache_dir)
         self._config, self._interrupted = config, interrupted
         self._queue: list[tuple[int, tuple[int, int], Candidate]] = []
 

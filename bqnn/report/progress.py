@@ -1,11 +1,13 @@
 """Progress of a running search: live in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import Progress, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +15,7 @@ from rich.text import Text
 from bqnn.events import Evaluated, Event, Told
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
+from bqnn.warmup import Progress as WarmUp
 
 
 class Display(Protocol):
@@ -112,6 +115,33 @@ class LiveDisplay:
     ) -> None:
         """Draw once more, and stop."""
         self._live.__exit__(kind, error, trace)
+
+
+def track_warm_up(
+    console: Console, progress: Iterator[WarmUp], shown_after: float = 1.0
+) -> Iterator[WarmUp]:
+    """Pass the progress of a warm-up on, and show it if it takes its time.
+
+    Args:
+      console: where to show it.
+      progress: as `bqnn.warmup.warm_up` yields it.
+      shown_after: seconds that nothing is shown.
+    """
+    start = time.monotonic()
+    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("compiling layer programs, once")
+    try:
+        for state in progress:
+            bar.update(task, completed=state.done, total=state.total)
+            if not bar.live.is_started and time.monotonic() - start > shown_after:
+                bar.start()
+            yield state
+    finally:
+        bar.stop()
+    spent = time.monotonic() - start
+    if spent > shown_after:
+        console.print(f"compiled the layer programs in {duration(spent)}")
 
 
 def status_line(summary: Summary, seconds: float) -> str:

@@ -1,0 +1,34 @@
+"""Engines: how a network is trained on a device. All give the same results.
+
+Up to rounding; each repeats its own to the last bit.
+"""
+
+from collections.abc import Callable
+
+import jax
+
+from bqnn.config import NetworkConfig, TrainConfig
+from bqnn.data import Dataset
+from bqnn.engines.engine import Batches, Clock, Engine
+from bqnn.engines.walk import WalkEngine
+from bqnn.engines.whole import ScanEngine, StepEngine
+from bqnn.plan import NetworkPlan
+
+ENGINES: dict[str, Callable[[NetworkPlan, TrainConfig, Dataset, int], Engine]] = {
+    "walk": WalkEngine,
+    "step": StepEngine,
+    "scan": ScanEngine,
+}
+"""Engines by the name that `config.train.engine` takes, besides `auto`."""
+
+
+def engine_name(train: TrainConfig, network: NetworkConfig) -> str:
+    """Resolve `auto`: what suits the backend and the width rule."""
+    if train.engine != "auto":
+        return train.engine
+    if jax.default_backend() != "cpu":
+        return "scan"
+    return "walk" if network.width == "uniform" else "step"
+
+
+__all__ = ["ENGINES", "Batches", "Clock", "Engine", "engine_name"]

@@ -1,0 +1,190 @@
+"""The engine that compiles no candidate: it walks a network unit by unit.
+
+The programs of the units (`bqnn.unit_programs`) are compiled once for all candidates; a
+step calls them in the order of the plan, keeps what the backward pass needs on a tape,
+and calls them backwards.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from bqnn import train
+from bqnn.config import TrainConfig
+from bqnn.data import Dataset, Images
+from bqnn.engines.engine import Batches, Clock, OnStep
+from bqnn.network import init_variables
+from bqnn.plan import NetworkPlan
+from bqnn.unit_programs import UnitPrograms, accumulate, unit_programs
+from bqnn.unit_state import UnitState, init_states
+from bqnn.units import Unit, units
+
+
+class _Record(NamedTuple):
+    """What the tape keeps of one unit: what backward is given besides parameters."""
+
+    inputs: tuple[Array, ...]
+    residuals: tuple[Array, ...]
+
+
+class WalkEngine:
+    """Walks the units of one network."""
+
+    def __init__(
+        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
+    ) -> None:
+        """Put the data on the device, and look up the programs.
+
+        What is not compiled yet is compiled now.
+        """
+        self.clock = Clock()
+        self.plan, self.config, self.seed = plan, config, seed
+        with self.clock.measure("prepare"):
+            self.data, self.validation, self.mean, self.std = jax.device_put(
+                (dataset.train, dataset.validation, dataset.mean, dataset.std)
+            )
+            self.units = units(plan)
+        batch = min(config.batch, len(dataset.train.labels))
+        with self.clock.measure("compile"):
+            self.programs = tuple(
+                unit_programs(unit.signature, config, batch) for unit in self.units
+            )
+            self.read = _reader(batch, self.data)
+            self.read_validation = _reader(batch, self.validation)
+
+    def init(self) -> list[UnitState]:
+        """Make the first state, unit by unit."""
+        with self.clock.measure("prepare"):
+            variables = init_variables(self.plan, self.seed)
+            return init_states(self.units, variables, self.config)
+
+    def train(
+        self,
+        state: list[UnitState],
+        batches: Batches,
+        learning_rate: float,
+        on_step: OnStep,
+    ) -> tuple[list[UnitState], NDArray[np.float32]]:
+        """Train on batches."""
+        losses: list[Array] = []
+        rate = jax.device_put(np.float32(learning_rate))
+        state = list(state)
+        with self.clock.measure("train"):
+            try:
+                for drawn in batches.drawn:
+                    # The loss is there half way through a step: what is left of it
+                    # keeps the device busy while the next one is dispatched.
+                    jax.block_until_ready(losses[-1:])
+                    on_step()
+                    losses.append(self._step(state, drawn, rate))
+            finally:
+                # A process that exits while XLA computes crashes.
+                jax.block_until_ready((losses, [unit.params for unit in state]))
+            return state, np.array(jax.device_get(losses), np.float32)
+
+    def count_correct(self, state: list[UnitState], batches: Batches) -> int:
+        """Count the validation images that are classified right."""
+        with self.clock.measure("evaluate"):
+            correct: list[Array] = []
+            for drawn, counted in zip(*batches, strict=True):
+                jax.block_until_ready(correct[-1:])
+                correct.append(self._count(state, drawn, counted))
+            return int(np.sum(jax.device_get(correct)))
+
+    def _step(self, state: list[UnitState], drawn: Any, rate: Array) -> Array:
+        """Train on one batch; replaces the states in the list as it goes."""
+        images, labels = self.read(*self.data, drawn, self.mean, self.std)
+        values: dict[int, Array] = {0: images}
+        tape: list[_Record] = []
+        last = len(self.units) - 1
+        for at, (unit, programs) in enumerate(self._walk(last)):
+            params, stats, opt_state = state[at]
+            inputs = tuple(values[place] for place in unit.inputs)
+            output, stats, *residuals = programs.forward(params, stats, *inputs)
+            values[unit.output] = output
+            state[at] = UnitState(params, stats, opt_state)
+            tape.append(_Record(inputs, tuple(residuals)))
+        head, head_state = self.units[last], state[last]
+        loss, cotangent, params, opt_state = self.programs[last].forward(
+            head_state.params,
+            head_state.opt_state,
+            values[head.inputs[0]],
+            labels,
+            rate,
+        )
+        state[last] = UnitState(params, (), opt_state)
+        # From here on the tape alone holds values, and lets go of them as it unwinds.
+        values.clear()
+        self._backward(state, tape, {head.inputs[0]: cotangent}, rate)
+        return loss
+
+    def _backward(
+        self,
+        state: list[UnitState],
+        tape: list[_Record],
+        cotangents: dict[int, Array],
+        rate: Array,
+    ) -> None:
+        for at in reversed(range(len(tape))):
+            unit, backward = self.units[at], self.programs[at].backward
+            inputs, residuals = tape.pop()
+            cotangent = cotangents.pop(unit.output)
+            if backward is None:
+                found = (cotangent,) * len(inputs)
+            else:
+                params, stats, opt_state = state[at]
+                params, opt_state, found = backward(
+                    params, opt_state, inputs, residuals, cotangent, rate
+                )
+                state[at] = UnitState(params, stats, opt_state)
+            # The stem has no cotangent for the images.
+            for place, part in zip(unit.inputs, found, strict=bool(found)):
+                if place in cotangents:
+                    add = accumulate(part.shape, part.dtype.name)
+                    part = add(cotangents[place], part)
+                cotangents[place] = part
+
+    def _count(self, state: list[UnitState], drawn: Any, counted: Any) -> Array:
+        images, labels = self.read_validation(
+            *self.validation, drawn, self.mean, self.std
+        )
+        values: dict[int, Array] = {0: images}
+        last = len(self.units) - 1
+        for at, (unit, programs) in enumerate(self._walk(last)):
+            inputs = (values[place] for place in unit.inputs)
+            values[unit.output] = programs.predict(
+                state[at].params, state[at].batch_stats, *inputs
+            )
+        x = values[self.units[last].inputs[0]]
+        correct: Array = self.programs[last].predict(
+            state[last].params, (), x, labels, counted
+        )
+        return correct
+
+    def _walk(self, end: int) -> "zip[tuple[Unit, UnitPrograms]]":
+        return zip(self.units[:end], self.programs[:end], strict=True)
+
+
+def _reader(batch: int, data: Images) -> Any:
+    """Compile the program that gathers a batch and normalises it."""
+    specs = tuple((array.shape, array.dtype.name) for array in data)
+    return _compiled_reader(batch, specs)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_reader(batch: int, specs: Any) -> Any:
+    images, labels = (jax.ShapeDtypeStruct(*spec) for spec in specs)
+    channel = jax.ShapeDtypeStruct(images.shape[-1:], jnp.float32)
+    drawn = jax.ShapeDtypeStruct((batch,), jnp.int32)
+
+    def read(
+        images: Array, labels: Array, drawn: Array, mean: Array, std: Array
+    ) -> tuple[Array, Array]:
+        return train.gather(images, drawn, mean, std), labels[drawn]
+
+    return jax.jit(read).lower(images, labels, drawn, channel, channel).compile()
