@@ -50,7 +50,7 @@ def convolution_norm(
     """Apply ReLU if `activation`, convolve, and normalise by the batch.
 
     Ioffe and Szegedy, *Batch normalization*, 2015, algorithm 1, and its gradient by
-    hand: only the input and the convolved images are kept for the backward pass. No
+    hand: only what is convolved and the result are kept for the backward pass. No
     gradient flows through the statistics returned.
 
     Args:
@@ -71,12 +71,15 @@ def convolution_norm(
 def _convolution_norm_forward(
     x: Array, kernel: Array, scale: Array, bias: Array, activation: bool, stride: int
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    z = convolution(nn.relu(x) if activation else x, kernel, stride)
+    activated = nn.relu(x) if activation else x
+    z = convolution(activated, kernel, stride)
     wide = z.astype(jnp.float32)
     mean = wide.mean((0, 1, 2))
     var = jnp.maximum(jnp.square(wide).mean((0, 1, 2)) - jnp.square(mean), 0.0)
     y = normalised(z, mean, var, scale, bias)
-    return (y, mean, var), (x, kernel, scale, z, mean, var)
+    # Not `x`, from which backward would activate again while it transposes for the
+    # kernel's gradient: XLA is slow at both at once.
+    return (y, mean, var), (activated, kernel, scale, z, mean, var)
 
 
 def _convolution_norm_backward(
@@ -85,7 +88,7 @@ def _convolution_norm_backward(
     residuals: tuple[Array, ...],
     cotangents: tuple[Array, Array, Array],
 ) -> tuple[Array, ...]:
-    x, kernel, scale, z, mean, var = residuals
+    activated, kernel, scale, z, mean, var = residuals
     g, wide = cotangents[0].astype(jnp.float32), z.astype(jnp.float32)
     count = z.size // z.shape[-1]
     inverse = lax.rsqrt(var + EPSILON)
@@ -96,11 +99,10 @@ def _convolution_norm_backward(
     along = slope * inverse * g_scale / count
     offset = along * mean - slope * g_sum / count
     g_z = _row(slope) * g - _row(along) * wide + _row(offset)
-    activated = nn.relu(x) if activation else x
     _, pull = jax.vjp(functools.partial(convolution, stride=stride), activated, kernel)
     g_x, g_kernel = pull(g_z.astype(z.dtype))
     if activation:
-        g_x = jnp.where(x > 0, g_x, jnp.zeros_like(g_x))
+        g_x = jnp.where(activated > 0, g_x, jnp.zeros_like(g_x))
     return g_x, g_kernel, g_scale, g_sum
 
 

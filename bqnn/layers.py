@@ -160,7 +160,9 @@ class Head(nn.Module):
         return x.astype(jnp.float32)
 
 
-MODULES: dict[str, Callable[[Node, Any], nn.Module]] = {
+MakeModule = Callable[[Node, Any], nn.Module]
+
+MODULES: dict[str, MakeModule] = {
     "stem": lambda n, dtype: ConvolutionNorm(
         n.channels, n.kernel, n.stride, dtype, name=n.name
     ),

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from flax import traverse_util
 from jax import Array
 
-from bqnn.layers import MODULES
+from bqnn.layers import MODULES, MakeModule
 from bqnn.plan import NetworkPlan, Node
 
 Variables = Mapping[str, Any]
@@ -23,10 +23,12 @@ class Network(nn.Module):
     Attributes:
       plan: what to build.
       dtype: of the computation; parameters and batch statistics are float32.
+      modules: the module of every operation.
     """
 
     plan: NetworkPlan
     dtype: Any = jnp.float32
+    modules: ClassVar[Mapping[str, MakeModule]] = MODULES
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array:
@@ -43,7 +45,7 @@ class Network(nn.Module):
         values = [images.astype(self.dtype)]
         for node in self.plan.nodes[1:]:
             inputs = (values[place] for place in node.inputs)
-            values.append(MODULES[node.op](node, self.dtype)(*inputs, train=train))
+            values.append(self.modules[node.op](node, self.dtype)(*inputs, train=train))
         return values[-1]
 
 
@@ -77,8 +79,11 @@ def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variable
     node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
     module = MODULES[op](node, jnp.float32)
     x = jax.ShapeDtypeStruct((1, 1, 1, inputs), jnp.float32)
-    init = functools.partial(module.init, train=False)
-    return cast(Variables, jax.eval_shape(init, jax.random.key(0), x))
+
+    def init(x: Array) -> Variables:
+        return module.init(jax.random.key(0), x, train=False)
+
+    return cast(Variables, jax.eval_shape(init, x))
 
 
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:

@@ -1,8 +1,10 @@
-"""The Q-table: one flat array, and the updates of the paper's section 3.2."""
+"""The Q-table: one flat array, its rows, and the updates of the paper's section 3.2."""
 
+import functools
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -35,24 +37,78 @@ def init(space: Space, q_init: float) -> Array:
     return jnp.full((space.size + padding,), q_init, jnp.float32)
 
 
-def row(space: Space, q_values: Array, step: Array, previous: Array) -> Array:
+class Band(NamedTuple):
+    """Neighbouring steps whose rows are read at one width.
+
+    Attributes:
+      steps: which steps.
+      width: Q-values read per row: a multiple of `LANES`, or fewer than that.
+    """
+
+    steps: slice
+    width: int
+
+
+LANES = 32
+
+
+def bands(space: Space) -> list[Band]:
+    """Split the steps into halves, each as wide as its longest row.
+
+    Rows grow with the square of the step: at one width for all of them, most of what is
+    read would be padding.
+    """
+    total = len(space.num_actions)
+    ends = sorted({(total + 1) // 2, total})
+    found = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        longest = int(space.num_actions[end - 1])
+        width = longest if longest < LANES else -(-longest // LANES) * LANES
+        found.append(Band(slice(start, end), width))
+    return found
+
+
+def row(
+    space: Space, q_values: Array, step: Array, previous: Array, width: int
+) -> Array:
     """Read the Q-values of the actions of `step` after action `previous`.
 
     Args:
-      space: the decision process, of at most A actions.
+      space: the decision process.
       q_values: the table.  # [S]
       step: t, from 0.  # []
       previous: the action of step t - 1; 0 at step 0.  # []
+      width: A, that of the step's band.
 
     Returns:
       Q-values, -inf beyond the legal actions.  # [A]
     """
     chex.assert_rank([q_values, step, previous], [1, 0, 0])
-    width = int(space.num_actions.max())
     count = jnp.asarray(space.num_actions)[step]
     start = jnp.asarray(space.row_start)[step] + previous * count
     values = lax.dynamic_slice(q_values, (start,), (width,))
     return jnp.where(jnp.arange(width) < count, values, -jnp.inf)
+
+
+def best(values: Array, bits: Array) -> Array:
+    """Return the place of the largest value; ties are broken at random (ours).
+
+    Ties are counted by groups, and place by place in one group alone.
+
+    Args:
+      values: a row of the Q-table, or fewer than `LANES` values.  # [A]
+      bits: what decides between ties: those that `jax.random.randint` draws, so that
+        they can be drawn before it is known how many there are.  # [2] uint32
+    """
+    groups = values.reshape(max(len(values) // LANES, 1), -1)
+    ties = groups == values.max()
+    counts = ties.sum(axis=1, dtype=jnp.int32)
+    until = _running_sum(counts)
+    nth = _below(bits, until[-1])
+    group = jnp.sum(until <= nth, dtype=jnp.int32)
+    nth -= until[group] - counts[group]
+    place = jnp.sum(_running_sum(ties[group]) <= nth, dtype=jnp.int32)
+    return group * groups.shape[1] + place
 
 
 def update(
@@ -68,6 +124,9 @@ def update(
     of decisions, the Terminal included (ours). Every product is rounded before it is
     added, so that the result is the same on every machine.
 
+    A block has one Q-value in each of its rows. So all rows can be read before the
+    first of these is written, and only numbers are worked out one after the other.
+
     Args:
       space: the decision process.
       rule: alpha, gamma and shaping.
@@ -79,22 +138,72 @@ def update(
       The new table.  # [S]
     """
     chex.assert_rank([q_values, a_t, reward], [1, 1, 0])
-    alpha, gamma = np.float32(rule.alpha), np.float32(rule.gamma)
-    length = jnp.sum(a_t >= 0)
-    r_t = reward / length.astype(jnp.float32) if rule.shaped else jnp.float32(0)
+    steps = jnp.arange(len(a_t))
+    taken = a_t >= 0
     a_tm1 = jnp.concatenate([jnp.zeros(1, a_t.dtype), a_t[:-1]])
+    cells = jnp.asarray(space.row_start) + a_tm1 * jnp.asarray(space.num_actions) + a_t
+    # Beyond the block, nothing is read that matters, and nothing is written.
+    read = jnp.where(taken, cells, 0)
+    written = jnp.where(taken, cells, len(q_values) + steps)
+    others = _other_max(space, q_values, jnp.where(taken, a_tm1, 0), a_t)
+    new = _backward(rule, q_values[read], others, taken.sum(), reward)
+    return q_values.at[written].set(new, mode="drop", unique_indices=True)
 
-    def backward(step: Array, q_values: Array) -> Array:
-        t = length - 1 - step
-        count = jnp.asarray(space.num_actions)[t]
-        cell = jnp.asarray(space.row_start)[t] + a_tm1[t] * count + a_t[t]
-        last = t == length - 1
-        q_max = row(space, q_values, jnp.minimum(t + 1, len(a_t) - 1), a_t[t]).max()
+
+def _running_sum(counts: Array) -> Array:
+    """Sum small counts up to each place: a product, which beats `cumsum` here."""
+    triangle = jnp.tri(len(counts), dtype=jnp.float32)
+    return (triangle @ counts.astype(jnp.float32)).astype(jnp.int32)
+
+
+def _below(bits: Array, bound: Array) -> Array:
+    """Return what `jax.random.randint(key, (), 0, bound)` makes of its bits."""
+    span = bound.astype(jnp.uint32)
+    high, low = bits % span
+    shift = jnp.uint32(2**16) % span
+    return ((high * (shift * shift % span) + low) % span).astype(jnp.int32)
+
+
+def _other_max(space: Space, q_values: Array, a_tm1: Array, a_t: Array) -> Array:
+    """Read the largest Q-value of each row but for that of the action taken.  # [T]."""
+
+    def largest(width: int, step: Array, previous: Array, action: Array) -> Array:
+        values = row(space, q_values, step, previous, width)
+        return values.at[action].set(-jnp.inf).max()
+
+    found = []
+    for steps, width in bands(space):
+        read = jax.vmap(functools.partial(largest, width))
+        found.append(read(jnp.arange(len(a_t))[steps], a_tm1[steps], a_t[steps]))
+    return jnp.concatenate(found)
+
+
+def _backward(
+    rule: UpdateRule, old: Array, others: Array, length: Array, reward: Array
+) -> Array:
+    """Work out the new Q-values of a block, from those of its rows.
+
+    Args:
+      rule: alpha, gamma and shaping.
+      old: the Q-values of the actions taken.  # [T]
+      others: the largest of the other Q-values of each row.  # [T]
+      length: the number of decisions.  # []
+      reward: r_T.  # []
+
+    Returns:
+      The new Q-values; beyond the block, any numbers.  # [T]
+    """
+    alpha, gamma = np.float32(rule.alpha), np.float32(rule.gamma)
+    r_t = reward / length.astype(jnp.float32) if rule.shaped else jnp.float32(0)
+
+    def back(q_max: Array, at_t: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        old, other, last = at_t
         target = jnp.where(last, reward, r_t + _rounded(gamma * q_max))
-        new = _rounded((1 - alpha) * q_values[cell]) + _rounded(alpha * target)
-        return q_values.at[cell].set(new)
+        new = _rounded((1 - alpha) * old) + _rounded(alpha * target)
+        return jnp.maximum(new, other), new
 
-    return lax.fori_loop(0, length, backward, q_values)
+    last = jnp.arange(len(old)) == length - 1
+    return lax.scan(back, jnp.float32(0), (old, others, last), reverse=True)[1]
 
 
 def _rounded(product: Array) -> Array:

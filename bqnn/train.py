@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from jax import Array
 
 from bqnn.config import TrainConfig
-from bqnn.network import Network, init_variables
+from bqnn.network import init_variables
 from bqnn.plan import NetworkPlan
 
 # Statistics by channel, whether numbers of the program or its arguments.
@@ -46,7 +47,7 @@ def init_state(plan: NetworkPlan, config: TrainConfig, seed: int) -> TrainState:
 
 
 def loss_fn(
-    network: Network, params: Any, batch_stats: Any, images: Array, labels: Array
+    network: nn.Module, params: Any, batch_stats: Any, images: Array, labels: Array
 ) -> tuple[Array, Any]:
     """Compute the mean cross-entropy in training mode.
 
@@ -131,14 +132,14 @@ def gather(images: Array, drawn: Array, mean: Channels, std: Channels) -> Array:
 
 
 def make_steps(
-    plan: NetworkPlan, config: TrainConfig, mean: np.ndarray, std: np.ndarray
+    network: nn.Module, config: TrainConfig, mean: np.ndarray, std: np.ndarray
 ) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
     """Make the pure training step and the pure evaluation step of a network.
 
     Both read their batch from the whole data set by the places drawn, and normalise it.
 
     Args:
-      plan: the network.
+      network: maps (images, train) to logits, as `bqnn.network.Network` does.
       config: the recipe.
       mean: of the training images, by channel, in units of pixels.  # [C]
       std: their standard deviation.  # [C]
@@ -148,7 +149,6 @@ def make_steps(
       `eval_step`: (state, images, labels, drawn, counted) -> how many of those counted
       are right.
     """
-    network = Network(plan, jnp.dtype(config.dtype))
     optimizer = make_optimizer(config)
 
     def train_step(

@@ -28,7 +28,7 @@ class UnitPrograms(NamedTuple):
         Takes over the buffers of `batch_stats`. For the head, (params, opt_state,
         input, labels, learning rate) -> (loss, cotangent of the input, params,
         opt_state), which is the whole of its step; takes over params and opt_state.
-      backward: (params, opt_state, inputs, residuals, cotangent, learning rate) ->
+      backward: (params, opt_state, residuals, cotangent, learning rate) ->
         (params, opt_state, cotangents of the inputs). Takes over params and opt_state.
         None where there is nothing to learn and every input's cotangent is the
         output's.
@@ -108,8 +108,8 @@ class _UnitFunctions:
 
         output, pull, stats = jax.vjp(run, params, inputs, has_aux=True)
         leaves, structure = jax.tree.flatten(pull)
-        # What backward is given anyway is not carried a second time.
-        given = {id(leaf): at for at, leaf in enumerate((*params, *inputs))}
+        # Backward is given the parameters anyway.
+        given = {id(leaf): at for at, leaf in enumerate(params)}
         self.pulls = structure, [given.get(id(leaf)) for leaf in leaves]
         kept = [leaf for leaf in leaves if id(leaf) not in given]
         return (output, stats, *kept)
@@ -118,14 +118,13 @@ class _UnitFunctions:
         self,
         params: Arrays,
         opt_state: Arrays,
-        inputs: Arrays,
         residuals: Arrays,
         cotangent: Array,
         learning_rate: Array,
     ) -> tuple[Arrays, Arrays, Arrays]:
         structure, places = self.pulls
-        given, kept = (*params, *inputs), iter(residuals)
-        leaves = [next(kept) if at is None else given[at] for at in places]
+        kept = iter(residuals)
+        leaves = [next(kept) if at is None else params[at] for at in places]
         grads, cotangents = jax.tree.unflatten(structure, leaves)(cotangent)
         params, opt_state = self.learn(params, opt_state, grads, learning_rate)
         # Nobody asks for the gradient of the images.
@@ -181,7 +180,6 @@ def _compile(signature: Signature, config: TrainConfig, batch: int) -> Programs:
         unit.backward,
         params,
         opt_state,
-        tuple(inputs),
         tuple(_spec_of(info) for info in residuals),
         _spec_of(output),
         jax.ShapeDtypeStruct((), jnp.float32),

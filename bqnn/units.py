@@ -6,6 +6,7 @@ search are made of the same few dozen units.
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.config import NetworkConfig
@@ -65,6 +66,16 @@ def units(network: NetworkPlan) -> tuple[Unit, ...]:
         else:
             found.append(_unit(network, node, inputs, place))
     return tuple(found)
+
+
+def last_reads(network: Sequence[Unit]) -> tuple[frozenset[int], ...]:
+    """List, for every unit, the places that no later unit reads."""
+    later: set[int] = set()
+    found = []
+    for unit in reversed(network):
+        found.append(frozenset(unit.inputs) - later)
+        later |= set(unit.inputs)
+    return tuple(reversed(found))
 
 
 @functools.lru_cache(maxsize=8)

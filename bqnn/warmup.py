@@ -3,43 +3,41 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import Any, NamedTuple
 
-from bqnn.config import Config
+from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines import engine_name
+from bqnn.engines.walk import reader
 from bqnn.unit_programs import accumulate, unit_programs
+from bqnn.unit_state import layout
 from bqnn.units import Signature, space_signatures
 
 
 class Progress(NamedTuple):
-    """How far a warm-up is: units compiled, of how many."""
+    """How far a warm-up is: programs compiled, of how many."""
 
     done: int
     total: int
 
 
 def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
-    """Compile every unit that a candidate can be made of, in parallel threads.
+    """Compile all that a candidate can be made of, in parallel threads.
 
-    Nothing is done where candidates are compiled whole. What the compilation cache
-    holds is only loaded.
+    Nothing is done where candidates are compiled whole. What is kept on disk
+    (`bqnn.program_store`) is only loaded.
 
     Args:
       config: of the search.
       dataset: that it learns from.
 
     Yields:
-      Progress after every unit. Whoever stops iterating leaves the rest undone.
+      Progress, as it is made. Whoever stops iterating leaves the rest undone.
     """
     if engine_name(config.train, config.network) != "walk":
         return
-    signatures = space_signatures(config.space.max_layers, config.network, dataset.spec)
-    batch = min(config.train.batch, len(dataset.train.labels))
-    # The dearest first, so that no thread is left alone with one at the end.
-    jobs = [
-        _unit(s, config, batch) for s in sorted(signatures, key=_size, reverse=True)
-    ]
+    jobs = _jobs(config, dataset)
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="compile")
     try:
         futures = [pool.submit(job) for job in jobs]
@@ -50,15 +48,27 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
         pool.shutdown(cancel_futures=True)
 
 
-def _unit(signature: Signature, config: Config, batch: int) -> Callable[[], Any]:
-    def compile_unit() -> None:
-        unit_programs(signature, config.train, batch)
-        last = signature.nodes[-1]
-        if last.op != "head":
-            shape = (batch, last.height, last.width, last.channels)
-            accumulate(shape, config.train.dtype)
+def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
+    """List what to compile, the dearest first, so that all threads end together."""
+    signatures = sorted(
+        space_signatures(config.space.max_layers, config.network, dataset.spec),
+        key=_size,
+        reverse=True,
+    )
+    batch = min(config.train.batch, len(dataset.train.labels))
+    return [
+        *(partial(_compile_unit, s, config.train, batch) for s in signatures),
+        partial(reader, batch, dataset.train),
+        partial(reader, batch, dataset.validation),
+    ]
 
-    return compile_unit
+
+def _compile_unit(signature: Signature, config: TrainConfig, batch: int) -> None:
+    layout(signature, config)
+    unit_programs(signature, config, batch)
+    last = signature.nodes[-1]
+    if last.op != "head":
+        accumulate((batch, last.height, last.width, last.channels), config.dtype)
 
 
 def _size(signature: Signature) -> int:

@@ -10,7 +10,14 @@ import pytest
 
 from bqnn import agent as agent_lib
 from bqnn import qtable, replay
-from bqnn.agent import Agent, AgentState, digest, greedy_actions, make_agent
+from bqnn.agent import (
+    Agent,
+    AgentState,
+    digest,
+    greedy_actions,
+    make_agent,
+    make_learner,
+)
 from bqnn.config import AgentConfig, SearchConfig
 from bqnn.nsc import Block, parse
 from bqnn.space import NscSpace
@@ -117,6 +124,44 @@ def test_the_state_of_a_known_history_has_a_known_digest() -> None:
     assert digest(state)[:16] == "4db5deca683468f9"
 
 
+@pytest.mark.parametrize(
+    ("max_layers", "exploration", "known"),
+    [
+        (23, "codes", "c3fd52e95e257f4d"),
+        (23, "types", "b7dfbfdaffc7ae66"),
+        (2, "codes", "cf2a4ccb8db4704b"),
+        (1, "types", "cdaafa0c667d295d"),
+    ],
+)
+def test_half_greedy_searches_have_known_digests(
+    max_layers: int, exploration: str, known: str
+) -> None:
+    space = NscSpace(max_layers).arrays
+    config = AgentConfig(schedule="0.5:6", exploration=exploration)
+    agent = make_agent(space, config, SearchConfig(64))
+    assert digest(_tell_random(agent, agent.init(), 6))[:16] == known
+
+
+def test_many_seeds_at_once_are_the_same_searches_bit_for_bit() -> None:
+    config = AgentConfig(alpha=0.1, exploration="types")
+    learner = make_learner(NscSpace(5).arrays, config, batch=16)
+    init, sample, tell = (jax.jit(function) for function in learner)
+    together = jax.jit(jax.vmap(learner.init))(jnp.arange(3))
+    sample_all = jax.jit(jax.vmap(learner.sample, in_axes=(0, None, None)))
+    tell_all = jax.jit(jax.vmap(learner.tell))
+    apart = [init(seed) for seed in range(3)]
+    for iteration, epsilon in enumerate([1.0, 0.5, 0.0]):
+        at = (np.int32(iteration), np.float32(epsilon))
+        actions = sample_all(together, *at)
+        for asked, state in zip(actions, apart, strict=True):
+            np.testing.assert_array_equal(asked, sample(state, *at))
+        rewards = (actions.sum(axis=2) % 7).astype(jnp.float32) / 7
+        together = tell_all(together, actions, rewards)
+        apart = [tell(*x) for x in zip(apart, actions, rewards, strict=True)]
+    for seed, state in enumerate(apart):
+        assert digest(jax.tree.map(lambda x, i=seed: x[i], together)) == digest(state)
+
+
 def test_every_bit_of_the_state_is_in_the_digest() -> None:
     _, agent = _agent()
     state = _tell_random(agent, agent.init(), 1)
@@ -190,7 +235,7 @@ def test_states_are_values() -> None:
 
 def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        agent_lib, "_sample_block", chex.assert_max_traces(agent_lib._sample_block, 1)
+        agent_lib, "_sample_batch", chex.assert_max_traces(agent_lib._sample_batch, 1)
     )
     monkeypatch.setattr(qtable, "update", chex.assert_max_traces(qtable.update, 1))
     _, agent = _agent()

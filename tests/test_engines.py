@@ -131,10 +131,20 @@ def test_the_second_candidate_compiles_nothing(
     assert compilations(parse("1,3,3,0,0;2,1,3,1,0;3,2,3,0,0;4,5,0,1,2")) == 0
 
 
-@pytest.mark.parametrize("width", ["uniform", "native"])
-def test_auto_walks_uniform_widths_on_the_cpu(width: str) -> None:
-    name = engine_name(TrainConfig(), NetworkConfig(width=width))
-    assert name == {"uniform": "walk", "native": "step"}[width]
+@pytest.mark.parametrize(
+    ("backend", "width", "name"),
+    [
+        ("cpu", "uniform", "walk"),
+        ("gpu", "uniform", "walk"),
+        ("cpu", "native", "step"),
+        ("gpu", "native", "scan"),
+    ],
+)
+def test_auto_suits_width_rule_and_backend(
+    backend: str, width: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert engine_name(TrainConfig(), NetworkConfig(width=width)) == name
     assert engine_name(TrainConfig(engine="scan"), NetworkConfig()) == "scan"
 
 

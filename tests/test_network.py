@@ -202,7 +202,8 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_parameters() -> None:
     losses = {}
     for dtype in ("float32", "bfloat16"):
         config = TrainConfig(dtype=dtype)
-        step, _ = make_steps(network, config, data.mean, data.std)
+        module = Network(network, jnp.dtype(dtype))
+        step, _ = make_steps(module, config, data.mean, data.std)
         state = init_state(network, config, 0)
         drawn = np.arange(32, dtype=np.int32)
         with jax.numpy_dtype_promotion("standard"):  # as flax's BatchNorm needs

@@ -1,5 +1,7 @@
 """Q-updates against numbers worked by hand and against plain NumPy."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -107,6 +109,18 @@ class UpdateTest(chex.TestCase, parameterized.TestCase):
             want = _numpy_update(space, rule, want, actions, reward)
         np.testing.assert_array_equal(np.asarray(q), want)
 
+    def test_many_tables_at_once_come_out_as_one_by_one(self) -> None:
+        rule, rng = UpdateRule(0.3, 0.9, True), np.random.default_rng(0)
+        space = NscSpace(5).arrays
+        tables = jnp.asarray(rng.random((4, len(qtable.init(space, 0))), F))
+        actions = jnp.asarray([_random_actions(space, rng) for _ in range(4)])
+        rewards = jnp.asarray(rng.random(4, F))
+        update = jax.jit(functools.partial(qtable.update, space, rule))
+        many = jax.jit(jax.vmap(update))(tables, actions, rewards)
+        for i, new in enumerate(many):
+            want = update(tables[i], actions[i], rewards[i])
+            np.testing.assert_array_equal(new, want)
+
 
 def _random_actions(space: Space, rng: np.random.Generator) -> np.ndarray:
     actions = np.full(len(space.num_actions), -1, np.int32)
@@ -120,10 +134,40 @@ def _random_actions(space: Space, rng: np.random.Generator) -> np.ndarray:
 def test_rows_are_minus_infinity_beyond_the_legal_actions() -> None:
     space = NscSpace(4).arrays
     q = qtable.init(space, 0.5)
-    row = np.asarray(qtable.row(space, q, jnp.int32(1), jnp.int32(3)))
-    assert row.shape == (space.num_actions.max(),)
+    width = int(space.num_actions.max()) + 5
+    row = np.asarray(qtable.row(space, q, jnp.int32(1), jnp.int32(3), width))
+    assert row.shape == (width,)
     assert (row[: space.num_actions[1]] == 0.5).all()
     assert np.isneginf(row[space.num_actions[1] :]).all()
+
+
+@pytest.mark.parametrize("max_layers", [1, 2, 3, 4, 5, 9, 23])
+def test_bands_hold_every_row_and_stay_within_the_table(max_layers: int) -> None:
+    space = NscSpace(max_layers).arrays
+    end = len(qtable.init(space, 0.0))
+    found = []
+    for steps, width in qtable.bands(space):
+        for t in range(max_layers)[steps]:
+            found.append(t)
+            assert width >= space.num_actions[t]
+            rows = 1 if t == 0 else space.num_actions[t - 1] - (t > 1)
+            last_row = space.row_start[t] + (rows - 1) * space.num_actions[t]
+            assert last_row + width <= end
+    assert found == list(range(max_layers))
+
+
+@pytest.mark.parametrize("width", [7, 31, 32, 64, 704])
+@pytest.mark.parametrize("levels", [1, 2, 40])
+def test_ties_are_broken_by_the_draw_of_randint(width: int, levels: int) -> None:
+    rng = np.random.default_rng(0)
+    best = jax.jit(qtable.best)
+    for seed in range(20):
+        values = rng.integers(0, levels, width).astype(F)
+        ties = np.flatnonzero(values == values.max())
+        key = jax.random.key(seed)
+        bits = jnp.stack([jax.random.bits(k) for k in jax.random.split(key)])
+        nth = int(jax.random.randint(key, (), 0, len(ties)))
+        assert int(best(jnp.asarray(values), bits)) == ties[nth]
 
 
 def test_ranks_are_checked() -> None:

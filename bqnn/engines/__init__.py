@@ -23,12 +23,16 @@ ENGINES: dict[str, Callable[[NetworkPlan, TrainConfig, Dataset, int], Engine]] =
 
 
 def engine_name(train: TrainConfig, network: NetworkConfig) -> str:
-    """Resolve `auto`: what suits the backend and the width rule."""
+    """Resolve `auto`: what suits the width rule and the backend.
+
+    Compiling a candidate takes longer than training it briefly, on accelerators too.
+    Where it must be, the CPU gets a program for a step, since loops are slow there.
+    """
     if train.engine != "auto":
         return train.engine
-    if jax.default_backend() != "cpu":
-        return "scan"
-    return "walk" if network.width == "uniform" else "step"
+    if network.width == "uniform":
+        return "walk"
+    return "step" if jax.default_backend() == "cpu" else "scan"
 
 
 __all__ = ["ENGINES", "Batches", "Clock", "Engine", "engine_name"]

@@ -6,7 +6,7 @@ and calls them backwards.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +20,12 @@ from bqnn.data import Dataset, Images
 from bqnn.engines.engine import Batches, Clock, OnStep
 from bqnn.network import init_variables
 from bqnn.plan import NetworkPlan
+from bqnn.program_store import load_or_compile
 from bqnn.unit_programs import UnitPrograms, accumulate, unit_programs
 from bqnn.unit_state import UnitState, init_states
-from bqnn.units import Unit, units
+from bqnn.units import Unit, last_reads, units
 
-
-class _Record(NamedTuple):
-    """What the tape keeps of one unit: what backward is given besides parameters."""
-
-    inputs: tuple[Array, ...]
-    residuals: tuple[Array, ...]
+Residuals = tuple[Array, ...]
 
 
 class WalkEngine:
@@ -49,13 +45,14 @@ class WalkEngine:
                 (dataset.train, dataset.validation, dataset.mean, dataset.std)
             )
             self.units = units(plan)
+            self.last_reads = last_reads(self.units)
         batch = min(config.batch, len(dataset.train.labels))
         with self.clock.measure("compile"):
             self.programs = tuple(
                 unit_programs(unit.signature, config, batch) for unit in self.units
             )
-            self.read = _reader(batch, self.data)
-            self.read_validation = _reader(batch, self.validation)
+            self.read = reader(batch, self.data)
+            self.read_validation = reader(batch, self.validation)
 
     def init(self) -> list[UnitState]:
         """Make the first state, unit by unit."""
@@ -100,46 +97,42 @@ class WalkEngine:
         """Train on one batch; replaces the states in the list as it goes."""
         images, labels = self.read(*self.data, drawn, self.mean, self.std)
         values: dict[int, Array] = {0: images}
-        tape: list[_Record] = []
+        tape: list[Residuals] = []
         last = len(self.units) - 1
         for at, (unit, programs) in enumerate(self._walk(last)):
             params, stats, opt_state = state[at]
-            inputs = tuple(values[place] for place in unit.inputs)
+            inputs = self._read_values(values, at)
             output, stats, *residuals = programs.forward(params, stats, *inputs)
             values[unit.output] = output
+            del inputs, output  # the tape alone keeps what backward needs
             state[at] = UnitState(params, stats, opt_state)
-            tape.append(_Record(inputs, tuple(residuals)))
-        head, head_state = self.units[last], state[last]
+            tape.append(tuple(residuals))
+        (x,) = self._read_values(values, last)
         loss, cotangent, params, opt_state = self.programs[last].forward(
-            head_state.params,
-            head_state.opt_state,
-            values[head.inputs[0]],
-            labels,
-            rate,
+            state[last].params, state[last].opt_state, x, labels, rate
         )
         state[last] = UnitState(params, (), opt_state)
-        # From here on the tape alone holds values, and lets go of them as it unwinds.
-        values.clear()
-        self._backward(state, tape, {head.inputs[0]: cotangent}, rate)
+        (top,) = self.units[last].inputs
+        self._backward(state, tape, {top: cotangent}, rate)
         return loss
 
     def _backward(
         self,
         state: list[UnitState],
-        tape: list[_Record],
+        tape: list[Residuals],
         cotangents: dict[int, Array],
         rate: Array,
     ) -> None:
         for at in reversed(range(len(tape))):
             unit, backward = self.units[at], self.programs[at].backward
-            inputs, residuals = tape.pop()
+            residuals = tape.pop()
             cotangent = cotangents.pop(unit.output)
             if backward is None:
-                found = (cotangent,) * len(inputs)
+                found = (cotangent,) * len(unit.inputs)
             else:
                 params, stats, opt_state = state[at]
                 params, opt_state, found = backward(
-                    params, opt_state, inputs, residuals, cotangent, rate
+                    params, opt_state, residuals, cotangent, rate
                 )
                 state[at] = UnitState(params, stats, opt_state)
             # The stem has no cotangent for the images.
@@ -156,21 +149,28 @@ class WalkEngine:
         values: dict[int, Array] = {0: images}
         last = len(self.units) - 1
         for at, (unit, programs) in enumerate(self._walk(last)):
-            inputs = (values[place] for place in unit.inputs)
+            inputs = self._read_values(values, at)
             values[unit.output] = programs.predict(
                 state[at].params, state[at].batch_stats, *inputs
             )
-        x = values[self.units[last].inputs[0]]
+        (x,) = self._read_values(values, last)
         correct: Array = self.programs[last].predict(
             state[last].params, (), x, labels, counted
         )
         return correct
 
+    def _read_values(self, values: dict[int, Array], at: int) -> tuple[Array, ...]:
+        """Read the inputs of a unit, and let go of what no later one reads."""
+        inputs = tuple(values[place] for place in self.units[at].inputs)
+        for place in self.last_reads[at]:
+            del values[place]
+        return inputs
+
     def _walk(self, end: int) -> "zip[tuple[Unit, UnitPrograms]]":
         return zip(self.units[:end], self.programs[:end], strict=True)
 
 
-def _reader(batch: int, data: Images) -> Any:
+def reader(batch: int, data: Images) -> Any:
     """Compile the program that gathers a batch and normalises it."""
     specs = tuple((array.shape, array.dtype.name) for array in data)
     return _compiled_reader(batch, specs)
@@ -187,4 +187,8 @@ def _compiled_reader(batch: int, specs: Any) -> Any:
     ) -> tuple[Array, Array]:
         return train.gather(images, drawn, mean, std), labels[drawn]
 
-    return jax.jit(read).lower(images, labels, drawn, channel, channel).compile()
+    arguments = (images, labels, drawn, channel, channel)
+    (program,) = load_or_compile(
+        lambda: (jax.jit(read).lower(*arguments).compile(),), "reader", arguments
+    )
+    return program

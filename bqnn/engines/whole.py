@@ -13,12 +13,15 @@ from bqnn import runtime
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines.engine import Batches, Clock, OnStep
+from bqnn.network import Network
 from bqnn.plan import NetworkPlan
 from bqnn.train import TrainState, init_state, make_steps
 
 
 class _Whole:
     """What both have in common: the data on the device, and compiled programs."""
+
+    network: type[Network] = Network
 
     def __init__(
         self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
@@ -30,7 +33,8 @@ class _Whole:
             self.data, self.validation = jax.device_put(
                 (dataset.train, dataset.validation)
             )
-        self.steps = make_steps(plan, config, dataset.mean, dataset.std)
+        network = self.network(plan, jnp.dtype(config.dtype))
+        self.steps = make_steps(network, config, dataset.mean, dataset.std)
         self.batch = min(config.batch, len(dataset.train.labels))
 
     def init(self) -> TrainState:

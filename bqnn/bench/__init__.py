@@ -1,0 +1,1 @@
+"""Benchmarks: what `launch.bench` measures."""

@@ -1,0 +1,27 @@
+"""The rate of large matrix products: what a machine can do at best."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+
+def rate(size: int = 1024, repeats: int = 8) -> float:
+    """Measure float32 matrix products.
+
+    Args:
+      size: of the square matrices.
+      repeats: of which the quickest counts.
+
+    Returns:
+      Floating-point operations per second, a multiply-add counted as two.
+    """
+    a = jnp.ones((size, size), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    product(a, a).block_until_ready()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        product(a, a).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

@@ -1,0 +1,56 @@
+"""The figures of a benchmark as tables for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from bqnn.bench.candidates import BASELINE, Row
+from bqnn.bench.kernels import KernelRow
+
+
+def candidate_table(rows: Sequence[Row]) -> Table:
+    """Lay out what candidates cost, end to end."""
+    table = Table(title="Candidates end to end: medians over the blocks")
+    table.add_column("setting")
+    table.add_column("contender")
+    for name in (
+        "workers",
+        "candidates/h",
+        f"time / {BASELINE}",
+        "fixed s",
+        "images/s",
+        "of matmul rate",
+        "peak MB",
+    ):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.setting,
+            row.contender,
+            str(row.workers),
+            f"{row.per_hour:,.0f}",
+            f"{row.speedup:.2f}",
+            f"{row.fixed:.3f}",
+            f"{row.images_per_second:,.0f}",
+            f"{row.of_matmul:.0%}",
+            f"{row.peak / 1e6:,.0f}",
+        )
+    return table
+
+
+def kernel_table(rows: Sequence[KernelRow]) -> Table:
+    """Lay out what kernels cost."""
+    table = Table(title="Kernels, value and gradient: milliseconds, medians")
+    table.add_column("kernel")
+    table.add_column("shape")
+    for name in ("ours", "plain", "plain / ours"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.kernel,
+            "x".join(map(str, row.shape)),
+            f"{row.ours * 1e3:.2f}",
+            f"{row.plain * 1e3:.2f}",
+            f"{row.speedup:.1f}",
+        )
+    return table

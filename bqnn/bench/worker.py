@@ -1,0 +1,54 @@
+"""A process that trains candidates for one contender, told so line by line.
+
+`python -m bqnn.bench.worker CONTENDER SETTING CORE` reads a JSON object from every line
+of its input and answers with one: timings for a `block` and a `seed`, the rate of
+matrix products for `rate`, nothing for `warm`.
+"""
+
+import json
+import os
+import resource
+import sys
+
+from bqnn.bench import contenders, matmul
+from bqnn.bench.setting import SETTINGS
+from bqnn.nsc import parse
+
+
+def main(contender: str, setting_name: str, core: str) -> None:
+    """Answer until the input ends."""
+    if core != "any":
+        os.sched_setaffinity(0, {int(core)})
+    setting = SETTINGS[setting_name]
+    contenders.prepare_process(contender, setting.train.threads)
+    dataset = setting.dataset()
+    if contender != "PyTorch":
+        import jax
+
+        train, validation = jax.device_put((dataset.train, dataset.validation))
+        dataset = dataset._replace(train=train, validation=validation)
+    run = contenders.CONTENDERS[contender]
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "block" in job:
+            timing = run(setting, dataset, parse(job["block"]), job["seed"])
+            answer = {**timing._asdict(), "memory": memory()}
+        elif "rate" in job:
+            answer = {"rate": matmul.rate()}
+        else:
+            contenders.warm_up(contender, setting, dataset)
+            answer = {}
+        print(json.dumps(answer), flush=True)
+
+
+def memory() -> dict[str, int]:
+    """Measure this process: resident now and at most, in bytes."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        pages = int(file.read().split()[1])
+    # ru_maxrss is in KiB on Linux.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"resident": pages * resource.getpagesize(), "peak": peak}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,128 @@
+"""Measure what candidates and the agent cost, against their rivals, in one run.
+
+  python -m launch.bench                            # about 20 minutes on 2 cores
+  python -m launch.bench --random=20 --seed=1 --json=bench.json
+  python -m launch.bench --parts=candidates --settings=quickstart
+
+Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
+is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries.
+"""
+
+import itertools
+import json
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from rich.console import Console
+from rich.progress import Progress
+
+from bqnn import runtime
+from bqnn.bench import agents, candidates, contenders, kernels, memory, table
+from bqnn.bench.setting import BLOCKS, SETTINGS, random_blocks
+from bqnn.errors import BqnnError
+from launch import cli
+
+_PARTS = ("candidates", "agent", "memory", "kernels")
+_SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
+_SETTINGS = flags.DEFINE_multi_enum(
+    "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
+)
+_WORKERS = flags.DEFINE_multi_integer(
+    "workers", [1, 2], "Processes of each contender at work at once.", lower_bound=1
+)
+_RANDOM = flags.DEFINE_integer(
+    "random", 0, "Random blocks besides the eight fixed ones.", lower_bound=0
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the random blocks.", lower_bound=0)
+_SOAK = flags.DEFINE_integer(
+    "soak", 300, "Candidates of one process that must not grow.", lower_bound=51
+)
+_JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
+
+OnJob = Callable[[], None]
+
+
+def main() -> None:
+    """Measure the parts asked for and print their tables."""
+    console = cli.console()
+    runtime.settle(1, runtime.default_cache_dir())
+    report: dict[str, Any] = {"device": runtime.device(), **runtime.versions()}
+    parts = {
+        "candidates": _candidates,
+        "agent": _agent,
+        "memory": _memory,
+        "kernels": _kernels,
+    }
+    console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
+    for name in _SHOWN.value:
+        report[name] = parts[name](console)
+    if _JSON.value:
+        _write(Path(_JSON.value), report)
+
+
+def _candidates(console: Console) -> list[dict[str, Any]]:
+    import jax
+
+    names = contenders.available(accelerated=jax.default_backend() != "cpu")
+    if "PyTorch" not in names:
+        console.print("without PyTorch: pip install torch==2.13.0 to compare with it")
+    blocks = BLOCKS + random_blocks(_RANDOM.value, _SEED.value)
+    rows: list[candidates.Row] = []
+    for setting, workers in itertools.product(_SETTINGS.value, _WORKERS.value):
+        jobs = len(names) * (len(blocks) + 1)
+        for on_job in _progress(console, f"{setting}, {workers} at once", jobs):
+            measured = candidates.measure(
+                SETTINGS[setting], names, blocks, workers, on_job
+            )
+            rows.extend(measured)
+    console.print(table.candidate_table(rows))
+    return [row._asdict() for row in rows]
+
+
+def _agent(console: Console) -> dict[str, Any]:
+    for _ in _progress(console, "agent", None):
+        times = agents.measure()
+    console.print(agents.summary(times))
+    ratios = {"speedup": times.speedup, "seeds_ratio": times.seeds_ratio}
+    return {**times._asdict(), **ratios}
+
+
+def _memory(console: Console) -> dict[str, Any]:
+    for on_job in _progress(console, "memory", _SOAK.value):
+        growth = memory.measure(_SOAK.value, _SEED.value, on_job)
+    console.print(
+        f"resident memory after {memory.EARLY} candidates {growth.early / 1e6:,.0f} "
+        f"MB, after {growth.candidates} {growth.late / 1e6:,.0f} MB: "
+        f"x {growth.ratio:.3f}"
+    )
+    return growth._asdict()
+
+
+def _kernels(console: Console) -> list[dict[str, Any]]:
+    rows: list[kernels.KernelRow] = []
+    for setting in _SETTINGS.value:
+        for _ in _progress(console, f"kernels, {setting}", None):
+            rows.extend(kernels.measure(SETTINGS[setting]))
+    console.print(table.kernel_table(rows))
+    return [row._asdict() for row in rows]
+
+
+def _progress(console: Console, what: str, jobs: int | None) -> Iterator[OnJob]:
+    """Yield once what advances a progress bar of `jobs` steps."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=jobs)
+        yield lambda: bar.advance(task)
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise BqnnError(f"--json={path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)

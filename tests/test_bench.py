@@ -1,0 +1,101 @@
+"""The bench: its settings, its rows, and a run of the program."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bqnn.bench import candidates, contenders, kernels
+from bqnn.bench.plain import PlainNetwork
+from bqnn.bench.setting import BLOCKS, MAX_LAYERS, SETTINGS, random_blocks
+from bqnn.errors import BqnnError
+from bqnn.network import Network, init_variables
+from bqnn.nsc import LayerType
+from bqnn.train import loss_fn
+from bqnn.units import space_signatures, units
+from tests.networks import random_dataset
+
+
+def test_the_fixed_blocks_hold_every_layer_type() -> None:
+    met = {layer.type for block in BLOCKS for layer in block.layers}
+    assert met == set(LayerType) - {LayerType.TERMINAL}
+    assert len(set(BLOCKS)) == 8
+
+
+def test_random_blocks_repeat_by_seed() -> None:
+    assert random_blocks(5, 1) == random_blocks(5, 1) != random_blocks(5, 2)
+    assert all(1 <= len(block) <= MAX_LAYERS for block in random_blocks(20, 0))
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_blocks_of_a_setting_are_made_of_units_that_the_warm_up_knows(
+    name: str,
+) -> None:
+    setting = SETTINGS[name]
+    known = space_signatures(MAX_LAYERS, setting.network, setting.images)
+    for block in BLOCKS + random_blocks(20, 0):
+        assert {u.signature for u in units(setting.plan(block))} <= set(known)
+
+
+def test_plain_layers_are_the_same_function_of_the_same_parameters() -> None:
+    setting, data = SETTINGS["quickstart"], random_dataset(16)
+    images = jnp.asarray(data.train.images, jnp.float32) / 60 - 2
+    labels = jnp.asarray(data.train.labels)
+    for block in BLOCKS[3:5]:
+        plan = setting.plan(block)
+        variables = init_variables(plan, 0)
+        losses, grads = [], []
+        for network in (Network(plan), PlainNetwork(plan)):
+            loss, grad = jax.value_and_grad(
+                lambda p, n=network, v=variables: loss_fn(
+                    n, p, v["batch_stats"], images, labels
+                )[0]
+            )(variables["params"])
+            losses.append(float(loss))
+            grads.append(grad)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+        scale = max(np.abs(g).max() for g in jax.tree.leaves(grads[1]))
+        for one, other in zip(*map(jax.tree.leaves, grads), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3 * scale)
+
+
+def test_kernels_are_measured_at_the_shapes_of_the_stages() -> None:
+    rows = list(kernels.measure(SETTINGS["quickstart"], repeats=1))
+    assert {row.shape for row in rows} == {
+        (64, 8, 8, 16),
+        (64, 4, 4, 32),
+        (64, 2, 2, 64),
+    }
+    assert all(row.ours > 0 and row.plain > 0 for row in rows)
+
+
+def test_a_process_that_dies_is_named() -> None:
+    with (
+        candidates.Worker("walked", "no such setting") as worker,
+        pytest.raises(BqnnError, match="process for walked ended with status 1"),
+    ):
+        worker.ask(warm=True)
+
+
+def test_scan_is_measured_on_accelerators_and_pytorch_on_the_cpu() -> None:
+    assert "scan" in contenders.available(accelerated=True)
+    assert "PyTorch" not in contenders.available(accelerated=True)
+    assert "scan" not in contenders.available(accelerated=False)
+
+
+def test_the_program_prints_a_table_and_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "launch.bench", "--parts=memory", "--soak=51"]
+    run = subprocess.run(
+        [*command, f"--json={file}"], capture_output=True, text=True, timeout=400
+    )
+    assert run.returncode == 0, run.stderr
+    assert "resident memory after 50 candidates" in run.stdout
+    growth = json.loads(file.read_text())["memory"]
+    assert growth["candidates"] == 51
+    assert growth["early"] > 0 and growth["late"] < 1.1 * growth["early"]
