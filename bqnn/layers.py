@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from bqnn import kernels
+from bqnn import kernels, pooling
 from bqnn.plan import Node
 
 # He et al., *Delving deep into rectifiers*, 2015, equation 10.
@@ -100,7 +100,7 @@ class MaxPooling(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
-        return x if self.kernel == 1 else kernels.max_pool(x, self.kernel, self.stride)
+        return x if self.kernel == 1 else pooling.max_pool(x, self.kernel, self.stride)
 
 
 class AveragePooling(nn.Module):
@@ -114,7 +114,7 @@ class AveragePooling(nn.Module):
         """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
         if self.kernel == 1:
             return x
-        return kernels.average_pool(x, self.kernel, self.stride)
+        return pooling.average_pool(x, self.kernel, self.stride)
 
 
 class Identity(nn.Module):

@@ -12,43 +12,55 @@ import hashlib
 import os
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax.experimental import serialize_executable
-from jax.stages import Compiled
+from jax.stages import Compiled, Lowered
 
 from bqnn import runtime
 
 Programs = tuple[Compiled, ...]
 
 
-def load_or_compile(compile_all: Callable[[], Programs], *decides: Any) -> Programs:
+# jaxlib serialises a program wrongly that it has itself read from a cache: "function
+# not found" when it is called. This option changes nothing but JAX's cache key, and so
+# keeps programs that are stored here from being read there.
+_OPTIONS: dict[str, str | bool] = {"xla_cpu_enable_fast_math": False}
+
+
+def load_or_compile(
+    lower_all: Callable[[], Iterable[Lowered]], *decides: Any
+) -> Programs:
     """Load programs, or compile and keep them.
 
     Several processes may do so at once: files appear whole or not at all. One that
     cannot be read is replaced; one that cannot be written is done without.
 
     Args:
-      compile_all: compiles them.
+      lower_all: traces and lowers them.
       decides: all that decides the programs besides code, versions and device; its
         `repr` is the key.
     """
     directory = jax.config.values["jax_compilation_cache_dir"]
     if not directory:
-        return compile_all()
+        return _compile(lower_all)
     path = Path(directory) / "bqnn" / _key(decides)
     try:
         return _loads(path.read_bytes())
     except Exception:
         # Missing or cut short: each is mended by compiling.
-        with runtime.unkept():
-            programs = compile_all()
+        programs = _compile(lower_all)
     with contextlib.suppress(OSError):
         _write(path, _dumps(programs))
     return programs
+
+
+def _compile(lower_all: Callable[[], Iterable[Lowered]]) -> Programs:
+    with runtime.unkept():
+        return tuple(lowered.compile(_OPTIONS) for lowered in lower_all())
 
 
 def _key(decides: tuple[Any, ...]) -> str:

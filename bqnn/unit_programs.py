@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.stages import Lowered
 
 from bqnn import train
 from bqnn.config import TrainConfig
 from bqnn.layers import MODULES
-from bqnn.program_store import Programs, load_or_compile
+from bqnn.program_store import load_or_compile
 from bqnn.unit_state import Arrays, layout
 from bqnn.units import Signature
 
@@ -46,9 +47,9 @@ def unit_programs(
     signature: Signature, config: TrainConfig, batch: int
 ) -> UnitPrograms:
     """Compile the programs of a unit; at once where that was done before."""
-    compile_all = functools.partial(_compile, signature, config, batch)
+    lower_all = functools.partial(_lower_all, signature, config, batch)
     recipe = (config.dtype, config.b1, config.b2, config.eps)
-    programs = load_or_compile(compile_all, signature, recipe, batch)
+    programs = load_or_compile(lower_all, signature, recipe, batch)
     if len(programs) == 1:
         # A sum keeps nothing, and hands its cotangent to both inputs.
         (add,) = programs
@@ -63,7 +64,7 @@ def accumulate(shape: tuple[int, ...], dtype: str) -> Callable[..., Array]:
     """Compile the sum of two arrays of one shape."""
     spec = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
     (program,) = load_or_compile(
-        lambda: (_lower(jnp.add, spec, spec).compile(),), "accumulate", shape, dtype
+        lambda: (_lower(jnp.add, spec, spec),), "accumulate", shape, dtype
     )
     return program
 
@@ -166,12 +167,14 @@ class _UnitFunctions:
         return train.count_correct(self.predict(params, stats, x), labels, counted)
 
 
-def _compile(signature: Signature, config: TrainConfig, batch: int) -> Programs:
+def _lower_all(
+    signature: Signature, config: TrainConfig, batch: int
+) -> tuple[Lowered, ...]:
     unit = _UnitFunctions(signature, config)
     if signature.nodes[0].op == "head":
-        return _compile_head(unit, batch)
+        return _lower_head(unit, batch)
     inputs, (params, stats, opt_state) = unit.input_specs(batch), unit.layout.specs
-    predict = _lower(unit.predict, params, stats, *inputs).compile()
+    predict = _lower(unit.predict, params, stats, *inputs)
     if signature.nodes[0].op == "add":
         return (predict,)
     forward = _lower(unit.forward, params, stats, *inputs, donate=(1,))
@@ -185,17 +188,17 @@ def _compile(signature: Signature, config: TrainConfig, batch: int) -> Programs:
         jax.ShapeDtypeStruct((), jnp.float32),
         donate=(0, 1),
     )
-    return forward.compile(), backward.compile(), predict
+    return forward, backward, predict
 
 
-def _compile_head(unit: _UnitFunctions, batch: int) -> Programs:
+def _lower_head(unit: _UnitFunctions, batch: int) -> tuple[Lowered, ...]:
     (x,), (params, stats, opt_state) = unit.input_specs(batch), unit.layout.specs
     labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
     counted = jax.ShapeDtypeStruct((batch,), jnp.bool_)
     rate = jax.ShapeDtypeStruct((), jnp.float32)
     step = _lower(unit.head_step, params, opt_state, x, labels, rate, donate=(0, 1))
     correct = _lower(unit.head_correct, params, stats, x, labels, counted)
-    return step.compile(), correct.compile()
+    return step, correct
 
 
 def _sum_forward(
@@ -206,7 +209,7 @@ def _sum_forward(
 
 def _lower(
     function: Callable[..., Any], *specs: Any, donate: tuple[int, ...] = ()
-) -> jax.stages.Lowered:
+) -> Lowered:
     # Arguments that one program does not read still have their place in the call.
     return jax.jit(function, donate_argnums=donate, keep_unused=True).lower(*specs)
 

@@ -1,10 +1,14 @@
 """Strict numerics for every test, set before jax starts."""
 
 import os
+from pathlib import Path
 
 # One thread, as every executor enforces: the bits of an evaluation depend on it.
 os.environ["NPROC"] = "1"
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
+
+# Nothing of the tests in the user's cache.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "home")
 
 import hypothesis
 import jax

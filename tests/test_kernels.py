@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import Array, lax
 
-from bqnn import kernels
+from bqnn import kernels, pooling
 
 EXAMPLES = settings(max_examples=8)
 SHAPES = st.tuples(*(st.integers(1, top) for top in (3, 9, 9, 5)))
@@ -59,13 +59,13 @@ def test_max_pool(shape: Any, window: tuple[int, int], dtype: str) -> None:
         window = (kernel, kernel), (stride, stride)
         return nn.max_pool(x, *window, padding="SAME")
 
-    ours = _pulled(lambda x: kernels.max_pool(x, kernel, stride), x)
+    ours = _pulled(lambda x: pooling.max_pool(x, kernel, stride), x)
     _assert_equal(ours, _pulled(plain, x), dtype)
 
 
 def test_max_pool_gives_the_gradient_to_the_first_winner() -> None:
     x = jnp.zeros((1, 4, 4, 1))
-    grad = jax.grad(lambda x: kernels.max_pool(x, 2, 2).sum())(x)[0, :, :, 0]
+    grad = jax.grad(lambda x: pooling.max_pool(x, 2, 2).sum())(x)[0, :, :, 0]
     assert grad.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
 
 
@@ -82,7 +82,7 @@ def test_average_pool(shape: Any, window: tuple[int, int], dtype: str) -> None:
         y = nn.avg_pool(x, *window, padding="SAME", count_include_pad=False)
         return y.astype(dtype)
 
-    ours = _pulled(lambda x: kernels.average_pool(x, kernel, stride), x)
+    ours = _pulled(lambda x: pooling.average_pool(x, kernel, stride), x)
     _assert_equal(ours, _pulled(plain, x), dtype)
 
 
@@ -154,7 +154,7 @@ def test_convolution_norm_returns_the_statistics_of_the_batch() -> None:
     np.testing.assert_allclose(var, z.var((0, 1, 2)), atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [kernels.max_pool, kernels.average_pool])
+@pytest.mark.parametrize("function", [pooling.max_pool, pooling.average_pool])
 def test_a_rank_that_is_no_image_is_refused(function: Any) -> None:
     with pytest.raises(AssertionError):
         function(jnp.zeros((4, 4, 1)), 3)

@@ -82,6 +82,36 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
     assert _finish(_start(cache))[2] == 0
 
 
+READ_BACK = """
+import sys
+from bqnn import program_store, runtime
+runtime.settle(1, sys.argv[1])
+import jax, jax.numpy as jnp
+add, x = jax.jit(lambda a, b: jnp.sin(a)[b] + 1), jnp.ones(8)
+places = jnp.arange(4)
+if sys.argv[2] == "plain":
+    y = add(x, places)
+else:
+    (program,) = program_store.load_or_compile(lambda: [add.lower(x, places)], "add")
+    y = program(x, places)
+print(float(y.sum()))
+"""
+
+
+def test_a_program_that_jax_has_in_its_own_cache_is_stored_whole(
+    tmp_path: Path,
+) -> None:
+    for kind in ("plain", "stored", "stored"):
+        run = subprocess.run(
+            [sys.executable, "-c", READ_BACK, str(tmp_path), kind],
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        assert float(run.stdout) == pytest.approx(4 * 1.84147, rel=1e-4)
+    assert len(list(tmp_path.glob("*/bqnn/*"))) == 1
+
+
 def test_without_a_directory_nothing_is_kept(tmp_path: Path) -> None:
     process = _start("", XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path))
     assert _finish(process)[2] > 20

@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
-from bqnn import kernels
+from bqnn import kernels, pooling
 from bqnn.bench.setting import Setting
 
 
@@ -54,13 +54,13 @@ def _cases(shape: tuple[int, ...]) -> Iterator[Case]:
     for size, stride in ((3, 1), (2, 2)):
         yield (
             f"max pool {size}x{size}, stride {stride}",
-            functools.partial(kernels.max_pool, kernel=size, stride=stride),
+            functools.partial(pooling.max_pool, kernel=size, stride=stride),
             functools.partial(_plain_max_pool, size=size, stride=stride),
             (x,),
         )
     yield (
         "average pool 3x3",
-        functools.partial(kernels.average_pool, kernel=3),
+        functools.partial(pooling.average_pool, kernel=3),
         _plain_average_pool,
         (x,),
     )

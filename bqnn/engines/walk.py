@@ -189,6 +189,6 @@ def _compiled_reader(batch: int, specs: Any) -> Any:
 
     arguments = (images, labels, drawn, channel, channel)
     (program,) = load_or_compile(
-        lambda: (jax.jit(read).lower(*arguments).compile(),), "reader", arguments
+        lambda: (jax.jit(read).lower(*arguments),), "reader", arguments
     )
     return program
