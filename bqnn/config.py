@@ -157,9 +157,9 @@ class TrainConfig:
       restarts: how often training may start again when the first epoch ends worse
         than a random guess, each time with the learning rate times `restart_decay`.
       dtype: of the computation, `float32` or `bfloat16`; parameters are float32.
-      engine: `walk` (no candidate is compiled; needs uniform widths), `step` (the
-        whole network is, one program for a step), `scan` (one for an epoch), or `auto`:
-        what suits the backend. It changes the rounding.
+      engine: `walk` (layer by layer: with uniform widths no candidate is compiled),
+        `step` (the whole network is, one program for a step), `scan` (one for an
+        epoch), or `auto`: what suits width rule and backend. It changes the rounding.
       threads: CPU threads of a worker. It changes the rounding, so it is part of the
         configuration.
     """

@@ -1,11 +1,11 @@
 """Measure what candidates and the agent cost, against their rivals, in one run.
 
-  python -m launch.bench                            # about 20 minutes on 2 cores
+  python -m launch.bench                            # about 25 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --settings=quickstart
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
-is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries.
+is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries. Linux.
 """
 
 import itertools
