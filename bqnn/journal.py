@@ -225,8 +225,7 @@ class Journal:
 
     def told(self) -> int:
         """Count the batches told."""
-        ((count,),) = self._connection.execute("SELECT COUNT(*) FROM tells")
-        return int(count)
+        return sum(1 for _ in self._connection.execute("SELECT 1 FROM tells"))
 
     def _select(self, table: str, order: str) -> Iterator[tuple[Any, ...]]:
         return self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")

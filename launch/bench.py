@@ -10,6 +10,7 @@ is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries. 
 
 import itertools
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,11 @@ _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
 )
 _WORKERS = flags.DEFINE_multi_integer(
-    "workers", [1, 2], "Processes of each contender at work at once.", lower_bound=1
+    "workers",
+    [1, 2],
+    "Processes of each contender at work at once, a core each.",
+    lower_bound=1,
+    upper_bound=max(2, os.cpu_count() or 1),
 )
 _RANDOM = flags.DEFINE_integer(
     "random", 0, "Random blocks besides the eight fixed ones.", lower_bound=0
@@ -48,6 +53,9 @@ OnJob = Callable[[], None]
 def main() -> None:
     """Measure the parts asked for and print their tables."""
     console = cli.console()
+    if _JSON.value:
+        # Now, not when half an hour of measuring has nowhere to go.
+        _write(Path(_JSON.value), {})
     runtime.settle(1, runtime.default_cache_dir())
     report: dict[str, Any] = {"device": runtime.device(), **runtime.versions()}
     parts = {

@@ -99,3 +99,11 @@ def test_the_program_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     growth = json.loads(file.read_text())["memory"]
     assert growth["candidates"] == 51
     assert growth["early"] > 0 and growth["late"] < 1.1 * growth["early"]
+
+
+def test_a_json_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "launch.bench", f"--json={tmp_path / 'no' / 'x'}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: --json=")
+    assert run.stderr.count("\n") == 1

@@ -44,10 +44,7 @@ def _with_engine(
     start = time.perf_counter()
     engine = make(setting.plan(block), setting.train, dataset, seed)
     seconds = fit(engine, setting.train, dataset, seed).seconds
-    total = time.perf_counter() - start
-    return Timing(
-        total, total - seconds["train"] - seconds["evaluate"], seconds["train"]
-    )
+    return _timing(time.perf_counter() - start, seconds)
 
 
 def _with_torch(setting: Setting, dataset: Dataset, block: Block, seed: int) -> Timing:
@@ -56,10 +53,12 @@ def _with_torch(setting: Setting, dataset: Dataset, block: Block, seed: int) -> 
     start = time.perf_counter()
     plan = setting.plan(block)
     seconds = train_steps(plan, setting.train, dataset, seed, setting.steps).seconds
-    total = time.perf_counter() - start
-    return Timing(
-        total, total - seconds["train"] - seconds["evaluate"], seconds["train"]
-    )
+    return _timing(time.perf_counter() - start, seconds)
+
+
+def _timing(total: float, seconds: dict[str, float]) -> Timing:
+    after = seconds["train"] + seconds["evaluate"]
+    return Timing(total, total - after, seconds["train"])
 
 
 CONTENDERS: dict[str, Contender] = {
