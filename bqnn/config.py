@@ -99,9 +99,10 @@ class SearchConfig:
 
     Attributes:
       batch: blocks per iteration.
-      order: `slot`: rewards are told batch by batch, in the order they were asked.
-      lag: batches that may be in flight beyond the one being told; 0 is the paper's
-        barrier after every iteration.
+      order: `slot`: rewards are told batch by batch, in the order they were asked;
+        `arrival`: as results come, so that no worker waits and no two runs are equal.
+      lag: in slot order, batches that may be in flight beyond the one being told; 0 is
+        the paper's barrier after every iteration.
       seed: the one seed from which everything random comes.
     """
 
@@ -113,7 +114,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         """Validate the values."""
         _check("search.batch", self.batch, self.batch >= 1, "1 or more")
-        _one_of("search.order", self.order, ("slot",))
+        _one_of("search.order", self.order, ("slot", "arrival"))
         _check("search.lag", self.lag, self.lag >= 0, "0 or more")
         _check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
 

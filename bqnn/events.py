@@ -35,6 +35,20 @@ class Evaluated(NamedTuple):
     recorded: bool
 
 
+class Retried(NamedTuple):
+    """An attempt at a candidate ended in a way that does not count yet.
+
+    Attributes:
+      candidate: the candidate, which will be tried again.
+      evaluation: how the attempt ended.
+      recorded: whether it was read from the journal.
+    """
+
+    candidate: Candidate
+    evaluation: Evaluation
+    recorded: bool
+
+
 class Told(NamedTuple):
     """A batch was told to the agent.
 
@@ -49,4 +63,4 @@ class Told(NamedTuple):
     recorded: bool
 
 
-Event = Asked | Evaluated | Told
+Event = Asked | Retried | Evaluated | Told

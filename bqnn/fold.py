@@ -5,7 +5,7 @@ from collections.abc import Generator
 from bqnn import agent, problem
 from bqnn.agent import AgentState
 from bqnn.errors import JournalError
-from bqnn.events import Asked, Evaluated, Event, Told
+from bqnn.events import Asked, Evaluated, Event, Retried, Told
 from bqnn.journal import Ask, History, Tell
 from bqnn.problem import Problem
 from bqnn.records import Candidate, Evaluation, is_final
@@ -26,9 +26,9 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
       history: what the journal holds.
 
     Yields:
-      The events recorded: batches asked before the first tell; evaluations of the
-      batch told, that it was told, batches asked then, and so on; at last the
-      evaluations that no batch told yet.
+      The events recorded: attempts that were repeated; batches asked before the first
+      tell; evaluations of the batch told, that it was told, batches asked then, and so
+      on; at last the evaluations that no batch told yet.
 
     Returns:
       The agent's state.
@@ -39,6 +39,9 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
     state = search.agent.init()
     finals = final_evaluations(history)
     candidates = {c.place: c for asked in history.asks for c in asked.candidates}
+    for place, attempts in history.attempts.items():
+        for attempt in attempts[: -1 if place in finals else None]:
+            yield Retried(candidates[place], attempt, recorded=True)
     untold = dict.fromkeys(finals)
     for told in range(len(history.tells) + 1):
         for asked in history.asks:
@@ -63,7 +66,7 @@ def final_evaluations(history: History) -> dict[tuple[int, int], Evaluation]:
     return {
         place: attempts[-1]
         for place, attempts in history.attempts.items()
-        if is_final(attempts[-1].status, len(attempts))
+        if is_final([attempt.status for attempt in attempts])
     }
 
 

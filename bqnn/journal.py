@@ -16,7 +16,7 @@ from bqnn import config_dict, nsc, sqlite
 from bqnn.config import Config
 from bqnn.errors import JournalError
 from bqnn.plan import ImageSpec
-from bqnn.records import Candidate, Evaluation, Status
+from bqnn.records import Candidate, Evaluation, Status, is_final
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"
@@ -84,6 +84,12 @@ class History(NamedTuple):
     asks: tuple[Ask, ...]
     attempts: dict[tuple[int, int], tuple[Evaluation, ...]]
     tells: tuple[Tell, ...]
+
+    @property
+    def trained(self) -> int:
+        """Count the candidates with a final evaluation of their own."""
+        statuses = ([e.status for e in es] for es in self.attempts.values())
+        return sum(s[-1] != Status.REUSED and is_final(s) for s in statuses)
 
 
 class Journal:
@@ -222,6 +228,22 @@ class Journal:
                 for row in self._select("tells", "number")
             )
         return History(asks, attempts, tells)
+
+    def result_of(self, sha: str) -> Evaluation | None:
+        """Find the final evaluation of a block by its canonical hash, if there is one.
+
+        A search does not keep results in memory: there can be many.
+        """
+        with sqlite.errors(self.path):
+            rows = self._connection.execute(
+                "SELECT evaluations.* FROM candidates JOIN evaluations "
+                "USING (iteration, slot) WHERE hash = ? AND status != ? "
+                "ORDER BY iteration, slot, attempt",
+                (sha, Status.REUSED.value),
+            )
+            attempts = [_evaluation(row) for row in rows]
+        final = attempts and is_final([attempt.status for attempt in attempts])
+        return attempts[-1] if final else None
 
     def told(self) -> int:
         """Count the batches told."""

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS candidates (
   network_flops TEXT NOT NULL,
   PRIMARY KEY (iteration, slot)
 );
+CREATE INDEX IF NOT EXISTS candidates_by_hash ON candidates (hash);
 CREATE TABLE IF NOT EXISTS evaluations (
   iteration INTEGER NOT NULL,
   slot INTEGER NOT NULL,

@@ -1,6 +1,7 @@
 """What travels between master, executors and journal: candidates and evaluations."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bqnn.nsc import Block
@@ -20,7 +21,7 @@ class Status(enum.StrEnum):
 
 
 MAX_ATTEMPTS = {Status.OUT_OF_MEMORY: 2, Status.WORKER_LOST: 4}
-"""Attempts at a candidate that keeps ending this way; one for any other status.
+"""How often a candidate may end this way; once for any other status.
 
 A worker lost for the last time makes the candidate `failed`.
 """
@@ -83,6 +84,7 @@ class Evaluation:
     error: str = ""
 
 
-def is_final(status: Status, attempts: int) -> bool:
-    """Tell whether `attempts` attempts, the last ending in `status`, are enough."""
-    return attempts >= MAX_ATTEMPTS.get(status, 1)
+def is_final(statuses: Sequence[Status]) -> bool:
+    """Tell whether attempts that ended in `statuses`, in this order, are enough."""
+    last = statuses[-1]
+    return statuses.count(last) >= MAX_ATTEMPTS.get(last, 1)

@@ -20,7 +20,7 @@ from bqnn.problem import make_problem
 from bqnn.report.progress import make_display, track_warm_up
 from bqnn.report.summary import Summary
 from bqnn.report.tables import best_blocks
-from bqnn.search import search
+from bqnn.search import Limits, search
 from bqnn.warmup import warm_up
 from launch import cli
 
@@ -79,7 +79,8 @@ def _search(
         display = make_display(console, work.iterations, config.search.batch)
         try:
             with display:
-                for event in search(work, facts, executor, _MAX_FAILURES.value):
+                limits = Limits(_MAX_FAILURES.value)
+                for event in search(work, facts, executor, limits):
                     display.show(event)
                     if interrupted():
                         raise KeyboardInterrupt

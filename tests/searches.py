@@ -50,18 +50,35 @@ class TableExecutor:
       attempts: every candidate evaluated, in order.
     """
 
-    def __init__(self, pick: Any = None, faults: Mapping[int, Status] = {}) -> None:
+    shares_memory = False
+
+    def __init__(
+        self,
+        pick: Any = None,
+        faults: Mapping[int, Status] = {},
+        places: int = 1000,
+    ) -> None:
         """Make an executor; the n-th attempt ends in `faults[n]` if there is one."""
         self.attempts: list[Candidate] = []
+        self.places = places
         self._pick = pick or (lambda count: 0)
         self._faults = dict(faults)
         self._queue: list[Candidate] = []
 
+    def start(self, dataset: Any) -> Any:
+        """Need nothing."""
+        return iter(())
+
+    def free(self) -> int:
+        """Count the places left."""
+        return self.places - len(self._queue)
+
     def submit(self, candidate: Candidate) -> None:
         """Queue a candidate."""
+        assert self.free() > 0
         self._queue.append(candidate)
 
-    def collect(self) -> tuple[Candidate, Evaluation]:
+    def collect(self) -> list[tuple[Candidate, Evaluation]]:
         """Evaluate one of the candidates queued."""
         if not self._queue:
             raise LookupError("nothing is in flight")
@@ -73,7 +90,7 @@ class TableExecutor:
             evaluation = dataclasses.replace(
                 evaluation, status=fault, accuracy=(), error=f"{fault} on purpose"
             )
-        return candidate, evaluation
+        return [(candidate, evaluation)]
 
     def close(self) -> None:
         """Forget what is queued."""

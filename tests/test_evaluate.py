@@ -15,10 +15,9 @@ from bqnn.config_dict import to_dict
 from bqnn.data import load
 from bqnn.errors import ConfigError
 from bqnn.evaluate import evaluate
-from bqnn.executors import executor as executor_lib
-from bqnn.executors.executor import run_guarded
+from bqnn.executors.guard import run_guarded
 from bqnn.nsc import parse
-from bqnn.records import Candidate, Status
+from bqnn.records import Candidate, Evaluation, Status
 from tests.searches import tiny_config
 
 ROOT = Path(__file__).parent.parent
@@ -101,31 +100,25 @@ def test_a_timeout_ends_the_training() -> None:
         (ValueError("two\nlines"), Status.FAILED),
     ],
 )
-def test_what_goes_wrong_becomes_a_status(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, status: Status
-) -> None:
-    def fail(*_: object) -> None:
+def test_what_goes_wrong_becomes_a_status(error: Exception, status: Status) -> None:
+    def fail(*_: object) -> Evaluation:
         raise error
 
-    monkeypatch.setattr(executor_lib, "evaluate", fail)
     config = tiny_config()
-    result = run_guarded(_candidate(config), config, lambda: False)
+    result = run_guarded(_candidate(config), config, lambda: False, fail)
     assert result.status == status
     first = str(error).splitlines()[0]
     assert result.error.splitlines()[0] == f"{type(error).__name__}: {first}"
     assert "Traceback" in result.error
 
 
-def test_an_error_of_the_user_is_not_a_failure_of_the_candidate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(*_: object) -> None:
+def test_an_error_of_the_user_is_not_a_failure_of_the_candidate() -> None:
+    def fail(*_: object) -> Evaluation:
         raise ConfigError("bad")
 
-    monkeypatch.setattr(executor_lib, "evaluate", fail)
     config = tiny_config()
     with pytest.raises(ConfigError):
-        run_guarded(_candidate(config), config, lambda: False)
+        run_guarded(_candidate(config), config, lambda: False, fail)
 
 
 def test_an_interrupt_ends_the_training_between_two_steps() -> None:

@@ -160,9 +160,9 @@ def test_a_lost_worker_is_replaced_and_teaches_nothing(tmp_path: Path) -> None:
 
 def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -> None:
     always_first = TableExecutor(
-        lambda count: 0, dict.fromkeys(range(0, 50), Status.WORKER_LOST)
+        faults=dict.fromkeys(range(50), Status.WORKER_LOST), places=1
     )
-    events = _run(tmp_path, tiny_config(), always_first, stop_after=3)
+    events = _run(tmp_path, tiny_config(), always_first, stop_after=6)
     event = _evaluated(events)[0]
     tries = [c for c in always_first.attempts if c == event.candidate]
     assert len(tries) == 4

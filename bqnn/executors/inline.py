@@ -1,13 +1,15 @@
 """Evaluates in this process, one candidate after the other."""
 
 import dataclasses
-import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bqnn import runtime
 from bqnn.config import Config
-from bqnn.executors.executor import run_guarded
-from bqnn.records import Candidate, Evaluation
+from bqnn.data import Dataset
+from bqnn.executors.executor import Attempt
+from bqnn.executors.guard import run_guarded
+from bqnn.records import Candidate
+from bqnn.warmup import Progress, warm_up
 
 
 class InlineExecutor:
@@ -18,6 +20,8 @@ class InlineExecutor:
         `config.train.threads` threads.
     """
 
+    shares_memory = False
+
     def __init__(
         self,
         config: Config,
@@ -27,24 +31,36 @@ class InlineExecutor:
         """Settle threads and compilation cache before jax starts."""
         runtime.settle(config.train.threads, cache_dir)
         self._config, self._interrupted = config, interrupted
-        self._queue: list[tuple[int, tuple[int, int], Candidate]] = []
+        self._candidate: Candidate | None = None
+
+    def start(self, dataset: Dataset) -> Iterator[Progress]:
+        """Compile what candidates are made of."""
+        for progress in warm_up(self._config, dataset):
+            if self._interrupted():
+                raise KeyboardInterrupt
+            yield progress
+
+    def free(self) -> int:
+        """Count the candidates that can be taken now: one, or none."""
+        return int(self._candidate is None)
 
     def submit(self, candidate: Candidate) -> None:
-        """Queue a candidate, the largest first."""
-        entry = (-candidate.network_flops, candidate.place, candidate)
-        heapq.heappush(self._queue, entry)
+        """Take a candidate."""
+        self._candidate = candidate
 
-    def collect(self) -> tuple[Candidate, Evaluation]:
-        """Evaluate the next candidate.
+    def collect(self) -> list[Attempt]:
+        """Evaluate the candidate.
 
         Raises:
-          LookupError: if none is queued.
+          LookupError: if there is none.
           KeyboardInterrupt: if interrupted; the candidate is lost, not recorded.
         """
-        candidate = heapq.heappop(self._queue)[2]
+        candidate, self._candidate = self._candidate, None
+        if candidate is None:
+            raise LookupError("no candidate was submitted")
         evaluation = run_guarded(candidate, self._config, self._interrupted)
-        return candidate, dataclasses.replace(evaluation, worker="inline")
+        return [(candidate, dataclasses.replace(evaluation, worker="inline"))]
 
     def close(self) -> None:
-        """Forget what is queued."""
-        self._queue.clear()
+        """Forget the candidate."""
+        self._candidate = None

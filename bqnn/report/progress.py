@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqnn.events import Evaluated, Event, Told
+from bqnn.events import Evaluated, Event, Retried, Told
+from bqnn.records import Evaluation
 from bqnn.report import summary as summary_lib
-from bqnn.report.summary import Summary
+from bqnn.report.summary import Summary, headline
 from bqnn.warmup import Progress as WarmUp
 
 
@@ -62,6 +63,8 @@ class PlainDisplay:
             self._print(status_line(self.summary, time.monotonic() - self._start))
         elif isinstance(event, Evaluated):
             self._print(f"{self.summary.done}/{self.summary.total} {_outcome(event)}")
+        elif isinstance(event, Retried):
+            self._print(f"again: {event.candidate.block}, {_problem(event.evaluation)}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -94,7 +97,8 @@ class LiveDisplay:
             ProgressBar(self.summary.total, self.summary.done, width=40),
             f"{self.summary.done}/{self.summary.total}",
         )
-        return Group(bar, Text(status_line(self.summary, seconds)), self._best())
+        lines = [status_line(self.summary, seconds), *_problems(self.summary)]
+        return Group(bar, *map(Text, lines), self._best())
 
     def _best(self) -> Text:
         if not self.summary.best:
@@ -170,8 +174,20 @@ def _outcome(event: Evaluated) -> str:
     line = f"{evaluation.status}: {event.candidate.block} reward {event.reward:.4f}"
     if evaluation.accuracy:
         return f"{line}, accuracy {evaluation.accuracy[-1]:.2%}"
-    cause = (evaluation.error.splitlines() or ["no cause given"])[0]
-    return f"{line}, {cause}"
+    return f"{line}, {headline(evaluation)}"
+
+
+def _problem(evaluation: Evaluation) -> str:
+    return f"{evaluation.status}: {headline(evaluation)}"
+
+
+def _problems(summary: Summary) -> list[str]:
+    """List what went wrong, a line per status."""
+    return [
+        f"{status}: {summary.failures.get(status, 0)}, tried again: "
+        f"{summary.retries.get(status, 0)}; {summary.causes.get(status, '')}"
+        for status in sorted({*summary.failures, *summary.retries})
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from bqnn.events import Asked, Evaluated, Event, Told
-from bqnn.records import Status
+from bqnn.events import Asked, Evaluated, Event, Retried, Told
+from bqnn.records import Evaluation, Status
 
 TOP = 5
 
@@ -17,6 +17,8 @@ class Summary(NamedTuple):
       told: batches told.
       epsilon: of the last batch asked, None before.
       counts: final evaluations by status.
+      retries: attempts that were repeated, by status.
+      causes: the last error of each status, on one line.
       fresh: those that happened in this process.
       best: the candidates of highest reward, one per canonical block, best first.
       digest: of the agent's state after the last batch told.
@@ -27,6 +29,8 @@ class Summary(NamedTuple):
     told: int = 0
     epsilon: float | None = None
     counts: dict[Status, int] = {}
+    retries: dict[Status, int] = {}
+    causes: dict[Status, str] = {}
     fresh: int = 0
     best: tuple[Evaluated, ...] = ()
     digest: str = ""
@@ -49,7 +53,13 @@ class Summary(NamedTuple):
     @property
     def failed(self) -> int:
         """Candidates that gave no accuracy of their own."""
-        return self.done - self.reused - self.counts.get(Status.OK, 0)
+        return sum(self.failures.values())
+
+    @property
+    def failures(self) -> dict[Status, int]:
+        """Candidates that gave no accuracy of their own, by status."""
+        taught = (Status.OK, Status.REUSED)
+        return {s: n for s, n in sorted(self.counts.items()) if s not in taught}
 
     @property
     def complete(self) -> bool:
@@ -64,12 +74,29 @@ def update(summary: Summary, event: Event) -> Summary:
     if isinstance(event, Told):
         return summary._replace(told=event.number + 1, digest=event.digest)
     status = event.evaluation.status
-    counts = {**summary.counts, status: summary.counts.get(status, 0) + 1}
+    summary = summary._replace(causes=_causes(summary.causes, event.evaluation))
+    if isinstance(event, Retried):
+        return summary._replace(retries=_count(summary.retries, status))
     return summary._replace(
-        counts=counts,
+        counts=_count(summary.counts, status),
         fresh=summary.fresh + (not event.recorded),
         best=_best(summary.best, event),
     )
+
+
+def _count(counts: dict[Status, int], status: Status) -> dict[Status, int]:
+    return {**counts, status: counts.get(status, 0) + 1}
+
+
+def _causes(causes: dict[Status, str], evaluation: Evaluation) -> dict[Status, str]:
+    if not evaluation.error:
+        return causes
+    return {**causes, evaluation.status: headline(evaluation)}
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the first line of an evaluation's error."""
+    return (evaluation.error.splitlines() or ["no cause given"])[0]
 
 
 def _best(best: tuple[Evaluated, ...], event: Evaluated) -> tuple[Evaluated, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from rich.markup import escape
 from rich.table import Table
 
 from bqnn import cost
@@ -12,6 +13,7 @@ from bqnn.events import Evaluated
 from bqnn.nsc import Block, Layer
 from bqnn.plan import ImageSpec, plan
 from bqnn.report.draw import operation
+from bqnn.report.summary import Summary
 from bqnn.reward import penalties
 
 
@@ -36,6 +38,22 @@ def best_blocks(best: Sequence[Evaluated]) -> Table:
             si(candidate.flops),
             f"{Density(candidate.edges, candidate.nodes).value:.3f}",
             si(candidate.params),
+        )
+    return table
+
+
+def outcomes(summary: Summary) -> Table:
+    """Tabulate how evaluations ended: status, candidates, repeats, the last cause."""
+    table = Table(title="How evaluations ended", title_justify="left")
+    table.add_column("status")
+    _add_numbers(table, "candidates", "tried again")
+    table.add_column("the last cause", overflow="fold", ratio=1)
+    for status in sorted({*summary.counts, *summary.retries}):
+        table.add_row(
+            str(status),
+            str(summary.counts.get(status, 0)),
+            str(summary.retries.get(status, 0)),
+            escape(summary.causes.get(status, "")),
         )
     return table
 

@@ -1,0 +1,82 @@
+"""Orders: when a batch is asked, and which results are told next.
+
+Both fold over the same journal, which records what each ask had been told and what each
+tell took; so a replay is exact whichever order wrote it.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from bqnn.config import SearchConfig
+
+Place = tuple[int, int]
+
+
+class Progress(NamedTuple):
+    """Where a search stands.
+
+    Attributes:
+      told: batches told.
+      asked: batches asked.
+      done: places of the candidates with a result that was not told, in the order in
+        which the results came.
+      hungry: whether workers would find nothing to do.
+    """
+
+    told: int
+    asked: int
+    done: Collection[Place]
+    hungry: bool
+
+
+class Order(NamedTuple):
+    """What to do next, as two pure functions of the progress.
+
+    Attributes:
+      may_ask: whether to ask the next batch now; goes before `ready`.
+      ready: the places to tell now, in order; none if it is too early.
+    """
+
+    may_ask: Callable[[Progress], bool]
+    ready: Callable[[Progress], Sequence[Place]]
+
+
+def slot_order(config: SearchConfig, iterations: int) -> Order:
+    """Tell batch by batch, slot by slot, whatever the order of the results.
+
+    Batch k is asked from the state after batch k - 1 - lag was told, so the trajectory
+    depends on configuration and results alone.
+    """
+
+    def may_ask(now: Progress) -> bool:
+        return now.asked < min(iterations, now.told + 1 + config.lag)
+
+    def ready(now: Progress) -> Sequence[Place]:
+        batch = [(now.told, slot) for slot in range(config.batch)]
+        return batch if all(place in now.done for place in batch) else ()
+
+    return Order(may_ask, ready)
+
+
+def arrival_order(config: SearchConfig, iterations: int) -> Order:
+    """Tell results as they come, a batch at a time; ask before workers run dry.
+
+    No worker ever waits; two runs differ.
+    """
+
+    def may_ask(now: Progress) -> bool:
+        return now.asked < iterations and now.hungry and len(now.done) < config.batch
+
+    def ready(now: Progress) -> Sequence[Place]:
+        enough = len(now.done) >= config.batch
+        return tuple(islice(now.done, config.batch)) if enough else ()
+
+    return Order(may_ask, ready)
+
+
+ORDERS: dict[str, Callable[[SearchConfig, int], Order]] = {
+    "slot": slot_order,
+    "arrival": arrival_order,
+}
+"""Orders by the name that `config.search.order` takes."""
