@@ -2,16 +2,29 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 
 from bqnn import cost, runtime
 from bqnn.config import Config, DataConfig
 from bqnn.data import Dataset, load
-from bqnn.engines import ENGINES, engine_name
+from bqnn.engines import ENGINES, Engine, engine_name
 from bqnn.fit import fit
 from bqnn.plan import plan
 from bqnn.records import Candidate, Evaluation, Status
+
+
+class Prepared(NamedTuple):
+    """A candidate that can be trained at once.
+
+    Attributes:
+      engine: that trains it.
+      state: the first state, to be used once.
+    """
+
+    engine: Engine
+    state: Any
 
 
 def evaluate(
@@ -30,17 +43,47 @@ def evaluate(
     Returns:
       An evaluation whose status is `ok`, `over_budget` or `diverged`.
     """
-    dataset = load(config.data)
+    dataset = _on_device(config.data)
+    prepared = prepare(candidate, config, dataset)
+    if isinstance(prepared, Evaluation):
+        return prepared
+    return train(prepared, candidate, config, dataset, on_step)
+
+
+def prepare(
+    candidate: Candidate, config: Config, dataset: Dataset
+) -> Prepared | Evaluation:
+    """Do all that must be done before the first step; the first half of `evaluate`.
+
+    Args:
+      candidate: the block, and the seed of its training.
+      config: of the whole search.
+      dataset: as `on_device` returns it.
+
+    Returns:
+      What `train` takes, or an evaluation if the candidate is over the budget.
+    """
     network = plan(candidate.block, config.network, dataset.spec)
-    train = config.train
+    recipe = config.train
     excess = cost.over_budget(
-        cost.network_cost(network), train.batch, train.dtype, config.budget
+        cost.network_cost(network), recipe.batch, recipe.dtype, config.budget
     )
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)
-    make_engine = ENGINES[engine_name(train, config.network)]
-    engine = make_engine(network, train, _on_device(config.data), candidate.seed)
-    result = fit(engine, train, dataset, candidate.seed, on_step)
+    make_engine = ENGINES[engine_name(recipe, config.network)]
+    engine = make_engine(network, recipe, dataset, candidate.seed)
+    return Prepared(engine, engine.init())
+
+
+def train(
+    prepared: Prepared,
+    candidate: Candidate,
+    config: Config,
+    dataset: Dataset,
+    on_step: Callable[[], None],
+) -> Evaluation:
+    """Train and measure what `prepare` made; the second half of `evaluate`."""
+    result = fit(*prepared, config.train, dataset, candidate.seed, on_step)
     return Evaluation(
         status=Status.OK if result.finite else Status.DIVERGED,
         accuracy=result.accuracy,
@@ -51,9 +94,12 @@ def evaluate(
     )
 
 
-@functools.lru_cache(maxsize=1)
-def _on_device(data: DataConfig) -> Dataset:
-    """Keep the images of a search on the device, for all its candidates."""
-    dataset = load(data)
+def on_device(dataset: Dataset) -> Dataset:
+    """Put the images of a search on the device, for all its candidates."""
     train, validation = jax.device_put((dataset.train, dataset.validation))
     return dataset._replace(train=train, validation=validation)
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: DataConfig) -> Dataset:
+    return on_device(load(data))

@@ -32,6 +32,7 @@ class Fit(NamedTuple):
 
 def fit(
     engine: Engine,
+    state: Any,
     config: TrainConfig,
     dataset: Dataset,
     seed: int,
@@ -44,6 +45,7 @@ def fit(
 
     Args:
       engine: made from plan, recipe, data and seed.
+      state: what `engine.init` returned; taken over.
       config: the recipe.
       dataset: its training part is learnt from, its validation part measured on.
       seed: of the order of the images.
@@ -53,9 +55,11 @@ def fit(
     restart = 0
     while True:
         rate = config.learning_rate * config.restart_decay**restart
-        accuracy, finite = recipe.run(rate, patient=restart == config.restarts)
+        patient = restart == config.restarts
+        accuracy, finite = recipe.run(state, rate, patient)
         if accuracy is not None:
             return Fit(accuracy, finite, restart, engine.clock.seconds)
+        state = engine.init()
         restart += 1
 
 
@@ -83,10 +87,10 @@ class _Recipe(NamedTuple):
     on_step: Callable[[], None]
 
     def run(
-        self, learning_rate: float, patient: bool
+        self, state: Any, learning_rate: float, patient: bool
     ) -> tuple[tuple[float, ...] | None, bool]:
         """Train once; None for the accuracy if the first epoch asks for a restart."""
-        state, accuracy = self.engine.init(), []
+        accuracy: list[float] = []
         for epoch in range(self.config.epochs):
             decays = epoch // self.config.decay_epochs
             rate = learning_rate * self.config.decay**decays

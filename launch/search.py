@@ -6,6 +6,9 @@ Any field of the configuration can be set: --config.agent.alpha=0.05. Run the sa
 command again to go on after Ctrl-C, a crash or a kill; nothing evaluated is lost.
 """
 
+import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -14,15 +17,15 @@ from rich.console import Console
 
 from bqnn import journal, runtime
 from bqnn.config import Config
-from bqnn.data import Dataset, load
-from bqnn.executors import EXECUTORS, Executor
+from bqnn.data import load
+from bqnn.executors import Executor
 from bqnn.problem import make_problem
-from bqnn.report.progress import make_display, track_warm_up
+from bqnn.report.progress import make_display, track_start
 from bqnn.report.summary import Summary
-from bqnn.report.tables import best_blocks
+from bqnn.report.tables import best_blocks, outcomes
 from bqnn.search import Limits, search
-from bqnn.warmup import warm_up
 from launch import cli
+from launch.workers import make_executor
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file of the search."
@@ -31,13 +34,17 @@ flags.mark_flag_as_required("config")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the search.", required=True
 )
-_EXECUTOR = flags.DEFINE_enum(
-    "executor", "inline", ["inline"], "Where candidates are evaluated."
+_MAX_CANDIDATES = flags.DEFINE_integer(
+    "max_candidates",
+    None,
+    "Stop when this many candidates were trained, over all runs.",
+    lower_bound=1,
 )
-_PROGRAM_CACHE = flags.DEFINE_string(
-    "program_cache",
-    runtime.default_cache_dir(),
-    "Directory where compiled programs are kept for the next run; empty for none.",
+_MAX_HOURS = flags.DEFINE_float(
+    "max_hours",
+    None,
+    "Start no candidate after this many hours; those in training end first.",
+    lower_bound=0.0,
 )
 _MAX_FAILURES = flags.DEFINE_integer(
     "max_failures_in_a_row",
@@ -53,8 +60,7 @@ def main() -> None:
     console = cli.console()
     interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.
-    cache_dir = _PROGRAM_CACHE.value or None
-    executor = EXECUTORS[_EXECUTOR.value](config, interrupted, cache_dir)
+    executor = make_executor(config, interrupted)
     try:
         summary = _search(config, workdir, console, executor, interrupted)
     finally:
@@ -69,47 +75,60 @@ def _search(
     executor: Executor,
     interrupted: cli.Interrupt,
 ) -> Summary:
+    limits = Limits(
+        _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
+    )
     dataset = load(config.data)
     run = journal.Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
     with journal.create_or_open(workdir) as facts:
         facts.start(run)
         work = make_problem(config, dataset.spec)
-        if facts.told() < work.iterations:
-            _warm_up(console, config, dataset, interrupted)
         display = make_display(console, work.iterations, config.search.batch)
         try:
+            if facts.told() < work.iterations:
+                for _ in track_start(console, executor.start(dataset)):
+                    pass
             with display:
-                limits = Limits(_MAX_FAILURES.value)
                 for event in search(work, facts, executor, limits):
                     display.show(event)
                     if interrupted():
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
-            done, total = display.summary.done, display.summary.total
-            console.print(
-                f"interrupted: {done} of {total} candidates are recorded; "
-                "run the same command to go on"
-            )
+            console.print(f"interrupted: {_recorded(display.summary)} to go on")
             raise
     return display.summary
 
 
-def _warm_up(
-    console: Console, config: Config, dataset: Dataset, interrupted: cli.Interrupt
-) -> None:
-    for _ in track_warm_up(console, warm_up(config, dataset)):
-        if interrupted():
-            raise KeyboardInterrupt
+def _clock(hours: float | None) -> Callable[[], bool]:
+    """Make what tells whether `hours` have passed since now; never if None."""
+    end = math.inf if hours is None else time.monotonic() + 3600 * hours
+    return lambda: time.monotonic() >= end
+
+
+def _recorded(summary: Summary) -> str:
+    return (
+        f"{summary.done} of {summary.total} candidates are recorded; "
+        "run the same command"
+    )
 
 
 def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
-    state = "was complete already" if not summary.fresh else "is complete"
-    console.print(
-        f"the search {state}: {summary.iterations} iterations, {summary.done} "
-        f"candidates ({summary.reused} reused, {summary.failed} failed), "
-        f"digest {summary.digest[:16]}",
-        soft_wrap=True,
-    )
+    if summary.complete:
+        state = "is complete" if summary.fresh else "was complete already"
+        console.print(
+            f"the search {state}: {summary.iterations} iterations, {summary.done} "
+            f"candidates ({summary.reused} reused, {summary.failed} failed), "
+            f"digest {summary.digest[:16]}",
+            soft_wrap=True,
+        )
+    else:
+        console.print(
+            f"stopped at its limit: {_recorded(summary)} with a larger "
+            "--max_candidates or --max_hours to go on",
+            soft_wrap=True,
+        )
+    if summary.failures or summary.retries:
+        console.print(outcomes(summary))
     console.print(best_blocks(summary.best))
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)

@@ -123,7 +123,8 @@ def test_the_second_candidate_compiles_nothing(
         config = TrainConfig(epochs=1, batch=16, eps=3e-7)
         network = plan(block, small(widths=WIDTHS), SPEC)
         with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
-            fit(WalkEngine(network, config, DATA, 0), config, DATA, 0)
+            engine = WalkEngine(network, config, DATA, 0)
+            fit(engine, engine.init(), config, DATA, 0)
         return sum("Compiling" in record.message for record in caplog.records)
 
     assert compilations(BLOCK) > 20

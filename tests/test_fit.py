@@ -22,7 +22,8 @@ DATA = random_dataset(train=160, validation=50, spec=SPEC)
 
 
 def _fit(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Fit:
-    return fit(_engine(config, data, seed), config, data, seed)
+    engine = _engine(config, data, seed)
+    return fit(engine, engine.init(), config, data, seed)
 
 
 def _engine(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Engine:
@@ -122,7 +123,8 @@ def test_on_step_is_called_before_every_step_and_may_end_the_training(
 
     config = dataclasses.replace(CONFIG, engine=engine)
     with pytest.raises(TimeoutError):
-        fit(_engine(config), config, DATA, 0, on_step)
+        trainer = _engine(config)
+        fit(trainer, trainer.init(), config, DATA, 0, on_step)
     # Ten steps in the first epoch, so the fifteenth call is in the second.
     assert len(calls) == 15
 

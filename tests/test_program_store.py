@@ -36,7 +36,7 @@ steps = list(warm_up(config, data))
 count = len(compiled)
 network = plan(parse("1,1,3,0,0;2,5,0,0,1"), config.network, SPEC)
 engine = ENGINES["walk"](network, config.train, data, 0)
-accuracy = fit(engine, config.train, data, 0).accuracy
+accuracy = fit(engine, engine.init(), config.train, data, 0).accuracy
 print(len(steps), steps[-1].total, count, len(compiled) - count, accuracy)
 """
 

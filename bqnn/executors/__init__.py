@@ -5,14 +5,13 @@ from collections.abc import Callable
 from bqnn.config import Config
 from bqnn.executors.executor import Executor
 from bqnn.executors.inline import InlineExecutor
+from bqnn.executors.options import Options
+from bqnn.executors.process import ProcessExecutor
 
-MakeExecutor = Callable[[Config, Callable[[], bool], str | None], Executor]
+EXECUTORS: dict[str, Callable[[Config, Options], Executor]] = {
+    "inline": InlineExecutor,
+    "process": ProcessExecutor,
+}
+"""Executors by the name that `--executor` takes."""
 
-EXECUTORS: dict[str, MakeExecutor] = {"inline": InlineExecutor}
-"""Executors by the name that `--executor` takes.
-
-Made from the configuration, from what tells whether the user asked to stop, and from
-the directory where compiled programs are kept.
-"""
-
-__all__ = ["EXECUTORS", "Executor", "InlineExecutor"]
+__all__ = ["EXECUTORS", "Executor", "InlineExecutor", "Options", "ProcessExecutor"]

@@ -58,7 +58,7 @@ def timed_out(config: Config) -> Evaluation:
     return Evaluation(Status.TIMED_OUT, error=f"longer than the {limit}")
 
 
-def failure(error: Exception) -> Evaluation:
+def failure(error: BaseException) -> Evaluation:
     """Make the evaluation of a candidate that raised `error`."""
     status = Status.OUT_OF_MEMORY if _out_of_memory(error) else Status.FAILED
     lines = str(error).strip().splitlines() or [""]
@@ -66,7 +66,7 @@ def failure(error: Exception) -> Evaluation:
     return Evaluation(status, error=f"{type(error).__name__}: {lines[0]}\n{trace}")
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     # XLA reports memory that ran out as one kind of its only run-time error.
     text = str(error)
     return (

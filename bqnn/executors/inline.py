@@ -1,13 +1,14 @@
 """Evaluates in this process, one candidate after the other."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import run_guarded
+from bqnn.executors.options import Options
 from bqnn.records import Candidate
 from bqnn.warmup import Progress, warm_up
 
@@ -22,15 +23,10 @@ class InlineExecutor:
 
     shares_memory = False
 
-    def __init__(
-        self,
-        config: Config,
-        interrupted: Callable[[], bool] = lambda: False,
-        cache_dir: str | None = None,
-    ) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         """Settle threads and compilation cache before jax starts."""
-        runtime.settle(config.train.threads, cache_dir)
-        self._config, self._interrupted = config, interrupted
+        runtime.settle(config.train.threads, options.cache_dir)
+        self._config, self._interrupted = config, options.interrupted
         self._candidate: Candidate | None = None
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:

@@ -121,20 +121,20 @@ class LiveDisplay:
         self._live.__exit__(kind, error, trace)
 
 
-def track_warm_up(
+def track_start(
     console: Console, progress: Iterator[WarmUp], shown_after: float = 1.0
 ) -> Iterator[WarmUp]:
-    """Pass the progress of a warm-up on, and show it if it takes its time.
+    """Pass the progress of an executor's start on, and show it if it takes its time.
 
     Args:
       console: where to show it.
-      progress: as `bqnn.warmup.warm_up` yields it.
+      progress: as `Executor.start` yields it.
       shown_after: seconds that nothing is shown.
     """
     start = time.monotonic()
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("compiling layer programs, once")
+    task = bar.add_task("loading or compiling layer programs")
     try:
         for state in progress:
             bar.update(task, completed=state.done, total=state.total)
@@ -145,7 +145,7 @@ def track_warm_up(
         bar.stop()
     spent = time.monotonic() - start
     if spent > shown_after:
-        console.print(f"compiled the layer programs in {duration(spent)}")
+        console.print(f"workers and layer programs were ready after {duration(spent)}")
 
 
 def status_line(summary: Summary, seconds: float) -> str:

@@ -1,0 +1,157 @@
+"""The life of a worker process: these functions run there, one after the other."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bqnn import runtime
+from bqnn.config import Config
+from bqnn.data import Dataset, load
+from bqnn.executors.worker import MakeWorker, Worker
+from bqnn.records import Candidate, Evaluation
+from bqnn.warmup import Progress, warm_up
+
+
+class Settings(NamedTuple):
+    """What a worker process must know before it can evaluate.
+
+    Attributes:
+      config: of the search.
+      environment: variables to set before jax starts.
+      cache_dir: where compiled programs are kept.
+      memory: bytes it may hold.
+      limited: whether allocations fail beyond them, where the system can do that.
+      master: process id of the master, which it must not outlive.
+      make_worker: makes what evaluates candidates.
+    """
+
+    config: Config
+    environment: Mapping[str, str]
+    cache_dir: str
+    memory: int
+    limited: bool
+    master: int
+    make_worker: MakeWorker
+
+
+class Ready(NamedTuple):
+    """A worker is ready.
+
+    Attributes:
+      process: its id.
+      pipelined: whether it prepares the candidate that follows.
+    """
+
+    process: int
+    pipelined: bool
+
+
+class Report(NamedTuple):
+    """What a worker sends back.
+
+    Attributes:
+      evaluation: of the candidate.
+      resident: memory that the process holds now, in bytes; 0 if unknown.
+    """
+
+    evaluation: Evaluation
+    resident: int
+
+
+class WorkerLostError(Exception):
+    """This process replaces one that died while it had nothing to do."""
+
+
+# The worker of this process. Functions that a pool runs have nowhere else to keep it.
+_state: dict[str, Any] = {}
+
+
+def start(settings: Settings) -> None:
+    """Settle the process, and load the data.
+
+    Raises:
+      BqnnError: if that cannot be done; it would meet every worker.
+    """
+    end_with(settings.master)
+    os.environ.update(settings.environment)
+    runtime.settle(settings.config.train.threads, settings.cache_dir)
+    if settings.limited:
+        _limit_memory(settings.memory)
+    _state["settings"], _state["dataset"] = settings, load(settings.config.data)
+
+
+def make_ready(progress_file: str | None) -> Ready:
+    """Compile what candidates are made of, or load it.
+
+    Args:
+      progress_file: where to write how far it is, if anywhere.
+    """
+    if "settings" not in _state:
+        raise WorkerLostError("the worker was killed while it started")
+    settings: Settings = _state["settings"]
+    dataset: Dataset = _state["dataset"]
+    for progress in warm_up(settings.config, dataset):
+        if progress_file:
+            Path(progress_file).write_text(f"{progress.done} {progress.total}")
+    worker = _state["worker"] = settings.make_worker(settings.config, dataset)
+    return Ready(os.getpid(), worker.pipelined)
+
+
+def work(candidate: Candidate, following: Candidate | None) -> Report:
+    """Evaluate a candidate.
+
+    Raises:
+      WorkerLostError: if the process was never made ready.
+      BqnnError: as `bqnn.executors.guard.run_guarded` raises it.
+    """
+    if "worker" not in _state:
+        raise WorkerLostError("the worker was killed while it was idle")
+    worker: Worker = _state["worker"]
+    return Report(worker.run(candidate, following), resident_memory())
+
+
+def read_progress(progress_file: str) -> Progress | None:
+    """Read how far a worker is with `make_ready`; None if it is not known."""
+    with contextlib.suppress(OSError, ValueError):
+        done, total = Path(progress_file).read_text().split()
+        return Progress(int(done), int(total))
+    return None
+
+
+def end_with(master: int) -> None:
+    """Have this process die when the master does, however that happens."""
+    set_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+    def watch() -> None:
+        # Where there is no such signal; and once, where the master died before it.
+        while os.getppid() == master:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch the master", daemon=True).start()
+
+
+def resident_memory() -> int:
+    """Measure the memory that this process holds, in bytes; 0 where that is unknown."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _limit_memory(limit: int) -> None:
+    """Have allocations fail beyond `limit` bytes, rather than the whole machine."""
+    import resource
+
+    # Data, not address space: programs and libraries map much that is never there.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
