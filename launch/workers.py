@@ -1,9 +1,12 @@
 """Flags that say where candidates are evaluated, for the programs that do so."""
 
+import os
+
 from absl import flags
 
 from bqnn import runtime
 from bqnn.config import Config
+from bqnn.errors import ConfigError, quote
 from bqnn.executors import EXECUTORS, Executor, Options
 from launch import cli
 
@@ -12,7 +15,7 @@ _EXECUTOR = flags.DEFINE_enum(
     "process",
     list(EXECUTORS),
     "Where candidates are evaluated: inline (in this process), process (in processes "
-    "of this machine).",
+    "of this machine), ray (on a cluster).",
 )
 _WORKERS = flags.DEFINE_integer(
     "workers",
@@ -28,6 +31,18 @@ _MEMORY = flags.DEFINE_float(
     "that still holds half of it after a candidate is replaced.",
     lower_bound=0.1,
 )
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    None,
+    "Ray cluster: auto, or host:port of its head; RAY_ADDRESS if not given, or a "
+    "cluster on this machine alone.",
+)
+_RESOURCES = flags.DEFINE_string(
+    "worker_resources",
+    None,
+    "What a worker takes on a Ray cluster: CPU=2, or GPU=1, or TPU=1,CPU=4; by default "
+    "one core per train.threads.",
+)
 _PROGRAM_CACHE = flags.DEFINE_string(
     "program_cache",
     runtime.default_cache_dir(),
@@ -41,6 +56,24 @@ def make_executor(config: Config, interrupted: cli.Interrupt) -> Executor:
         interrupted=interrupted,
         cache_dir=_PROGRAM_CACHE.value or None,
         workers=_WORKERS.value,
+        resources=_resources(_RESOURCES.value),
+        address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),
         memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
     )
     return EXECUTORS[_EXECUTOR.value](config, options)
+
+
+def _resources(text: str | None) -> dict[str, float] | None:
+    """Read `NAME=AMOUNT,...`."""
+    if text is None:
+        return None
+    try:
+        pairs = (item.split("=") for item in text.split(","))
+        found = {name.strip(): float(amount) for name, amount in pairs}
+    except ValueError:
+        found = {}
+    if not found or not all(amount > 0 for amount in found.values()):
+        raise ConfigError(
+            f"--worker_resources={quote(text)}: want NAME=AMOUNT,..., as in GPU=1,CPU=4"
+        )
+    return found

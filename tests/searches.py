@@ -3,14 +3,21 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from bqnn import config_dict
+from bqnn import config_dict, journal
 from bqnn.config import Config
+from bqnn.data import load
+from bqnn.events import Evaluated, Event, Retried, Told
+from bqnn.executors import Executor
+from bqnn.journal import Run
 from bqnn.plan import ImageSpec
 from bqnn.problem import Problem, make_problem
 from bqnn.records import Candidate, Evaluation, Status
+from bqnn.search import Limits, search
 
 SPEC = ImageSpec(8, 8, 1, 10)
 
@@ -95,3 +102,30 @@ class TableExecutor:
     def close(self) -> None:
         """Forget what is queued."""
         self._queue.clear()
+
+
+def run_search(
+    workdir: Path, config: Config, executor: Executor, limits: Limits | None = None
+) -> list[Event]:
+    """Search on real digits until the end, and close the executor."""
+    dataset = load(config.data)
+    try:
+        with journal.create_or_open(workdir) as facts:
+            facts.start(Run(config, dataset.spec, dataset.fingerprint(), {}))
+            for _ in executor.start(dataset):
+                pass
+            work = problem_of(config)
+            return list(search(work, facts, executor, limits or Limits()))
+    finally:
+        executor.close()
+
+
+def last_digest(events: Sequence[Event]) -> str:
+    """Return the digest of the last batch told."""
+    return [event.digest for event in events if isinstance(event, Told)][-1]
+
+
+def outcomes(events: Sequence[Event]) -> Counter[tuple[str, bool]]:
+    """Count what is known of evaluations: (status, whether it was final)."""
+    ended = [e for e in events if isinstance(e, Evaluated | Retried)]
+    return Counter((e.evaluation.status, isinstance(e, Evaluated)) for e in ended)

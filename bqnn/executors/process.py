@@ -18,6 +18,7 @@ from bqnn.errors import BqnnError
 from bqnn.executors import worker_process
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
+from bqnn.executors.lane import spread
 from bqnn.executors.options import Options
 from bqnn.executors.slot import Slot, lost
 from bqnn.executors.worker_process import Settings
@@ -91,7 +92,7 @@ class ProcessExecutor:
         self._wait(*futures)
         ended = (self._advance(slot) for slot in self._slots)
         attempts = [attempt for attempt in ended if attempt]
-        self._spread()
+        spread(self._slots, self._orphans)
         return attempts
 
     def close(self) -> None:
@@ -142,6 +143,7 @@ class ProcessExecutor:
             self._orphans += slot.following
             slot.replace()
         else:
+            slot.future = None
             slot.go_on()
         return candidate, dataclasses.replace(evaluation, worker=slot.name)
 
@@ -151,14 +153,3 @@ class ProcessExecutor:
         if isinstance(error, TimeoutError):
             return timed_out(self._config)
         return lost(error) or failure(error)
-
-    def _spread(self) -> None:
-        """Give idle workers what waits behind busy or replaced ones."""
-        for slot in self._slots:
-            if slot.ready is None or slot.candidate:
-                continue
-            longest = max(self._slots, key=lambda s: len(s.following))
-            if self._orphans:
-                slot.take(self._orphans.pop())
-            elif longest.following:
-                slot.take(longest.give_away())

@@ -1,50 +1,40 @@
 """One place for a worker process: whoever dies in it is replaced."""
 
 import contextlib
-import os
 import signal
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from bqnn.errors import BqnnError, SearchError
 from bqnn.executors import worker_process
+from bqnn.executors.lane import GRACE, Lane
 from bqnn.executors.worker_process import Ready, Settings, WorkerLostError
 from bqnn.records import Candidate, Evaluation, Status
 
-# Seconds beyond the timeout after which a worker that has not ended its candidate by
-# itself is killed.
-_GRACE = 5.0
-# Candidates of a worker that prepares the next one: the one that trains, the next one,
-# which it is told of when it begins the first, and so one in reserve.
-_PIPELINED = 3
 # Processes that may die, one after the other, before one of them is ready.
 _MAX_STARTS = 3
 
 
-class Slot:
+class Slot(Lane):
     """A pool of one process, so that it has devices and a memory of its own.
 
     Attributes:
-      name: of the worker.
       settings: of its process.
       future: of what it is doing; None if nothing.
       ready: the process that can take candidates; None while it starts.
-      candidate: what it evaluates.
-      following: what it evaluates then, in order.
     """
 
     future: Future[Any] | None
     ready: Ready | None
-    candidate: Candidate | None
-    following: list[Candidate]
 
     def __init__(self, name: str, settings: Settings) -> None:
         """Start a process, which loads the data."""
-        self.name, self.settings = name, settings
+        super().__init__(name)
+        self.settings = settings
         self._deaths = 0
         self._progress_file: str | None = None
         self._start()
@@ -66,6 +56,7 @@ class Slot:
         error = self._started.exception() or self.future.exception()
         if error is None:
             self.ready, self.future, self._deaths = self.future.result(), None, 0
+            self.open(self.ready.pipelined)
             return
         if isinstance(error, BqnnError):
             raise error
@@ -77,30 +68,13 @@ class Slot:
             )
         self.replace()
 
-    @property
-    def free(self) -> int:
-        """How many candidates it can take."""
-        if self.ready is None:
-            return 0
-        places = _PIPELINED if self.ready.pipelined else 1
-        return places - (self.candidate is not None) - len(self.following)
-
-    def take(self, candidate: Candidate) -> None:
-        """Begin a candidate, or keep it for later."""
-        if self.candidate is None:
-            self._begin(candidate)
-        else:
-            self.following.append(candidate)
-
-    def give_away(self) -> Candidate:
-        """Let go of the candidate that was to come last."""
-        return self.following.pop()
-
-    def go_on(self) -> None:
-        """Begin what follows, if anything does; the last candidate is done."""
-        self.candidate = self.future = None
-        if self.following:
-            self._begin(self.following.pop(0))
+    def begin(self, candidate: Candidate, following: Candidate | None) -> None:
+        """Have the process evaluate `candidate`, and prepare `following`."""
+        self.future = self._pool.schedule(
+            worker_process.work,
+            args=[candidate, following],
+            timeout=self.settings.config.budget.timeout + GRACE,
+        )
 
     def replace(self) -> None:
         """Kill the process and start another one."""
@@ -111,25 +85,18 @@ class Slot:
     def stop(self) -> None:
         """Kill the process."""
         self._pool.stop()
-        if self.ready:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.ready.process, signal.SIGKILL)
+        # It has nothing to save, and need not be asked first.
+        for child in active_children():
+            if self.ready and child.pid == self.ready.process:
+                child.kill()
         self._pool.join()
 
     def _start(self) -> None:
         self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
         self._started = self._pool.schedule(worker_process.start, args=[self.settings])
         self.future = self._started
-        self.ready = self.candidate = None
-        self.following = []
-
-    def _begin(self, candidate: Candidate) -> None:
-        self.candidate = candidate
-        self.future = self._pool.schedule(
-            worker_process.work,
-            args=[candidate, self.following[0] if self.following else None],
-            timeout=self.settings.config.budget.timeout + _GRACE,
-        )
+        self.ready = None
+        self.reset()
 
 
 def lost(error: BaseException) -> Evaluation | None:

@@ -82,7 +82,7 @@ def start(settings: Settings) -> None:
     os.environ.update(settings.environment)
     runtime.settle(settings.config.train.threads, settings.cache_dir)
     if settings.limited:
-        _limit_memory(settings.memory)
+        limit_memory(settings.memory)
     _state["settings"], _state["dataset"] = settings, load(settings.config.data)
 
 
@@ -148,7 +148,7 @@ def resident_memory() -> int:
         return 0
 
 
-def _limit_memory(limit: int) -> None:
+def limit_memory(limit: int) -> None:
     """Have allocations fail beyond `limit` bytes, rather than the whole machine."""
     import resource
 

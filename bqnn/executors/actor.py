@@ -1,0 +1,86 @@
+"""What runs on a node of a cluster: one worker, in a process of its own."""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bqnn import runtime
+from bqnn.config import Config
+from bqnn.data import Dataset
+from bqnn.executors.worker import MakeWorker
+from bqnn.executors.worker_process import limit_memory
+from bqnn.records import Candidate, Evaluation
+from bqnn.warmup import warm_up
+
+
+class Ready(NamedTuple):
+    """A worker is ready.
+
+    Attributes:
+      host: of the node.
+      pipelined: whether it prepares the candidate that follows.
+    """
+
+    host: str
+    pipelined: bool
+
+
+class Actor:
+    """A worker of a cluster."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        cache_dir: str | None,
+        memory: int | None,
+        accelerated: bool,
+        make_worker: MakeWorker,
+    ) -> None:
+        """Settle the process.
+
+        Args:
+          config: of the search.
+          dataset: that candidates learn from.
+          cache_dir: where this node keeps compiled programs; nowhere if None.
+          memory: bytes that the process may hold; any number if None.
+          accelerated: whether it has an accelerator.
+          make_worker: makes what evaluates candidates.
+        """
+        # Ray shows it the devices it may use, and no other.
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        if not accelerated:
+            os.environ["JAX_PLATFORMS"] = "cpu"
+        runtime.settle(config.train.threads, cache_dir)
+        if memory and not accelerated:
+            limit_memory(memory)
+        self._config, self._dataset, self._cache_dir = config, dataset, cache_dir
+        self._make_worker = make_worker
+
+    def make_ready(self) -> Ready:
+        """Compile what candidates are made of, or load what another worker compiled."""
+        with _alone(self._cache_dir):
+            for _ in warm_up(self._config, self._dataset):
+                pass
+        self._worker = self._make_worker(self._config, self._dataset)
+        return Ready(socket.gethostname(), self._worker.pipelined)
+
+    def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:
+        """Evaluate a candidate."""
+        return self._worker.run(candidate, following)
+
+
+@contextlib.contextmanager
+def _alone(directory: str | None) -> Iterator[None]:
+    """Keep the other workers of this node from doing the same at the same time."""
+    if directory is None:
+        yield
+        return
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    with open(Path(directory) / "compiling.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

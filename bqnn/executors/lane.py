@@ -1,0 +1,86 @@
+"""What one worker has to do, and how work is spread over several."""
+
+from collections.abc import Sequence
+
+from bqnn.records import Candidate
+
+# Candidates of a worker that prepares the next one: the one that trains, the next one,
+# which it is told of when it begins the first, and so one in reserve.
+_PIPELINED = 3
+
+GRACE = 5.0
+"""Seconds beyond `budget.timeout` after which a worker is killed that has not ended its
+candidate by itself."""
+
+
+class Lane:
+    """The candidates of one worker.
+
+    Attributes:
+      name: of the worker.
+      candidate: what it evaluates; None if nothing.
+      following: what it evaluates then, in order.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begin with nothing, and no place for anything."""
+        self.name = name
+        self.candidate: Candidate | None = None
+        self.following: list[Candidate] = []
+        self._places = 0
+
+    def open(self, pipelined: bool) -> None:
+        """Take candidates from now on: more than one to prepare the next."""
+        self._places = _PIPELINED if pipelined else 1
+
+    def reset(self) -> None:
+        """Forget everything, and take no candidates."""
+        self.candidate, self.following, self._places = None, [], 0
+
+    @property
+    def free(self) -> int:
+        """How many candidates it can take."""
+        taken = (self.candidate is not None) + len(self.following)
+        return max(0, self._places - taken)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could begin a candidate now."""
+        return self.candidate is None and self._places > 0
+
+    def take(self, candidate: Candidate) -> None:
+        """Begin a candidate, or keep it for later."""
+        if self.candidate is None:
+            self.candidate = candidate
+            self.begin(candidate, None)
+        else:
+            self.following.append(candidate)
+
+    def go_on(self) -> None:
+        """Begin what follows, if anything does; the last candidate is done."""
+        self.candidate = None
+        if self.following:
+            self.candidate = self.following.pop(0)
+            self.begin(self.candidate, next(iter(self.following), None))
+
+    def begin(self, candidate: Candidate, following: Candidate | None) -> None:
+        """Have the worker evaluate `candidate`, and prepare `following`."""
+        raise NotImplementedError
+
+
+def spread(lanes: Sequence[Lane], orphans: list[Candidate]) -> None:
+    """Give idle workers what waits behind busy ones, and what lost its worker.
+
+    Args:
+      lanes: all workers.
+      orphans: candidates that waited behind a worker that is gone; those that find a
+        place are taken out of the list.
+    """
+    for lane in lanes:
+        if not lane.idle:
+            continue
+        longest = max(lanes, key=lambda other: len(other.following))
+        if orphans:
+            lane.take(orphans.pop())
+        elif longest.following:
+            lane.take(longest.following.pop())

@@ -1,0 +1,69 @@
+"""Workers that go wrong on purpose, for executors that must bear it."""
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+import numpy as np
+
+from bqnn.config import Config
+from bqnn.data import Dataset
+from bqnn.evaluate import Prepared
+from bqnn.executors.worker import MakeWorker, Worker
+from bqnn.records import Candidate, Evaluation
+
+
+class FaultyWorker(Worker):
+    """Evaluates as any other, except the candidates whose hash says otherwise."""
+
+    def __init__(
+        self, faults: Mapping[str, str], config: Config, data: Dataset
+    ) -> None:
+        """Take `faults`, as `faulty` does."""
+        super().__init__(config, data)
+        self._faults = faults
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        config: Config,
+        on_step: Callable[[], None],
+        ready: "Future[Prepared | Evaluation] | None",
+    ) -> Evaluation:
+        fault = self._faults.get(candidate.hash)
+        if fault == "diverge":
+            train = dataclasses.replace(config.train, learning_rate=1e38)
+            config = dataclasses.replace(config, train=train)
+        elif fault is not None:
+            _FAULTS[fault]()
+        return super().evaluate(candidate, config, on_step, ready)
+
+
+def faulty(faults: Mapping[str, str]) -> MakeWorker:
+    """Make workers with `faults` by canonical hash: a name of `_FAULTS`, `diverge`."""
+    return functools.partial(FaultyWorker, dict(faults))
+
+
+def _raise() -> None:
+    raise ValueError("broken on purpose")
+
+
+def _hang() -> None:
+    while True:
+        time.sleep(1)
+
+
+def _allocate() -> None:
+    kept = []
+    while True:
+        kept.append(np.ones(2**24))
+
+
+def _die() -> None:
+    os.abort()
+
+
+_FAULTS = {"raise": _raise, "hang": _hang, "allocate": _allocate, "die": _die}

@@ -1,0 +1,153 @@
+"""Every executor gives the same search; faults stay with their candidate."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqnn import journal, runtime
+from bqnn.config import Config
+from bqnn.errors import ConfigError, DataError
+from bqnn.executors import EXECUTORS, Executor, Options
+from bqnn.journal import History
+from bqnn.records import Status
+from tests.faults import faulty
+from tests.searches import (
+    last_digest,
+    outcomes,
+    run_search,
+    tiny_config,
+)
+
+
+def _make(name: str, config: Config, **options: Any) -> Executor:
+    options = {"cache_dir": runtime.default_cache_dir(), **options}
+    return EXECUTORS[name](config, Options(**options))
+
+
+@functools.cache
+def _config(lag: int) -> Config:
+    return tiny_config(
+        search={"lag": lag}, agent={"schedule": "1.0:1,0.2:3"}, budget={"timeout": 60}
+    )
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """The last digest of a search in one process, by lag."""
+    found = {}
+    for lag in (0, 1):
+        workdir = tmp_path_factory.mktemp("inline")
+        events = run_search(workdir, _config(lag), _make("inline", _config(lag)))
+        found[lag] = last_digest(events)
+    assert found[0] != found[1]
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes on this machine."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_processes_give_the_same_search(
+    tmp_path: Path, digests: dict[int, str], workers: int, lag: int
+) -> None:
+    executor = _make("process", _config(lag), workers=workers)
+    events = run_search(tmp_path, _config(lag), executor)
+    assert last_digest(events) == digests[lag]
+    seen = {e.worker for es in _history(tmp_path).attempts.values() for e in es}
+    assert seen - {""} <= {f"worker {n}" for n in range(workers)}
+    assert len(seen - {""}) == workers
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_cluster_gives_the_same_search(
+    tmp_path: Path, digests: dict[int, str], cluster: Any, lag: int
+) -> None:
+    executor = _make("ray", _config(lag), address=cluster.address)
+    events = run_search(tmp_path, _config(lag), executor)
+    assert last_digest(events) == digests[lag]
+
+
+def _history(workdir: Path) -> History:
+    with journal.open_readonly(workdir) as facts:
+        return facts.history()
+
+
+def test_each_fault_has_its_status_and_no_other_candidate_suffers(
+    tmp_path: Path,
+) -> None:
+    config = tiny_config(agent={"schedule": "1.0:4"}, budget={"timeout": 6})
+    whole = run_search(tmp_path / "whole", config, _make("inline", config))
+    trained = [
+        c
+        for ask in _history(tmp_path / "whole").asks
+        for c in ask.candidates
+        if _history(tmp_path / "whole").attempts[c.place][0].status == Status.OK
+    ]
+    names = ["raise", "hang", "allocate", "diverge", "die"]
+    faults = dict(zip((c.hash for c in trained[1:]), names, strict=False))
+    executor = _make(
+        "process", config, workers=2, memory=2 * 10**9, make_worker=faulty(faults)
+    )
+    events = run_search(tmp_path / "faulty", config, executor)
+    history = _history(tmp_path / "faulty")
+    found = {
+        faults[c.hash]: [e.status.value for e in history.attempts[c.place]]
+        for c in trained[1:6]
+    }
+    assert found == {
+        "raise": ["failed"],
+        "hang": ["timed_out"],
+        "allocate": ["out_of_memory", "out_of_memory"],
+        "diverge": ["diverged"],
+        "die": ["worker_lost"] * 3 + ["failed"],
+    }
+    errors = [history.attempts[c.place][-1].error for c in trained[1:6]]
+    assert errors[0].startswith("ValueError: broken on purpose\n")
+    assert "budget.timeout of 6 s" in errors[1]
+    assert "MemoryError" in errors[2]
+    assert "lost 4 workers: " in errors[4] and "SIGABRT" in errors[4]
+    untouched = {c.place: c for c in trained if c.hash not in faults}
+    before = _history(tmp_path / "whole").attempts
+    for place in untouched:
+        (evaluation,) = history.attempts[place]
+        assert evaluation.accuracy == before[place][0].accuracy
+    assert outcomes(events)["worker_lost", False] == 3
+    assert len(whole) + 4 == len(events)
+
+
+def test_an_error_of_the_user_comes_through_from_a_worker(tmp_path: Path) -> None:
+    config = tiny_config(data={"name": f"npz:{tmp_path}/none.npz", "validation": 0.2})
+    executor = _make("process", config, workers=1)
+    digits = tiny_config()
+    from bqnn.data import load
+
+    try:
+        with pytest.raises(DataError, match="none.npz"):
+            for _ in executor.start(load(digits.data)):
+                pass
+    finally:
+        executor.close()
+
+
+def test_without_ray_the_message_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'bqnn\[ray\]'"):
+        _make("ray", tiny_config())
