@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bqnn.journal import Run
 from bqnn.plan import ImageSpec
 from bqnn.problem import Problem, make_problem
 from bqnn.records import Candidate, Evaluation, Status
-from bqnn.search import Limits, search
+from bqnn.search import search
 
 SPEC = ImageSpec(8, 8, 1, 10)
 
@@ -105,17 +105,26 @@ class TableExecutor:
 
 
 def run_search(
-    workdir: Path, config: Config, executor: Executor, limits: Limits | None = None
+    workdir: Path,
+    config: Config,
+    executor: Executor,
+    workers: int = 1,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[Event]:
-    """Search on real digits until the end, and close the executor."""
+    """Search on real digits once `workers` are ready, and close the executor."""
     dataset = load(config.data)
     try:
         with journal.create_or_open(workdir) as facts:
             facts.start(Run(config, dataset.spec, dataset.fingerprint(), {}))
             for _ in executor.start(dataset):
                 pass
-            work = problem_of(config)
-            return list(search(work, facts, executor, limits or Limits()))
+            while executor.free() < workers:
+                executor.collect()
+            events = []
+            for event in search(problem_of(config), facts, executor):
+                events.append(event)
+                on_event(event)
+            return events
     finally:
         executor.close()
 

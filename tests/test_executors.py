@@ -10,6 +10,7 @@ import pytest
 from bqnn import journal, runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, DataError
+from bqnn.events import Evaluated, Event
 from bqnn.executors import EXECUTORS, Executor, Options
 from bqnn.journal import History
 from bqnn.records import Status
@@ -20,6 +21,9 @@ from tests.searches import (
     run_search,
     tiny_config,
 )
+
+# Ray starts its own processes by fork and exec.
+ray_forks = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 
 def _make(name: str, config: Config, **options: Any) -> Executor:
@@ -46,13 +50,14 @@ def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A Ray cluster of two nodes on this machine."""
+    """A Ray cluster of two nodes on this machine, beside the head."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster.add_node(num_cpus=1)
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     yield cluster
@@ -65,20 +70,45 @@ def test_processes_give_the_same_search(
     tmp_path: Path, digests: dict[int, str], workers: int, lag: int
 ) -> None:
     executor = _make("process", _config(lag), workers=workers)
-    events = run_search(tmp_path, _config(lag), executor)
+    events = run_search(tmp_path, _config(lag), executor, workers)
     assert last_digest(events) == digests[lag]
     seen = {e.worker for es in _history(tmp_path).attempts.values() for e in es}
     assert seen - {""} <= {f"worker {n}" for n in range(workers)}
     assert len(seen - {""}) == workers
 
 
-@pytest.mark.parametrize("lag", [0, 1])
+@ray_forks
 def test_a_cluster_gives_the_same_search(
-    tmp_path: Path, digests: dict[int, str], cluster: Any, lag: int
+    tmp_path: Path, digests: dict[int, str], cluster: Any
 ) -> None:
-    executor = _make("ray", _config(lag), address=cluster.address)
-    events = run_search(tmp_path, _config(lag), executor)
-    assert last_digest(events) == digests[lag]
+    for lag in (0, 1):
+        executor = _make("ray", _config(lag), address=cluster.address)
+        events = run_search(tmp_path / str(lag), _config(lag), executor, workers=2)
+        assert last_digest(events) == digests[lag]
+
+
+@ray_forks
+def test_a_node_may_leave_a_cluster_and_another_join(
+    tmp_path: Path, cluster: Any
+) -> None:
+    # Candidates of a second, so that the node leaves in the middle of one.
+    config = tiny_config(agent={"schedule": "1.0:1,0.2:3"}, train={"epochs": 40})
+    whole = run_search(tmp_path / "whole", config, _make("inline", config))
+    evaluated = 0
+
+    def change(event: Event) -> None:
+        nonlocal evaluated
+        evaluated += isinstance(event, Evaluated)
+        if isinstance(event, Evaluated) and evaluated == 2:
+            cluster.remove_node(cluster.worker_nodes.copy().pop())
+            cluster.add_node(num_cpus=1)
+
+    executor = _make("ray", config, address=cluster.address)
+    events = run_search(tmp_path / "changed", config, executor, 2, change)
+    assert last_digest(events) == last_digest(whole)
+    assert outcomes(events)["worker_lost", False] >= 1
+    attempts = _history(tmp_path / "changed").attempts.values()
+    assert any(e.worker.startswith("actor 3 ") for es in attempts for e in es)
 
 
 def _history(workdir: Path) -> History:
