@@ -1,10 +1,11 @@
 """What a network costs, from its plan alone, in exact integers."""
 
+import dataclasses
 from typing import NamedTuple
 
-from bqnn.config import BudgetConfig
+from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.nsc import Block, parse
-from bqnn.plan import NetworkPlan, Node
+from bqnn.plan import ImageSpec, NetworkPlan, Node, plan
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
@@ -43,36 +44,54 @@ class Density(NamedTuple):
         return self.edges / self.nodes
 
 
-def network_cost(plan: NetworkPlan) -> Cost:
+def network_cost(network: NetworkPlan) -> Cost:
     """Add up the whole network."""
-    return _total([node_cost(plan, node) for node in plan.nodes])
+    return _total([node_cost(network, node) for node in network.nodes])
 
 
-def layer_cost(plan: NetworkPlan, layer: int, stage: int = 1, repeat: int = 1) -> Cost:
+def stacked_cost(
+    block: Block, config: NetworkConfig, images: ImageSpec
+) -> tuple[Cost, int]:
+    """Cost of the network of a block, and what `block_flops` says of it.
+
+    What `network_cost` says of the whole plan, sooner: where all widths of a stage are
+    equal, so are the repeats of a block, and only one of them is planned.
+    """
+    times = config.repeats if config.width == "uniform" else 1
+    once = dataclasses.replace(config, repeats=config.repeats // times)
+    network = plan(block, once, images)
+    costs = [(node_cost(network, n), times if n.repeat else 1) for n in network.nodes]
+    total = Cost(*(sum(cost[i] * n for cost, n in costs) for i in range(3)))
+    return total, block_flops(network)
+
+
+def layer_cost(
+    network: NetworkPlan, layer: int, stage: int = 1, repeat: int = 1
+) -> Cost:
     """Cost of a block's layer, with the projections that the width rule adds to it.
 
     Args:
-      plan: the network.
+      network: its plan.
       layer: its index; 0 for the concatenation of the sinks.
       stage: of the network, from 1.
       repeat: of the block in its stage, from 1.
     """
     where = (stage, repeat, layer)
-    nodes = [n for n in plan.nodes if (n.stage, n.repeat, n.layer) == where]
-    return _total([node_cost(plan, node) for node in nodes])
+    nodes = [n for n in network.nodes if (n.stage, n.repeat, n.layer) == where]
+    return _total([node_cost(network, node) for node in nodes])
 
 
-def block_flops(plan: NetworkPlan) -> int:
+def block_flops(network: NetworkPlan) -> int:
     """FLOPs of the first block of the first stage, which the reward weighs.
 
     Never less than one 1x1 PCC, so that the logarithm of a block without convolutions
     exists (ours).
     """
-    nodes = [n for n in plan.nodes if (n.stage, n.repeat) == (1, 1)]
+    nodes = [n for n in network.nodes if (n.stage, n.repeat) == (1, 1)]
     first = nodes[0]
-    filters = plan.nodes[first.inputs[0]].channels
+    filters = network.nodes[first.inputs[0]].channels
     floor = filters * filters * first.height * first.width
-    return max(floor, sum(node_cost(plan, node).flops for node in nodes))
+    return max(floor, sum(node_cost(network, node).flops for node in nodes))
 
 
 def density(block: Block) -> Density:
@@ -101,16 +120,18 @@ def over_budget(cost: Cost, batch: int, dtype: str, budget: BudgetConfig) -> str
     return ", ".join(excesses)
 
 
-def node_cost(plan: NetworkPlan, node: Node) -> Cost:
+def node_cost(network: NetworkPlan, node: Node) -> Cost:
     """Cost of one node."""
     size = node.height * node.width
     outputs = size * node.channels
     if node.op in ("stem", "pcc"):
-        weights = plan.nodes[node.inputs[0]].channels * node.kernel**2 * node.channels
+        weights = (
+            network.nodes[node.inputs[0]].channels * node.kernel**2 * node.channels
+        )
         # Batch normalisation has a scale and a bias for every channel.
         return Cost(weights + 2 * node.channels, weights * size, 2 * outputs)
     if node.op == "head":
-        weights = plan.nodes[node.inputs[0]].channels * node.channels
+        weights = network.nodes[node.inputs[0]].channels * node.channels
         return Cost(weights + node.channels, weights, outputs)
     return Cost(0, 0, outputs)
 

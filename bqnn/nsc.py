@@ -7,6 +7,7 @@ block's output. As text, layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
@@ -52,6 +53,10 @@ SIGNATURES = {
 }
 
 
+# By plain integers: the master asks this a thousand times for every candidate.
+_NUM_PREDECESSORS = {int(t): s.num_predecessors for t, s in SIGNATURES.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """The code of one layer (table 1)."""
@@ -65,9 +70,7 @@ class Layer:
     @property
     def predecessors(self) -> tuple[int, ...]:
         """Indices of the layers that this one reads; 0 is the block's input."""
-        return (self.pred1, self.pred2)[
-            : SIGNATURES[LayerType(self.type)].num_predecessors
-        ]
+        return (self.pred1, self.pred2)[: _NUM_PREDECESSORS[self.type]]
 
     def __str__(self) -> str:
         """Write the five integers, joined by commas."""
@@ -102,7 +105,7 @@ class Block:
             if layer.type == LayerType.TERMINAL:
                 raise _error(layer, "Terminal ends a block: nothing may follow it")
 
-    @property
+    @functools.cached_property
     def sinks(self) -> tuple[int, ...]:
         """Indices of the layers that no other layer reads, in order."""
         used = {pred for layer in self.layers for pred in layer.predecessors}

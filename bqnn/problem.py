@@ -71,9 +71,10 @@ def make_candidate(
     The seed of its training depends on the search's seed and on the block alone, so
     that a result does not depend on when it was asked.
     """
-    network = plan(block, problem.config.network, problem.images)
-    whole, density = cost.network_cost(network), cost.density(block)
-    sha = nsc.canonical_hash(block, problem.config.network.width)
+    network = problem.config.network
+    whole, flops = cost.stacked_cost(block, network, problem.images)
+    density = cost.density(block)
+    sha = nsc.canonical_hash(block, network.width)
     seed = hashlib.sha256(f"{problem.config.search.seed} {sha}".encode()).digest()
     return Candidate(
         iteration,
@@ -81,7 +82,7 @@ def make_candidate(
         block,
         sha,
         int.from_bytes(seed[:4], "big") >> 1,
-        cost.block_flops(network),
+        flops,
         density.edges,
         density.nodes,
         whole.params,

@@ -3,6 +3,7 @@
   python -m launch.bench                            # about 25 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --settings=quickstart
+  python -m launch.bench --scale            # the master with up to 1,024 workers
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
 is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries. Linux.
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bqnn import runtime
-from bqnn.bench import agents, candidates, contenders, kernels, memory, table
+from bqnn.bench import agents, candidates, contenders, kernels, memory, scale, table
 from bqnn.bench.setting import BLOCKS, SETTINGS, random_blocks
 from bqnn.errors import BqnnError
 from launch import cli
@@ -41,9 +42,16 @@ _WORKERS = flags.DEFINE_multi_integer(
 _RANDOM = flags.DEFINE_integer(
     "random", 0, "Random blocks besides the eight fixed ones.", lower_bound=0
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the random blocks.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of the random blocks and of the virtual searches.", lower_bound=0
+)
 _SOAK = flags.DEFINE_integer(
     "soak", 300, "Candidates of one process that must not grow.", lower_bound=51
+)
+_SCALE = flags.DEFINE_bool(
+    "scale",
+    False,
+    "Only this: the real master with 1 to 1,024 workers on a virtual clock (10 minutes).",
 )
 _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 
@@ -63,9 +71,10 @@ def main() -> None:
         "agent": _agent,
         "memory": _memory,
         "kernels": _kernels,
+        "scale": _scale,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
-    for name in _SHOWN.value:
+    for name in ("scale",) if _SCALE.value else _SHOWN.value:
         report[name] = parts[name](console)
     if _JSON.value:
         _write(Path(_JSON.value), report)
@@ -115,6 +124,17 @@ def _kernels(console: Console) -> list[dict[str, Any]]:
         for _ in _progress(console, f"kernels, {setting}", None):
             rows.extend(kernels.measure(SETTINGS[setting]))
     console.print(table.kernel_table(rows))
+    return [row._asdict() for row in rows]
+
+
+def _scale(console: Console) -> list[dict[str, Any]]:
+    rows: list[scale.ScaleRow] = []
+    for order, workers in itertools.product(scale.ORDERS, scale.WORKERS):
+        what = f"{order}, {workers:,} workers"
+        for on_told in _progress(console, what, scale.batches(workers)):
+            rows.append(scale.measure(order, workers, _SEED.value, on_told))
+    console.print(table.utilisation_table(rows))
+    console.print(table.master_table(rows))
     return [row._asdict() for row in rows]
 
 

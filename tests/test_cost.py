@@ -54,6 +54,17 @@ def test_flops_of_a_block_do_not_depend_on_repeats_or_later_stages() -> None:
         assert cost.block_flops(plan(block, many, SPEC)) == one
 
 
+@pytest.mark.parametrize("width", ["uniform", "native"])
+def test_the_quick_cost_of_a_stack_is_that_of_its_plan(width: str) -> None:
+    config = NetworkConfig(repeats=4, widths=(4, 8), width=width)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        block = random_block(rng, 12)
+        network = plan(block, config, CIFAR)
+        want = cost.network_cost(network), cost.block_flops(network)
+        assert cost.stacked_cost(block, config, CIFAR) == want
+
+
 def test_a_block_without_convolutions_counts_as_one_projection() -> None:
     network = plan(parse("1,4,0,0,0"), small(), SPEC)
     assert cost.block_flops(network) == 4 * 4 * 64

@@ -1,11 +1,12 @@
 """The figures of a benchmark as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
 from bqnn.bench.candidates import BASELINE, Row
 from bqnn.bench.kernels import KernelRow
+from bqnn.bench.scale import ScaleRow
 
 
 def candidate_table(rows: Sequence[Row]) -> Table:
@@ -53,4 +54,36 @@ def kernel_table(rows: Sequence[KernelRow]) -> Table:
             f"{row.plain * 1e3:.2f}",
             f"{row.speedup:.1f}",
         )
+    return table
+
+
+def utilisation_table(rows: Sequence[ScaleRow]) -> Table:
+    """Tabulate how busy workers were: an order a row, a number of workers a column."""
+    return _by_workers(
+        rows, "Utilisation of the workers", lambda row: f"{row.utilisation:.3f}"
+    )
+
+
+def master_table(rows: Sequence[ScaleRow]) -> Table:
+    """Tabulate what the master took: time an evaluation, memory early and late."""
+    return _by_workers(
+        rows,
+        "The master: ms per evaluation; resident MB after a quarter -> at the end",
+        lambda row: (
+            f"{row.master_ms:.2f}; {row.early / 1e6:.0f} -> {row.late / 1e6:.0f}"
+        ),
+    )
+
+
+def _by_workers(
+    rows: Sequence[ScaleRow], title: str, write: Callable[[ScaleRow], str]
+) -> Table:
+    cells = {(row.order, row.workers): write(row) for row in rows}
+    orders, workers = dict.fromkeys(r.order for r in rows), {r.workers for r in rows}
+    table = Table(title=title, title_justify="left")
+    table.add_column("order")
+    for count in sorted(workers):
+        table.add_column(f"{count:,} workers", justify="right")
+    for order in orders:
+        table.add_row(order, *(cells[order, count] for count in sorted(workers)))
     return table
