@@ -51,7 +51,7 @@ _SOAK = flags.DEFINE_integer(
 _SCALE = flags.DEFINE_bool(
     "scale",
     False,
-    "Only this: the real master with 1 to 1,024 workers on a virtual clock (10 minutes).",
+    "Only this: the master with up to 1,024 workers on a virtual clock (10 minutes).",
 )
 _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 
@@ -131,8 +131,10 @@ def _scale(console: Console) -> list[dict[str, Any]]:
     rows: list[scale.ScaleRow] = []
     for order, workers in itertools.product(scale.ORDERS, scale.WORKERS):
         what = f"{order}, {workers:,} workers"
-        for on_told in _progress(console, what, scale.batches(workers)):
-            rows.append(scale.measure(order, workers, _SEED.value, on_told))
+        count = scale.batches(workers)
+        for on_told in _progress(console, what, count):
+            row = scale.measure(order, workers, _SEED.value, count, on_told)
+            rows.append(row)
     console.print(table.utilisation_table(rows))
     console.print(table.master_table(rows))
     return [row._asdict() for row in rows]

@@ -62,7 +62,11 @@ class ScaleRow(NamedTuple):
 
 
 def measure(
-    order: Order, workers: int, seed: int, on_told: Callable[[], None] = lambda: None
+    order: Order,
+    workers: int,
+    seed: int,
+    iterations: int,
+    on_told: Callable[[], None] = lambda: None,
 ) -> ScaleRow:
     """Search once on `workers` virtual workers, in the paper's space.
 
@@ -70,9 +74,10 @@ def measure(
       order: of the search.
       workers: of the virtual cluster.
       seed: of search and faults.
+      iterations: batches of the search.
       on_told: called after every batch told.
     """
-    work = _problem(order, workers, seed)
+    work = _problem(order, workers, seed, iterations)
     cluster = VirtualCluster(workers, heavy_tailed(_flops(work)), seed)
     told, utilisation, begun, early = 0, 0.0, 0.0, 0
     with (
@@ -109,11 +114,9 @@ def batches(workers: int) -> int:
     return max(_BATCHES, _CANDIDATES // (2 * workers))
 
 
-def _problem(order: Order, workers: int, seed: int) -> Problem:
+def _problem(order: Order, workers: int, seed: int, iterations: int) -> Problem:
     paper = Config()
-    agent: AgentConfig = dataclasses.replace(
-        paper.agent, schedule=f"0.9:{batches(workers)}"
-    )
+    agent: AgentConfig = dataclasses.replace(paper.agent, schedule=f"0.9:{iterations}")
     order_of = SearchConfig(2 * workers, order.name, order.lag, seed)
     return make_problem(
         dataclasses.replace(paper, agent=agent, search=order_of), IMAGES

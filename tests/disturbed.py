@@ -1,0 +1,47 @@
+"""A search whose workers go wrong, as a program that can be killed.
+
+python -m tests.disturbed WORKDIR FAULTS     faults as JSON: canonical hash to name
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bqnn import problem, runtime
+from bqnn.config import Config
+from bqnn.events import Event, Told
+from bqnn.executors import Options, ProcessExecutor
+from tests.faults import faulty
+from tests.searches import problem_of, run_search, tiny_config
+
+CONFIG: Config = tiny_config(
+    agent={"schedule": "1.0:1,0.3:3"},
+    search={"batch": 8},
+    train={"epochs": 30},
+    budget={"timeout": 15},
+)
+
+
+def first_hashes() -> list[str]:
+    """Return the hashes of the blocks that the search asks for first."""
+    work = problem_of(CONFIG)
+    asked = problem.ask(work, work.agent.init(), 0, 0)
+    return list(dict.fromkeys(candidate.hash for candidate in asked.candidates))
+
+
+def run(workdir: Path, faults: Mapping[str, str]) -> list[Event]:
+    """Search with two workers of two gigabytes."""
+    options = Options(
+        cache_dir=runtime.default_cache_dir(),
+        workers=2,
+        memory=2 * 10**9,
+        make_worker=faulty(faults),
+    )
+    return run_search(workdir, CONFIG, ProcessExecutor(CONFIG, options))
+
+
+if __name__ == "__main__":
+    for event in run(Path(sys.argv[1]), json.loads(sys.argv[2])):
+        if isinstance(event, Told):
+            print(event.number, event.digest)

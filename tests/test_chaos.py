@@ -1,0 +1,88 @@
+"""Kills, hangs and full disks: nothing is lost, no digest is wrong, nobody stays."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from bqnn import journal
+from bqnn.fold import final_evaluations, fold
+from bqnn.records import Status
+from tests import disturbed
+from tests.searches import last_digest, problem_of
+
+ROOT = Path(__file__).parent.parent
+FAULTS = ("hang", "raise", "allocate", "diverge")
+
+
+def _workers(master: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """List the worker processes of a master that are alive."""
+    found = []
+    for child in psutil.Process(master.pid).children():
+        with contextlib.suppress(psutil.Error):  # one that has just died
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def _attempts(workdir: Path) -> int:
+    if not (workdir / journal.FILE_NAME).exists():
+        return 0
+    with journal.open_readonly(workdir) as facts:
+        return sum(map(len, facts.history().attempts.values()))
+
+
+def _wait_until_gone(processes: list[psutil.Process], seconds: float) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    assert not alive, "a worker outlived its master"
+
+
+def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
+    faults = dict(zip(disturbed.first_hashes(), FAULTS, strict=False))
+    assert len(faults) == len(FAULTS)
+    peace = last_digest(disturbed.run(tmp_path / "peace", faults))
+    war = tmp_path / "war"
+    command = [sys.executable, "-m", "tests.disturbed", str(war), json.dumps(faults)]
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        master, before = subprocess.Popen(command, cwd=ROOT), _attempts(war)
+        deadline = time.monotonic() + 60
+        while _attempts(war) == before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for _ in range(2):
+            time.sleep(rng.uniform(0.2, 1.5))
+            assert master.poll() is None, "it ended before it could be disturbed"
+            while not (victims := _workers(master)):
+                time.sleep(0.1)
+            victims[rng.integers(len(victims))].kill()
+        time.sleep(rng.uniform(0.1, 1.0))
+        orphans = _workers(master)
+        master.kill()
+        master.wait()
+        _wait_until_gone(orphans, 10)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == peace
+    with journal.open_readonly(war) as facts:
+        run, history = facts.run(), facts.history()
+    assert last_digest(list(fold(problem_of(run.config), history))) == peace
+    finals = final_evaluations(history)
+    found = {
+        faults[c.hash]: finals[c.place].status
+        for c in history.asks[0].candidates
+        if c.hash in faults and finals[c.place].status != Status.REUSED
+    }
+    assert found == {
+        "hang": Status.TIMED_OUT,
+        "raise": Status.FAILED,
+        "allocate": Status.OUT_OF_MEMORY,
+        "diverge": Status.DIVERGED,
+    }
+    attempts = [e.status for es in history.attempts.values() for e in es]
+    assert Status.WORKER_LOST in attempts
+    assert not any(e.status == Status.WORKER_LOST for e in finals.values())
