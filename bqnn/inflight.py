@@ -72,9 +72,13 @@ class InFlight:
                 earlier = attempts.get(candidate.place, ())
                 self._enqueue(candidate, tuple(e.status for e in earlier))
 
-    def start_next(self) -> None:
-        """Give the executor all that it can take now."""
-        while self._executor.free() > 0 and (candidate := self._next()):
+    def start_next(self, most: int | None = None) -> None:
+        """Give the executor all that it can take now, but at most `most`."""
+        end = None if most is None else len(self.started) + most
+        while len(self.started) != end and self._executor.free() > 0:
+            candidate = self._next()
+            if candidate is None:
+                return
             self.started[candidate.place] = candidate
             self._executor.submit(candidate)
 

@@ -61,10 +61,8 @@ def search(
     state, told, asked = yield from _resume(work, journal, flight)
     order = ORDERS[work.config.search.order](work.config.search, work.iterations)
     while told < work.iterations:
-        stopping = limits.out_of_time() or (
-            limits.candidates is not None
-            and flight.trained + len(flight.started) >= limits.candidates
-        )
+        room = _room(limits, flight.trained + len(flight.started))
+        stopping = room == 0 or limits.out_of_time()
         now = Progress(told, asked, flight.done, flight.hungry)
         if not stopping and order.may_ask(now):
             ask = problem.ask(work, state, asked, told)
@@ -79,10 +77,17 @@ def search(
             told += 1
         else:
             if not stopping:
-                flight.start_next()
+                flight.start_next(room)
             elif not flight.started:
                 return
             yield from flight.collect()
+
+
+def _room(limits: Limits, begun: int) -> int | None:
+    """Count the candidates that may still be begun; any number if None."""
+    if limits.candidates is None:
+        return None
+    return max(0, limits.candidates - begun)
 
 
 def _resume(
