@@ -64,13 +64,15 @@ def search(
         room = _room(limits, flight.trained + len(flight.started))
         stopping = room == 0 or limits.out_of_time()
         now = Progress(told, asked, flight.done, flight.hungry)
-        if not stopping and order.may_ask(now):
+        # Who may ask asks before the next tell, in a later run if not in this one.
+        asking = order.may_ask(now)
+        if asking and not stopping:
             ask = problem.ask(work, state, asked, told)
             journal.add_ask(ask)
             yield Asked(asked, ask.epsilon, recorded=False)
             yield from flight.admit(ask.candidates)
             asked += 1
-        elif places := order.ready(now):
+        elif not asking and (places := order.ready(now)):
             batch = [flight.done.pop(place) for place in places]
             state, event = _tell(work, journal, state, told, batch)
             yield event
