@@ -1,7 +1,8 @@
 """Searches that stop early, in both orders, and journals that were cut short."""
 
 import shutil
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,34 @@ def test_a_journal_cut_short_is_resumed_or_refused(tmp_path: Path, part: str) ->
             refused += 1
             assert "\n" not in str(error)
     assert (refused > 0) == (part == "journal.sqlite")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    config = tiny_config(agent={"schedule": "1.0:60"}, search={"batch": 8})
+    workdir, executors = small_disk / "run", (TableExecutor(), TableExecutor())
+    with pytest.raises(JournalError, match=r"full; what was recorded is safe") as error:
+        _run(workdir, config, executors[0])
+    assert "\n" not in str(error.value)
+    more = ["mount", "-o", "remount,size=20m", str(small_disk)]
+    subprocess.run(more, check=True)
+    events = _run(workdir, config, executors[1])
+    assert _digests(events) == _digests(_run(tmp_path / "whole", config))
+    places = [c.place for executor in executors for c in executor.attempts]
+    # The one whose result did not fit is evaluated again.
+    assert len(places) - len(set(places)) <= 1
