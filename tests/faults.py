@@ -47,6 +47,14 @@ def faulty(faults: Mapping[str, str]) -> MakeWorker:
     return functools.partial(FaultyWorker, dict(faults))
 
 
+class AheadWorker(Worker):
+    """Prepares the next candidate on the CPU too."""
+
+    @property
+    def pipelined(self) -> bool:
+        return True
+
+
 def _raise() -> None:
     raise ValueError("broken on purpose")
 

@@ -14,7 +14,7 @@ from bqnn.events import Evaluated, Event
 from bqnn.executors import EXECUTORS, Executor, Options
 from bqnn.journal import History
 from bqnn.records import Status
-from tests.faults import faulty
+from tests.faults import AheadWorker, faulty
 from tests.searches import (
     last_digest,
     outcomes,
@@ -75,6 +75,16 @@ def test_processes_give_the_same_search(
     seen = {e.worker for es in _history(tmp_path).attempts.values() for e in es}
     assert seen - {""} <= {f"worker {n}" for n in range(workers)}
     assert len(seen - {""}) == workers
+
+
+def test_preparing_the_next_candidate_changes_no_result(
+    tmp_path: Path, digests: dict[int, str]
+) -> None:
+    executor = _make("process", _config(1), workers=1, make_worker=AheadWorker)
+    events = run_search(tmp_path, _config(1), executor)
+    assert last_digest(events) == digests[1]
+    attempts = [e for es in _history(tmp_path).attempts.values() for e in es]
+    assert any(e.seconds.get("hidden", 0) > 0 for e in attempts)
 
 
 @ray_forks
