@@ -19,7 +19,7 @@ CONFIG: Config = tiny_config(
     agent={"schedule": "1.0:1,0.3:3"},
     search={"batch": 8},
     train={"epochs": 30},
-    budget={"timeout": 15},
+    budget={"timeout": 10},
 )
 
 
