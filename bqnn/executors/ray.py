@@ -215,7 +215,7 @@ def _import_ray() -> ModuleType:
         import ray
     except ImportError as error:
         raise ConfigError(
-            "--executor=ray: Ray is not installed: pip install 'bqnn[ray]', or use "
+            "--executor=ray: Ray is not installed: pip install ray, or use "
             "--executor=process"
         ) from error
     return ray
