@@ -1,8 +1,9 @@
 """Measure what candidates and the agent cost, against their rivals, in one run.
 
-  python -m launch.bench                            # about 25 minutes on 2 cores
+  python -m launch.bench                            # about 27 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --settings=quickstart
+  python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
   python -m launch.bench --scale            # the master with up to 1,024 workers
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
@@ -22,12 +23,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bqnn import runtime
-from bqnn.bench import agents, candidates, contenders, kernels, memory, scale, table
+from bqnn.bench import (
+    agents,
+    candidates,
+    contenders,
+    kernels,
+    memory,
+    scale,
+    table,
+    throughput,
+)
 from bqnn.bench.setting import BLOCKS, SETTINGS, random_blocks
 from bqnn.errors import BqnnError
 from launch import cli
 
-_PARTS = ("candidates", "agent", "memory", "kernels")
+_PARTS = ("candidates", "search", "agent", "memory", "kernels")
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
@@ -68,6 +78,7 @@ def main() -> None:
     report: dict[str, Any] = {"device": runtime.device(), **runtime.versions()}
     parts = {
         "candidates": _candidates,
+        "search": _search,
         "agent": _agent,
         "memory": _memory,
         "kernels": _kernels,
@@ -97,6 +108,14 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
             rows.extend(measured)
     console.print(table.candidate_table(rows))
     return [row._asdict() for row in rows]
+
+
+def _search(console: Console) -> list[dict[str, Any]]:
+    counts, cache_dir = _WORKERS.value, runtime.default_cache_dir()
+    for on_search in _progress(console, "searches", len(counts)):
+        rows = list(throughput.measure(counts, cache_dir, on_search))
+    console.print(table.throughput_table(rows))
+    return [{**row._asdict(), "per_hour": row.per_hour} for row in rows]
 
 
 def _agent(console: Console) -> dict[str, Any]:

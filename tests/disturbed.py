@@ -1,6 +1,6 @@
 """A search whose workers go wrong, as a program that can be killed.
 
-python -m tests.disturbed WORKDIR FAULTS     faults as JSON: canonical hash to name
+python -m tests.disturbed WORKDIR ORDER FAULTS     as JSON: canonical hash to fault
 """
 
 import json
@@ -15,22 +15,25 @@ from bqnn.executors import Options, ProcessExecutor
 from tests.faults import faulty
 from tests.searches import problem_of, run_search, tiny_config
 
-CONFIG: Config = tiny_config(
-    agent={"schedule": "1.0:1,0.3:3"},
-    search={"batch": 8},
-    train={"epochs": 30},
-    budget={"timeout": 10},
-)
+
+def config(order: str) -> Config:
+    """A search of 32 candidates of a second each."""
+    return tiny_config(
+        agent={"schedule": "1.0:1,0.3:3"},
+        search={"batch": 8, "order": order},
+        train={"epochs": 30},
+        budget={"timeout": 10},
+    )
 
 
 def first_hashes() -> list[str]:
     """Return the hashes of the blocks that the search asks for first."""
-    work = problem_of(CONFIG)
+    work = problem_of(config("slot"))
     asked = problem.ask(work, work.agent.init(), 0, 0)
     return list(dict.fromkeys(candidate.hash for candidate in asked.candidates))
 
 
-def run(workdir: Path, faults: Mapping[str, str]) -> list[Event]:
+def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
     """Search with two workers of two gigabytes."""
     options = Options(
         cache_dir=runtime.default_cache_dir(),
@@ -38,10 +41,11 @@ def run(workdir: Path, faults: Mapping[str, str]) -> list[Event]:
         memory=2 * 10**9,
         make_worker=faulty(faults),
     )
-    return run_search(workdir, CONFIG, ProcessExecutor(CONFIG, options))
+    executor = ProcessExecutor(config(order), options)
+    return run_search(workdir, config(order), executor)
 
 
 if __name__ == "__main__":
-    for event in run(Path(sys.argv[1]), json.loads(sys.argv[2])):
+    for event in run(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])):
         if isinstance(event, Told):
             print(event.number, event.digest)

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bqnn.bench import candidates, contenders, kernels
+from bqnn.bench import candidates, contenders, kernels, table
 from bqnn.bench.plain import PlainNetwork
 from bqnn.bench.setting import BLOCKS, MAX_LAYERS, SETTINGS, random_blocks
+from bqnn.bench.throughput import Throughput
 from bqnn.errors import BqnnError
 from bqnn.network import Network, init_variables
 from bqnn.nsc import LayerType
@@ -99,6 +100,14 @@ def test_the_program_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     growth = json.loads(file.read_text())["memory"]
     assert growth["candidates"] == 51
     assert growth["early"] > 0 and growth["late"] < 1.1 * growth["early"]
+
+
+def test_searches_are_compared_by_candidates_per_hour() -> None:
+    rows = [Throughput(1, 40, 40.0), Throughput(2, 40, 20.0)]
+    assert [row.per_hour for row in rows] == [3600, 7200]
+    cells = [list(column.cells) for column in table.throughput_table(rows).columns]
+    assert cells[0] == ["1, on one core", "2"]
+    assert cells[-1] == ["1.00", "2.00"]
 
 
 def test_a_json_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

@@ -42,19 +42,17 @@ def _wait_until_gone(processes: list[psutil.Process], seconds: float) -> None:
     assert not alive, "a worker outlived its master"
 
 
-def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
-    faults = dict(zip(disturbed.first_hashes(), FAULTS, strict=False))
-    assert len(faults) == len(FAULTS)
-    peace = last_digest(disturbed.run(tmp_path / "peace", faults))
-    war = tmp_path / "war"
-    command = [sys.executable, "-m", "tests.disturbed", str(war), json.dumps(faults)]
+def _search_under_fire(
+    command: list[str], workdir: Path, lives: int, kills: int
+) -> str:
+    """Kill workers and, at the end of each life, the master; return the last digest."""
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        master, before = subprocess.Popen(command, cwd=ROOT), _attempts(war)
+    for _ in range(lives):
+        master, before = subprocess.Popen(command, cwd=ROOT), _attempts(workdir)
         deadline = time.monotonic() + 60
-        while _attempts(war) == before and time.monotonic() < deadline:
+        while _attempts(workdir) == before and time.monotonic() < deadline:
             time.sleep(0.1)
-        for _ in range(2):
+        for _ in range(kills):
             time.sleep(rng.uniform(0.2, 1.5))
             assert master.poll() is None, "it ended before it could be disturbed"
             while not (victims := _workers(master)):
@@ -67,10 +65,32 @@ def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
         _wait_until_gone(orphans, 10)
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split()[-1] == peace
-    with journal.open_readonly(war) as facts:
+    return result.stdout.split()[-1]
+
+
+def _replayed(workdir: Path) -> tuple[journal.History, str]:
+    with journal.open_readonly(workdir) as facts:
         run, history = facts.run(), facts.history()
-    assert last_digest(list(fold(problem_of(run.config), history))) == peace
+    return history, last_digest(list(fold(problem_of(run.config), history)))
+
+
+def test_in_arrival_order_a_journal_replays_whatever_was_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.disturbed", str(tmp_path), "arrival", "{}"]
+    digest = _search_under_fire(command, tmp_path, lives=2, kills=1)
+    history, replayed = _replayed(tmp_path)
+    assert replayed == digest
+    assert len(final_evaluations(history)) == 32
+
+
+def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
+    faults = dict(zip(disturbed.first_hashes(), FAULTS, strict=False))
+    assert len(faults) == len(FAULTS)
+    peace = last_digest(disturbed.run(tmp_path / "peace", "slot", faults))
+    war = tmp_path / "war"
+    command = [sys.executable, "-m", "tests.disturbed", str(war), "slot"]
+    digest = _search_under_fire([*command, json.dumps(faults)], war, lives=5, kills=2)
+    history, replayed = _replayed(war)
+    assert replayed == digest == peace
     finals = final_evaluations(history)
     found = {
         faults[c.hash]: finals[c.place].status

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import psutil
 import pytest
 
 from bqnn import journal
@@ -177,19 +178,25 @@ def _wait_for(stream: IO[str], text: str) -> None:
             return
 
 
-def test_ctrl_c_finishes_cleanly_and_the_lock_holds_until_then(tmp_path: Path) -> None:
+def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
+    tmp_path: Path,
+) -> None:
     command = _search(tmp_path, *_overrides(), LONG)
-    process = _start(command)
-    assert process.stdout
-    _wait_for(process.stdout, "ok: ")
-    second = _run(command)
-    assert second.returncode == 1
-    assert f"pid {process.pid}" in second.stderr
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "are recorded; run the same command to go on" in rest
-    assert "Traceback" not in rest
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = _start(command)
+        assert process.stdout
+        _wait_for(process.stdout, "reward")
+        children = psutil.Process(process.pid).children(recursive=True)
+        if number == signal.SIGINT:
+            second = _run(command)
+            assert second.returncode == 1
+            assert f"pid {process.pid}" in second.stderr
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "are recorded; run the same command to go on" in rest
+        assert "Traceback" not in rest
+        assert children and not psutil.wait_procs(children, timeout=10)[1]
     assert _evaluations(tmp_path)
 
 
@@ -199,8 +206,10 @@ def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     rng = np.random.default_rng(0)
     seen: dict[tuple[int, int, int], tuple[object, ...]] = {}
+    # In one process, which starts soonest; `test_chaos` kills masters with workers.
+    command = _search(killed, *_overrides(), LONG, "--executor=inline")
     for kill in range(20):
-        process = _start(_search(killed, *_overrides(), LONG))
+        process = _start(command)
         assert process.stdout
         if kill % 2:
             # Somewhere in or after the first evaluation of this life.
@@ -216,7 +225,7 @@ def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
             found = _evaluations(killed)
             assert seen.items() <= found.items(), "a finished evaluation was lost"
             seen = found
-    assert _run(_search(killed, *_overrides(), LONG)).returncode == 0
+    assert _run(command).returncode == 0
     found = _evaluations(killed)
     assert seen.items() <= found.items()
     assert all(attempt == 1 for _, _, attempt in found), "an evaluation was repeated"

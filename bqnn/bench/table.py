@@ -7,6 +7,7 @@ from rich.table import Table
 from bqnn.bench.candidates import BASELINE, Row
 from bqnn.bench.kernels import KernelRow
 from bqnn.bench.scale import ScaleRow
+from bqnn.bench.throughput import Throughput
 
 
 def candidate_table(rows: Sequence[Row]) -> Table:
@@ -86,4 +87,20 @@ def _by_workers(
         table.add_column(f"{count:,} workers", justify="right")
     for order in orders:
         table.add_row(order, *(cells[order, count] for count in sorted(workers)))
+    return table
+
+
+def throughput_table(rows: Sequence[Throughput]) -> Table:
+    """Lay out what whole searches do; the first is what the others are compared to."""
+    table = Table(title="A search of trained candidates, workers ready before")
+    for name in ("workers", "candidates", "seconds", "candidates/h", "ratio"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row.workers}, on one core" if row.workers == 1 else str(row.workers),
+            str(row.candidates),
+            f"{row.seconds:.1f}",
+            f"{row.per_hour:,.0f}",
+            f"{row.per_hour / rows[0].per_hour:.2f}",
+        )
     return table
