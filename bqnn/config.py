@@ -12,13 +12,15 @@ from bqnn import schedule
 from bqnn.errors import ConfigError, quote
 
 
-def _check(name: str, value: object, ok: bool, want: str) -> None:
+def check(name: str, value: object, ok: bool, want: str) -> None:
+    """Raise a `ConfigError` that quotes the value unless it is `ok`."""
     if not ok:
         raise ConfigError(f"{name} is {quote(value)}: want {want}")
 
 
-def _one_of(name: str, value: str, choices: Collection[str]) -> None:
-    _check(name, value, value in choices, " or ".join(choices))
+def one_of(name: str, value: str, choices: Collection[str]) -> None:
+    """Raise a `ConfigError` unless the value is one of the choices."""
+    check(name, value, value in choices, " or ".join(choices))
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class DataConfig:
     Attributes:
       name: `digits`, a tensorflow_datasets name, `npz:FILE` or `folder:DIR`.
       data_dir: where tensorflow_datasets keeps its data; its own default if None.
-      validation: fraction of the training split held out, stratified by class.
+      validation: fraction of the training split held out, stratified by class; a
+        search needs one.
       split_seed: which images of a class are held out.
     """
 
@@ -40,8 +43,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Validate the values."""
         value = self.validation
-        _check("data.validation", value, 0 < value < 1, "a fraction between 0 and 1")
-        _check("data.split_seed", self.split_seed, self.split_seed >= 0, "0 or more")
+        check(
+            "data.validation",
+            value,
+            0 <= value < 1,
+            "a fraction, 0 or more and less than 1",
+        )
+        check("data.split_seed", self.split_seed, self.split_seed >= 0, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class SpaceConfig:
     def __post_init__(self) -> None:
         """Validate the values."""
         value = self.max_layers
-        _check("space.max_layers", value, 1 <= value <= 60, "1 to 60")
+        check("space.max_layers", value, 1 <= value <= 60, "1 to 60")
 
 
 @dataclass(frozen=True)
@@ -84,13 +92,13 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        _one_of("agent.name", self.name, ("q",))
+        one_of("agent.name", self.name, ("q",))
         schedule.parse(self.schedule)
-        _check("agent.alpha", self.alpha, 0 < self.alpha <= 1, "a number in (0, 1]")
-        _check("agent.gamma", self.gamma, 0 <= self.gamma <= 1, "a number in [0, 1]")
+        check("agent.alpha", self.alpha, 0 < self.alpha <= 1, "a number in (0, 1]")
+        check("agent.gamma", self.gamma, 0 <= self.gamma <= 1, "a number in [0, 1]")
         updates = self.replay_updates
-        _check("agent.replay_updates", updates, updates >= 0, "0 or more")
-        _one_of("agent.exploration", self.exploration, ("codes", "types"))
+        check("agent.replay_updates", updates, updates >= 0, "0 or more")
+        one_of("agent.exploration", self.exploration, ("codes", "types"))
 
 
 @dataclass(frozen=True)
@@ -113,10 +121,10 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        _check("search.batch", self.batch, self.batch >= 1, "1 or more")
-        _one_of("search.order", self.order, ("slot", "arrival"))
-        _check("search.lag", self.lag, self.lag >= 0, "0 or more")
-        _check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
+        check("search.batch", self.batch, self.batch >= 1, "1 or more")
+        one_of("search.order", self.order, ("slot", "arrival"))
+        check("search.lag", self.lag, self.lag >= 0, "0 or more")
+        check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
 
 
 @dataclass(frozen=True)
@@ -138,11 +146,11 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        _one_of("network.stem", self.stem, ("small", "cifar", "imagenet"))
+        one_of("network.stem", self.stem, ("small", "cifar", "imagenet"))
         ok = bool(self.widths) and all(w >= 1 for w in self.widths)
-        _check("network.widths", self.widths, ok, "one positive number per stage")
-        _check("network.repeats", self.repeats, self.repeats >= 1, "1 or more")
-        _one_of("network.width", self.width, ("uniform", "native"))
+        check("network.widths", self.widths, ok, "one positive number per stage")
+        check("network.repeats", self.repeats, self.repeats >= 1, "1 or more")
+        one_of("network.width", self.width, ("uniform", "native"))
 
 
 @dataclass(frozen=True)
@@ -183,16 +191,16 @@ class TrainConfig:
         """Validate the values."""
         for name in ("epochs", "batch", "decay_epochs", "threads"):
             value = getattr(self, name)
-            _check(f"train.{name}", value, value >= 1, "1 or more")
+            check(f"train.{name}", value, value >= 1, "1 or more")
         for name in ("learning_rate", "decay", "eps", "restart_decay"):
             value = getattr(self, name)
-            _check(f"train.{name}", value, value > 0, "a positive number")
+            check(f"train.{name}", value, value > 0, "a positive number")
         for name in ("b1", "b2"):
             value = getattr(self, name)
-            _check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
-        _check("train.restarts", self.restarts, self.restarts >= 0, "0 or more")
-        _one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
-        _one_of("train.engine", self.engine, ("auto", "walk", "step", "scan"))
+            check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
+        check("train.restarts", self.restarts, self.restarts >= 0, "0 or more")
+        one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
+        one_of("train.engine", self.engine, ("auto", "walk", "step", "scan"))
 
 
 @dataclass(frozen=True)
@@ -223,7 +231,7 @@ class BudgetConfig:
         """Validate the values."""
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
-            _check(f"budget.{entry.name}", value, value > 0, "a positive number")
+            check(f"budget.{entry.name}", value, value > 0, "a positive number")
 
 
 @dataclass(frozen=True)
@@ -238,3 +246,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+
+    def __post_init__(self) -> None:
+        """Validate the values that are related."""
+        value = self.data.validation
+        check("data.validation", value, value > 0, "a fraction between 0 and 1")

@@ -4,31 +4,36 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 
+C = TypeVar("C")
 
-def to_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """Turn `config` into plain nested dictionaries, as the journal keeps it."""
+
+def to_dict(config: Any) -> dict[str, dict[str, Any]]:
+    """Turn a configuration into plain nested dictionaries, as the journal keeps it."""
     return dataclasses.asdict(config)
 
 
-def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Config:
+def from_dict(values: Mapping[str, Mapping[str, Any]], cls: type[C]) -> C:
     """Build a configuration from nested dictionaries; what is missing has its default.
+
+    Args:
+      values: fields by section.
+      cls: the frozen dataclass of frozen dataclasses to build.
 
     Raises:
       ConfigError: for an unknown section or field, or a value of the wrong type.
     """
-    sections = typing.get_type_hints(Config)
+    sections = typing.get_type_hints(cls)
     _reject_unknown("", values, sections)
-    return Config(
+    return cls(
         **{name: _section(name, sections[name], values[name]) for name in values}
     )
 
 
-def differences(old: Config, new: Config) -> Iterator[str]:
+def differences(old: Any, new: Any) -> Iterator[str]:
     """Yield `section.field: old -> new` for every field that differs."""
     before, after = to_dict(old), to_dict(new)
     for section, fields in before.items():

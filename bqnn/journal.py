@@ -159,7 +159,7 @@ class Journal:
             if row is None:
                 raise JournalError(f"{self.path} is empty: its search never began")
             return Run(
-                config_dict.from_dict(json.loads(row[0])),
+                config_dict.from_dict(json.loads(row[0]), Config),
                 ImageSpec(**json.loads(row[1])),
                 row[2],
                 json.loads(row[3]),

@@ -39,15 +39,22 @@ def convolution(x: Array, kernel: Array, stride: int = 1) -> Array:
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def convolution_norm(
-    x: Array, kernel: Array, scale: Array, bias: Array, activation: bool, stride: int
+    x: Array,
+    kernel: Array,
+    scale: Array,
+    bias: Array,
+    activation: bool,
+    stride: int,
+    axis: str | None = None,
 ) -> tuple[Array, Array, Array]:
     """Apply ReLU if `activation`, convolve, and normalise by the batch.
 
     Ioffe and Szegedy, *Batch normalization*, 2015, algorithm 1, and its gradient by
     hand: only what is convolved and the result are kept for the backward pass. No
-    gradient flows through the statistics returned.
+    gradient flows through the statistics returned. Over a mapped axis, the batch is
+    that of all replicas, and the gradient that of the sum of their losses.
 
     Args:
       x: images; their dtype is that of the computation.  # [B, H, W, C]
@@ -56,22 +63,33 @@ def convolution_norm(
       bias: as `scale`.  # [F] float32
       activation: whether ReLU comes first.
       stride: of the convolution.
+      axis: the mapped axis of replicas that share their statistics, if any do.
 
     Returns:
       Normalised images  # [B, H / stride, W / stride, F]
       and mean and biased variance of the convolved ones.  # [F] float32
     """
-    return _convolution_norm_forward(x, kernel, scale, bias, activation, stride)[0]
+    return _convolution_norm_forward(x, kernel, scale, bias, activation, stride, axis)[
+        0
+    ]
 
 
 def _convolution_norm_forward(
-    x: Array, kernel: Array, scale: Array, bias: Array, activation: bool, stride: int
+    x: Array,
+    kernel: Array,
+    scale: Array,
+    bias: Array,
+    activation: bool,
+    stride: int,
+    axis: str | None,
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     activated = nn.relu(x) if activation else x
     z = convolution(activated, kernel, stride)
     wide = z.astype(jnp.float32)
-    mean = wide.mean((0, 1, 2))
-    var = jnp.maximum(jnp.square(wide).mean((0, 1, 2)) - jnp.square(mean), 0.0)
+    mean, square = wide.mean((0, 1, 2)), jnp.square(wide).mean((0, 1, 2))
+    if axis:
+        mean, square = lax.pmean((mean, square), axis)
+    var = jnp.maximum(square - jnp.square(mean), 0.0)
     y = normalised(z, mean, var, scale, bias)
     # Not `x`, from which backward would activate again while it transposes for the
     # kernel's gradient: XLA is slow at both at once.
@@ -81,6 +99,7 @@ def _convolution_norm_forward(
 def _convolution_norm_backward(
     activation: bool,
     stride: int,
+    axis: str | None,
     residuals: tuple[Array, ...],
     cotangents: tuple[Array, Array, Array],
 ) -> tuple[Array, ...]:
@@ -91,9 +110,12 @@ def _convolution_norm_backward(
     g_sum = g.sum((0, 1, 2))
     g_scale = ((g * wide).sum((0, 1, 2)) - mean * g_sum) * inverse
     # scale * inverse * (g - mean(g) - normalised * mean(g * normalised)), as one line.
+    total, along_total = g_sum, g_scale
+    if axis:
+        total, along_total, count = lax.psum((g_sum, g_scale, count), axis)
     slope = scale * inverse
-    along = slope * inverse * g_scale / count
-    offset = along * mean - slope * g_sum / count
+    along = slope * inverse * along_total / count
+    offset = along * mean - slope * total / count
     g_z = _row(slope) * g - _row(along) * wide + _row(offset)
     _, pull = jax.vjp(functools.partial(convolution, stride=stride), activated, kernel)
     g_x, g_kernel = pull(g_z.astype(z.dtype))

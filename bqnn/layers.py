@@ -60,13 +60,17 @@ class Norm(nn.Module):
 
 
 class ConvolutionNorm(nn.Module):
-    """Convolution without bias, then batch normalisation: the stem (ours)."""
+    """Convolution without bias, then batch normalisation: the stem (ours).
+
+    With an `axis`, the batch is that of all replicas along that mapped axis.
+    """
 
     filters: int
     kernel: int
     stride: int
     dtype: Any
     activation: bool = False
+    axis: str | None = None
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -77,7 +81,13 @@ class ConvolutionNorm(nn.Module):
         x = x.astype(self.dtype)
         if train:
             y, mean, var = kernels.convolution_norm(
-                x, kernel, norm.scale, norm.bias, self.activation, self.stride
+                x,
+                kernel,
+                norm.scale,
+                norm.bias,
+                self.activation,
+                self.stride,
+                self.axis,
             )
             norm.follow(mean, var)
             return y

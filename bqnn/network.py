@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 
 from bqnn.layers import MODULES, MakeModule
 from bqnn.plan import NetworkPlan, Node
@@ -45,7 +46,9 @@ class Network(nn.Module):
         values = [images.astype(self.dtype)]
         for node in self.plan.nodes[1:]:
             inputs = (values[place] for place in node.inputs)
-            values.append(self.modules[node.op](node, self.dtype)(*inputs, train=train))
+            value = self.modules[node.op](node, self.dtype)(*inputs, train=train)
+            # By this name `jax.checkpoint` may keep it, and forget what is between.
+            values.append(checkpoint_name(value, node.name))
         return values[-1]
 
 

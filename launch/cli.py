@@ -3,36 +3,46 @@
 Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 """
 
+import functools
 import logging
 import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 from rich.console import Console
 
 from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
 from bqnn.errors import BqnnError, ConfigError, NscError, quote
 
+C = TypeVar("C")
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Parse the flags, call `main`, and exit."""
-    app.run(lambda _: guarded(main), flags_parser=parse_flags)
+
+def run(main: Callable[[], None], config_class: type = Config) -> NoReturn:
+    """Parse the flags, call `main`, and exit.
+
+    Args:
+      main: the program.
+      config_class: of `--config`, where there is one.
+    """
+    parse = functools.partial(parse_flags, config_class=config_class)
+    app.run(lambda _: guarded(main), flags_parser=parse)
     raise AssertionError("app.run does not return")
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
+def parse_flags(argv: Sequence[str], config_class: type = Config) -> list[str]:
     """Parse flags; on a mistake print one line and exit with status 2."""
     if {"--help", "-h", "-help"} & set(argv):
         app.usage(shorthelp=True, writeto_stdout=True)
         sys.exit(0)
     try:
-        _check_config_names(argv)
+        _check_config_names(argv, config_class)
         rest = flags.FLAGS(argv)
     except BqnnError as error:
         fail(str(error), 2)
@@ -44,7 +54,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     return rest
 
 
-def config_of(flag: flags.FlagHolder[Any]) -> Config:
+def config_of(flag: flags.FlagHolder[Any], config_class: type[C]) -> C:
     """Turn the value of `--config` into a validated configuration.
 
     Raises:
@@ -57,15 +67,19 @@ def config_of(flag: flags.FlagHolder[Any]) -> Config:
         raise ConfigError(
             f"--config: cannot read the configuration file: {error}"
         ) from error
-    return config_dict_lib.from_dict(values)
+    return config_dict_lib.from_dict(values, config_class)
 
 
-def config_dict(config: Config) -> ConfigDict:
+def config_dict(config: Any) -> ConfigDict:
     """Turn a configuration into what `get_config` of a configuration file returns."""
     values = ConfigDict(config_dict_lib.to_dict(config))
     # A field that may be None still has a type, which ml_collections must be told.
     with values.ignore_type():
-        values.data.data_dir = config.data.data_dir or _placeholder()
+        for section, fields in values.items():
+            hints = typing.get_type_hints(type(getattr(config, section)))
+            for name, value in fields.items():
+                if value is None:
+                    fields[name] = placeholder(typing.get_args(hints[name])[0])
     return values
 
 
@@ -112,12 +126,6 @@ def fail(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _placeholder() -> Any:
-    from ml_collections import config_dict
-
-    return config_dict.placeholder(str)
-
-
 def guarded(main: Callable[[], None]) -> None:
     """Call `main`; turn what it raises into one line and an exit status."""
     # jax tells of every backend that this machine lacks.
@@ -132,9 +140,9 @@ def guarded(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-def _check_config_names(argv: Sequence[str]) -> None:
+def _check_config_names(argv: Sequence[str], config_class: type) -> None:
     """Reject an unknown `--config.section.field` with the names that exist."""
-    sections = typing.get_type_hints(Config)
+    sections = typing.get_type_hints(config_class)
     for argument in argv:
         name = argument.lstrip("-").partition("=")[0]
         if not (argument.startswith("--") and name.startswith("config.")):

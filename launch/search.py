@@ -56,7 +56,7 @@ _MAX_FAILURES = flags.DEFINE_integer(
 
 def main() -> None:
     """Run the search and print its best blocks."""
-    config, workdir = cli.config_of(_CONFIG), Path(_WORKDIR.value)
+    config, workdir = cli.config_of(_CONFIG, Config), Path(_WORKDIR.value)
     console = cli.console()
     interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.

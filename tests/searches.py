@@ -35,7 +35,7 @@ def tiny_config(**sections: Mapping[str, Any]) -> Config:
     """A search of 24 candidates, a second each; fields by section override it."""
     names = {*TINY, *sections}
     values = {n: {**TINY.get(n, {}), **sections.get(n, {})} for n in names}
-    return config_dict.from_dict(values)
+    return config_dict.from_dict(values, Config)
 
 
 @functools.cache

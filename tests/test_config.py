@@ -33,9 +33,11 @@ def test_defaults_are_the_papers_search() -> None:
 
 
 def test_a_configuration_survives_json() -> None:
-    config = from_dict({"network": {"widths": [8, 16]}, "data": {"data_dir": "/d"}})
+    config = from_dict(
+        {"network": {"widths": [8, 16]}, "data": {"data_dir": "/d"}}, Config
+    )
     assert config.network.widths == (8, 16)
-    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(json.loads(json.dumps(to_dict(config))), Config) == config
 
 
 def test_differences_name_the_fields() -> None:
@@ -71,4 +73,4 @@ def test_differences_name_the_fields() -> None:
 )
 def test_a_bad_value_is_quoted(values: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        from_dict(values)
+        from_dict(values, Config)

@@ -44,8 +44,9 @@ def test_a_candidate_is_trained_and_measured_on_real_digits() -> None:
 PROGRAM = """
 import json, sys
 from bqnn import config_dict, evaluate, nsc, problem, runtime
+from bqnn.config import Config
 from bqnn.data import load
-values = config_dict.from_dict(json.loads(sys.argv[1]))
+values = config_dict.from_dict(json.loads(sys.argv[1]), Config)
 runtime.settle(values.train.threads)
 work = problem.make_problem(values, load(values.data).spec)
 candidate = problem.make_candidate(work, nsc.parse(sys.argv[2]))

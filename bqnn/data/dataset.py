@@ -29,7 +29,8 @@ class Dataset(NamedTuple):
 
     Attributes:
       train: the part to learn from.
-      validation: the part to measure on, held out from the training split.
+      validation: the part to measure on, held out from the training split; it has no
+        images if nothing is held out.
       class_names: in the order of the labels.
       mean, std: of the training part, by channel, in units of pixels.  # [C] float32
     """
@@ -70,7 +71,7 @@ def load(config: DataConfig) -> Dataset:
     split = _read(config, "train")
     where = f"data set {config.name}"
     counts = np.bincount(split.data.labels, minlength=len(split.class_names))
-    if counts.min() < 2:
+    if config.validation and counts.min() < 2:
         worst = split.class_names[int(counts.argmin())]
         raise DataError(
             f"{where}: class '{worst}' has {counts.min()} training images, want 2 or "
@@ -97,7 +98,9 @@ def _read(config: DataConfig, split: str) -> Split:
 def _held_out(
     labels: NDArray[np.int32], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Mark `fraction` of every class, at least one image and not all.  # [N]."""
+    """Mark `fraction` of every class, unless it is 0 one or more, not all.  # [N]."""
+    if not fraction:
+        return np.zeros(len(labels), bool)
     rng = np.random.Generator(np.random.Philox(seed))
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
