@@ -8,12 +8,28 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bqnn.errors import ConfigError
 
 AXIS = "replicas"
 """The mapped axis, over all devices of all processes."""
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Join other processes, before jax starts; what is None the cluster says.
+
+    Raises:
+      ConfigError: if they cannot be found.
+    """
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"cannot join the other processes ({str(error).splitlines()[0]}): want "
+            "--coordinator=HOST:PORT --processes=N --process=I, or --distributed on "
+            "Cloud TPU, Slurm or GKE"
+        ) from error
 
 
 def mapped(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
@@ -66,8 +82,14 @@ def local_batch(batch: int) -> int:
     return batch // devices * jax.local_device_count()
 
 
+def any_process(value: bool) -> bool:
+    """Tell whether `value` is true in any process; all must ask."""
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.process_allgather(np.array(value)).any())
+
+
 def _put(tree: Any) -> Any:
-    mesh = jax.make_mesh(
-        (jax.local_device_count(),), (AXIS,), devices=jax.local_devices()
-    )
+    # As pmap's own outputs are placed: else its second call would compile again.
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))

@@ -1,18 +1,12 @@
 """SQLite files that survive a kill: one writer, commits on the disk, clear errors."""
 
 import contextlib
-import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from bqnn import locks
 from bqnn.errors import BqnnError, JournalError
-
-try:
-    import fcntl
-except ImportError as error:
-    raise JournalError("the journal needs a POSIX system (Linux, macOS)") from error
 
 
 def open_writer(
@@ -33,7 +27,7 @@ def open_writer(
     """
     with errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path.with_suffix(".lock"))
+        lock = locks.take(path.with_suffix(".lock"))
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -91,20 +85,3 @@ def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")
-
-
-def _lock(path: Path) -> int:
-    """Take the lock; the system frees it when we die."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
-        os.close(lock)
-        raise JournalError(
-            f"{path.parent} is in use by another search ({holder or 'just starting'}): "
-            "wait for it, stop it, or use another --workdir"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
-    return lock

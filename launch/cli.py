@@ -36,8 +36,27 @@ def run(main: Callable[[], None], config_class: type = Config) -> NoReturn:
     raise AssertionError("app.run does not return")
 
 
-def parse_flags(argv: Sequence[str], config_class: type = Config) -> list[str]:
-    """Parse flags; on a mistake print one line and exit with status 2."""
+def run_on_files(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """As `run`, for a program whose arguments besides flags are files, given to it."""
+    parse = functools.partial(parse_flags, files=True)
+    app.run(lambda argv: guarded(lambda: main(argv[1:])), flags_parser=parse)
+    raise AssertionError("app.run does not return")
+
+
+def parse_flags(
+    argv: Sequence[str], config_class: type = Config, files: bool = False
+) -> list[str]:
+    """Parse flags; on a mistake print one line and exit with status 2.
+
+    Args:
+      argv: the command line.
+      config_class: of `--config`, where there is one.
+      files: whether arguments that are no flags are allowed; flags may follow them.
+
+    Returns:
+      The program's name, and the arguments that are no flags.
+    """
+    flags.FLAGS.set_gnu_getopt(files)
     if {"--help", "-h", "-help"} & set(argv):
         app.usage(shorthelp=True, writeto_stdout=True)
         sys.exit(0)
@@ -49,7 +68,7 @@ def parse_flags(argv: Sequence[str], config_class: type = Config) -> list[str]:
     except Exception as error:
         # Besides flags.Error, whatever a configuration file or ml_collections raises.
         fail(f"{error} (see --help)", 2)
-    if len(rest) > 1:
+    if len(rest) > 1 and not files:
         fail(f"{quote(rest[1])} is no flag: want --name=value (see --help)", 2)
     return rest
 
@@ -130,6 +149,8 @@ def guarded(main: Callable[[], None]) -> None:
     """Call `main`; turn what it raises into one line and an exit status."""
     # jax tells of every backend that this machine lacks.
     logging.getLogger("jax").setLevel(logging.WARNING)
+    # Orbax tells of every file.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         main()
     except (NscError, ConfigError) as error:

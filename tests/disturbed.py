@@ -22,7 +22,7 @@ def config(order: str) -> Config:
         agent={"schedule": "1.0:1,0.3:3"},
         search={"batch": 8, "order": order},
         train={"epochs": 30},
-        budget={"timeout": 10},
+        budget={"timeout": 15},
     )
 
 

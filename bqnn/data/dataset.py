@@ -79,7 +79,7 @@ def load(config: DataConfig) -> Dataset:
         )
     held_out = _held_out(split.data.labels, config.validation, config.split_seed)
     train, validation = _take(split.data, ~held_out), _take(split.data, held_out)
-    mean, std = _statistics(train.images)
+    mean, std = statistics(train.images)
     return Dataset(train, validation, split.class_names, mean, std)
 
 
@@ -114,10 +114,17 @@ def _take(data: Images, mask: NDArray[np.bool_]) -> Images:
     return Images(data.images[mask], data.labels[mask])
 
 
-def _statistics(
+def statistics(
     images: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation by channel, from exact integer histograms."""
+    """Return mean and standard deviation by channel, from exact integer histograms.
+
+    Args:
+      images: [N, H, W, C] uint8.
+
+    Returns:
+      Both in units of pixels.  # [C]
+    """
     levels = np.arange(256.0)
     means, stds = [], []
     for channel in range(images.shape[-1]):

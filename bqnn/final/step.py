@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import chex
 import jax
@@ -134,15 +134,17 @@ def no_totals() -> Totals:
     return Totals(np.zeros((), np.float32), zero, zero)
 
 
-def make_train_step(setup: Setup) -> Callable[[State, Any, Batch], State]:
-    """Make the training step: (state, data, batch) -> state, mapped over `AXIS`."""
+def make_train_step(
+    setup: Setup,
+) -> Callable[[State, Any, Batch], tuple[State, Array]]:
+    """Make the training step: (state, data, batch) -> state, loss []; over `AXIS`."""
     synced = setup.config.sync_batch_stats
     network = (SyncedNetwork if synced else Network)(
         setup.plan, jnp.dtype(setup.config.dtype)
     )
     loss_of = functools.partial(_loss, network, setup)
 
-    def step(state: State, data: Any, batch: Batch) -> State:
+    def step(state: State, data: Any, batch: Batch) -> tuple[State, Array]:
         keys = image_keys(setup.config.seed, state.step, batch.positions)
         images, labels = setup.read(data, batch.inputs)
         images = augment(
@@ -161,25 +163,30 @@ def make_train_step(setup: Setup) -> Callable[[State, Any, Batch], State]:
             state.totals.correct + lax.psum(correct, AXIS),
             state.totals.images + count,
         )
-        return _update(setup, state, grads, batch_stats)._replace(totals=totals)
+        state = _update(setup, state, grads, batch_stats)._replace(totals=totals)
+        return state, loss
 
     return step
 
 
-def make_logits_step(setup: Setup) -> Callable[..., tuple[Array, Array]]:
-    """Make the evaluation step: (variables, data, batch) -> logits [B, K], labels [B].
+def make_measure_step(setup: Setup) -> Callable[[Mapping[str, Any], Batch], Totals]:
+    """Make the evaluation step: (variables, batch) -> totals over all replicas.
 
-    No replica hears of another.
+    Inputs of the batch are `Images`.
     """
     network = Network(setup.plan, jnp.dtype(setup.config.dtype))
 
-    def step(
-        variables: Mapping[str, Any], data: Any, batch: Batch
-    ) -> tuple[Array, Array]:
-        images, labels = setup.read(data, batch.inputs)
+    def step(variables: Mapping[str, Any], batch: Batch) -> Totals:
+        images, labels = batch.inputs
         images = _normalise(setup, images.astype(jnp.float32))
         logits, _ = network.apply(variables, images, train=False, mutable=[])
-        return logits, labels
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        totals = Totals(
+            jnp.sum(losses * batch.counted),
+            jnp.sum((jnp.argmax(logits, -1) == labels) & batch.counted),
+            jnp.sum(batch.counted),
+        )
+        return cast(Totals, lax.psum(totals, AXIS))
 
     return step
 

@@ -22,6 +22,7 @@ class Summary(NamedTuple):
       fresh: those that happened in this process.
       best: the candidates of highest reward, one per canonical block, best first.
       digest: of the agent's state after the last batch told.
+      top: how many of the best to keep.
     """
 
     iterations: int
@@ -34,6 +35,7 @@ class Summary(NamedTuple):
     fresh: int = 0
     best: tuple[Evaluated, ...] = ()
     digest: str = ""
+    top: int = TOP
 
     @property
     def total(self) -> int:
@@ -80,7 +82,7 @@ def update(summary: Summary, event: Event) -> Summary:
     return summary._replace(
         counts=_count(summary.counts, status),
         fresh=summary.fresh + (not event.recorded),
-        best=_best(summary.best, event),
+        best=_best(summary.best, event, summary.top),
     )
 
 
@@ -99,7 +101,9 @@ def headline(evaluation: Evaluation) -> str:
     return (evaluation.error.splitlines() or ["no cause given"])[0]
 
 
-def _best(best: tuple[Evaluated, ...], event: Evaluated) -> tuple[Evaluated, ...]:
+def _best(
+    best: tuple[Evaluated, ...], event: Evaluated, top: int
+) -> tuple[Evaluated, ...]:
     if not event.evaluation.accuracy:
         return best
     # Twins differ in density, so in reward: the better way to write a block counts.
@@ -108,7 +112,7 @@ def _best(best: tuple[Evaluated, ...], event: Evaluated) -> tuple[Evaluated, ...
     if any(_rank(twin) <= _rank(event) for twin in twins):
         return best
     others = (e for e in best if e.candidate.hash != sha)
-    return tuple(sorted((*others, event), key=_rank)[:TOP])
+    return tuple(sorted((*others, event), key=_rank)[:top])
 
 
 def _rank(event: Evaluated) -> tuple[float, tuple[int, int]]:

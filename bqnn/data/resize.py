@@ -1,0 +1,43 @@
+"""Resize images that are held in memory."""
+
+import numpy as np
+from PIL import Image
+
+from bqnn.data.dataset import Dataset, statistics
+from bqnn.data.source import Images
+
+
+def resized(dataset: Dataset, resolution: int) -> Dataset:
+    """Resize all images of a data set to squares; its statistics follow.
+
+    Args:
+      dataset: is returned as it is if it has the size already.
+      resolution: side, in pixels.
+    """
+    train = resized_images(dataset.train, resolution)
+    validation = resized_images(dataset.validation, resolution)
+    if train is dataset.train and validation is dataset.validation:
+        return dataset
+    mean, std = statistics(train.images)
+    return Dataset(train, validation, dataset.class_names, mean, std)
+
+
+def resized_images(data: Images, resolution: int) -> Images:
+    """Resize images to squares by bilinear interpolation, such as the test split.
+
+    Args:
+      data: is returned as it is if it has the size already.
+      resolution: side, in pixels.
+    """
+    count, height, width, channels = data.images.shape
+    if height == width == resolution:
+        return data
+    images = np.empty((count, resolution, resolution, channels), np.uint8)
+    for image, result in zip(data.images, images, strict=True):
+        # Pillow knows no images of, say, two channels; one by one is the same.
+        for channel in range(channels):
+            plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
+            side = (resolution, resolution)
+            plane = plane.resize(side, Image.Resampling.BILINEAR)
+            result[..., channel] = np.asarray(plane)
+    return Images(images, data.labels)

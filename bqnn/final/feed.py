@@ -1,0 +1,98 @@
+"""Where the batches of a full training come from: device memory, or disk.
+
+Every process gets its part of a batch; which images the whole batch has depends on seed
+and epoch alone.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax import Array
+
+from bqnn import parallel
+from bqnn.data import Images
+from bqnn.errors import ConfigError
+from bqnn.final.config import RecipeConfig
+from bqnn.final.step import Batch, Read
+from bqnn.fit import all_batches, epoch_batches
+
+
+class Feed(Protocol):
+    """Gives this process its part of every batch.
+
+    Attributes:
+      steps: of an epoch.
+      data: what stays on every device, as NumPy arrays.
+      read: makes images and labels of `data` and the inputs of a training batch.
+    """
+
+    steps: int
+    data: Any
+    read: Read
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Yield the training batches of an epoch from step `start` on.  # [b, ...]."""
+
+    def measured(self) -> Iterator[Batch]:
+        """Yield every image of the validation part once, and padding.
+
+        Inputs are `Images`.  # [b, ...]
+        """
+
+
+class Resident:
+    """A data set that stays in the memory of every device."""
+
+    def __init__(self, train: Images, validation: Images, config: RecipeConfig) -> None:
+        """Take both parts.
+
+        Raises:
+          ConfigError: if there are fewer training images than a batch has, or a batch
+            cannot be divided among the devices.
+        """
+        self._validation, self._config = validation, config
+        self._batch, self._total = config.step_batch, len(train.labels)
+        self._local = _local_part(self._batch)
+        self.data: Any = train
+        self.read: Read = _gather
+        self.steps = self._total // self._batch
+        if not self.steps:
+            raise ConfigError(
+                f"train.batch is {config.batch}: want at most the {self._total} "
+                "training images"
+            )
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Yield the training batches of an epoch from step `start` on."""
+        order = epoch_batches(self._total, self._batch, self._config.seed, epoch)
+        positions = np.arange(self._batch, dtype=np.int32)[self._local]
+        for drawn in order.drawn[start:]:
+            places = drawn[self._local]
+            yield Batch(places, positions, np.ones(len(places), bool))
+
+    def measured(self) -> Iterator[Batch]:
+        """Yield every image of the validation part once, and padding."""
+        return measured_batches(self._validation, self._batch)
+
+
+def measured_batches(data: Images, batch: int) -> Iterator[Batch]:
+    """Yield this process's part of batches of every image, and padding."""
+    local = _local_part(batch)
+    positions = np.arange(batch, dtype=np.int32)[local]
+    for drawn, counted in zip(*all_batches(len(data.labels), batch), strict=True):
+        places = drawn[local]
+        inputs = Images(data.images[places], data.labels[places])
+        yield Batch(inputs, positions, counted[local])
+
+
+def _local_part(batch: int) -> slice:
+    """Say which part of a batch is this process's."""
+    count = parallel.local_batch(batch)
+    first = jax.process_index() * count
+    return slice(first, first + count)
+
+
+def _gather(data: Any, places: Any) -> tuple[Array, Array]:
+    return data.images[places], data.labels[places]

@@ -1,0 +1,105 @@
+"""Train a block to convergence in a work directory, and test what it has learnt."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bqnn.errors import BqnnError
+from bqnn.final import workdir as workdir_lib
+from bqnn.final.checkpoint import Checkpoints
+from bqnn.final.config import FinalConfig
+from bqnn.final.job import Job, open_job
+from bqnn.final.log import MetricsLog
+from bqnn.final.loop import EpochEnded, Event, Training
+from bqnn.final.run import make_setup
+from bqnn.nsc import Block
+
+OnEvent = Callable[[Event], None]
+
+
+class OutOfMemoryError(BqnnError):
+    """The devices have too little memory for the training."""
+
+
+def train(
+    block: Block,
+    config: FinalConfig,
+    workdir: Path,
+    interrupted: Callable[[], bool] = lambda: False,
+    on_event: OnEvent = lambda event: None,
+) -> dict[str, Any]:
+    """Train a block, or go on with its training.
+
+    Args:
+      block: the block.
+      config: the configuration; with `workdir`'s own, if it has one.
+      workdir: where all is kept.
+      interrupted: tells whether to stop.
+      on_event: called with every event.
+
+    Returns:
+      What came of it: epochs, seconds, the last row, and the loss and accuracy on the
+      test split, which is read here for the first time.
+
+    Raises:
+      KeyboardInterrupt: when stopped; the state is saved.
+      BqnnError: if it cannot be done; one line with the cure.
+    """
+    job = open_job(block, config)
+    workdir_lib.start(workdir, job.run)
+    if result := workdir_lib.read_result(workdir):
+        return result
+    try:
+        return _train(job, workdir, interrupted, on_event)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            f"the device has too little memory for train.batch={config.train.batch}: "
+            "try train.accumulate=2 or more, train.remat=True, or more devices"
+        ) from error
+
+
+def _train(
+    job: Job, workdir: Path, interrupted: Callable[[], bool], on_event: OnEvent
+) -> dict[str, Any]:
+    lock = workdir_lib.lock(workdir)
+    checkpoints = Checkpoints(workdir)
+    try:
+        setup = make_setup(job.run, job.feed.steps, job.feed.read)
+        training = Training(setup, job.feed, checkpoints)
+        for event in _logged(training, workdir, interrupted):
+            on_event(event)
+        rows = training.history
+        result = {
+            "epochs": len(rows),
+            "seconds": sum(row["seconds"] for row in rows),
+            "last": rows[-1],
+            "test": training.measure(job.test()),
+        }
+    finally:
+        checkpoints.close()
+        os.close(lock)
+    if jax.process_index() == 0:
+        workdir_lib.write_json(workdir / workdir_lib.RESULT, result)
+    return result
+
+
+def _logged(
+    training: Training, workdir: Path, interrupted: Callable[[], bool]
+) -> Iterator[Event]:
+    """Write the rows of epochs as they come; only the first process does."""
+    if jax.process_index() > 0:
+        yield from training.run(interrupted)
+        return
+    log = MetricsLog(workdir, training.history)
+    try:
+        for event in training.run(interrupted):
+            if isinstance(event, EpochEnded) and not event.recorded:
+                log.add(event.row)
+            yield event
+    finally:
+        log.close()

@@ -1,0 +1,156 @@
+"""The work directory of a full training: what is trained, and what came of it.
+
+`run.json`: block, configuration, images, classes, normalisation. `checkpoints/`: of
+Orbax. `metrics.jsonl`, `events.*`: a row an epoch. `result.json`: when it is finished.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bqnn import config_dict, locks, nsc, runtime
+from bqnn.errors import BqnnError
+from bqnn.final.checkpoint import FOLDER, Checkpoints
+from bqnn.final.config import FinalConfig
+from bqnn.final.model import Model
+from bqnn.final.run import Run, first_state
+from bqnn.plan import ImageSpec
+
+RUN, RESULT = "run.json", "result.json"
+
+
+class WorkdirError(BqnnError):
+    """A work directory that is missing, damaged, or of another training."""
+
+
+def start(workdir: Path, run: Run) -> None:
+    """Record what is trained, or check that it is what was recorded.
+
+    Raises:
+      WorkdirError: if another training is recorded, or nothing can be written.
+    """
+    if (workdir / RUN).exists():
+        _check_same(workdir, read_run(workdir), run)
+        return
+    values = {
+        "format": 1,
+        "block": str(run.block),
+        "config": config_dict.to_dict(run.config),
+        "images": list(run.images),
+        "class_names": list(run.class_names),
+        "mean": run.mean.tolist(),
+        "std": run.std.tolist(),
+        "versions": runtime.versions(),
+        "device": runtime.device(),
+    }
+    write_json(workdir / RUN, values)
+
+
+def read_run(workdir: Path) -> Run:
+    """Read what is trained.
+
+    Raises:
+      WorkdirError: if it cannot be read.
+    """
+    try:
+        values = json.loads((workdir / RUN).read_text(encoding="utf-8"))
+        return Run(
+            nsc.parse(values["block"]),
+            config_dict.from_dict(values["config"], FinalConfig),
+            ImageSpec(*values["images"]),
+            tuple(values["class_names"]),
+            np.array(values["mean"], np.float32),
+            np.array(values["std"], np.float32),
+        )
+    except FileNotFoundError:
+        raise WorkdirError(
+            f"{workdir}: there is no training; make one with `python -m launch.train "
+            f"--workdir={workdir} ...`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkdirError(f"{workdir / RUN}: damaged ({error})") from error
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """Read what came of a finished training; None if it is not finished."""
+    try:
+        found = json.loads((workdir / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"{workdir / RESULT}: damaged ({error})") from error
+    return dict(found)
+
+
+def lock(workdir: Path) -> int:
+    """Take the lock of this process on a work directory; close it to let go.
+
+    Raises:
+      WorkdirError: if it cannot be had.
+    """
+    try:
+        return locks.take(workdir / f"process{jax.process_index()}.lock")
+    except OSError as error:
+        raise WorkdirError(f"{workdir}: {error.strerror}") from error
+
+
+def load_model(workdir: Path, checkpoint: str = "last") -> Model:
+    """Load a trained network.
+
+    Args:
+      workdir: of its training, finished or not.
+      checkpoint: `last`, or `best` by validation accuracy.
+
+    Raises:
+      WorkdirError: if there is no training, or no checkpoint yet.
+      CheckpointError: if the checkpoint cannot be read, or is of another network.
+    """
+    run = read_run(workdir)
+    if not (workdir / FOLDER).is_dir():
+        raise WorkdirError(f"{workdir}: there is no checkpoint yet")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    saved = checkpoints.restore(first_state(run), checkpoint)
+    checkpoints.close()
+    if saved is None:
+        raise WorkdirError(f"{workdir}: there is no checkpoint yet")
+    return run.model(saved.state.variables)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+      WorkdirError: if it cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(values, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise WorkdirError(
+            f"{path}: {error.strerror}; mend it and run the same command to go on"
+        ) from error
+
+
+def _check_same(workdir: Path, old: Run, new: Run) -> None:
+    other = [*config_dict.differences(old.config, new.config)]
+    if old.block != new.block:
+        other.insert(0, f"block: {old.block} -> {new.block}")
+    if old.images != new.images or old.class_names != new.class_names:
+        other.append(f"data: {old.images} -> {new.images}")
+    if not np.array_equal(old.mean, new.mean) or not np.array_equal(old.std, new.std):
+        other.append("data: the training images are others than they were")
+    if other:
+        raise WorkdirError(
+            f"{workdir} holds another training ({'; '.join(other)}): want another "
+            "--workdir, or the same block and configuration"
+        )

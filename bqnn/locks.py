@@ -1,0 +1,41 @@
+"""A lock on a work directory: one process writes to it."""
+
+import os
+import socket
+from pathlib import Path
+
+from bqnn.errors import JournalError
+
+try:
+    import fcntl
+except ImportError as error:
+    raise JournalError("work directories need a POSIX system (Linux, macOS)") from error
+
+
+def take(path: Path) -> int:
+    """Take a lock; the system frees it when this process dies.
+
+    Args:
+      path: of the lock's file, in the directory that it is for.
+
+    Returns:
+      A file descriptor: closing it frees the lock.
+
+    Raises:
+      JournalError: if another process holds it.
+      OSError: if the file cannot be written.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+        os.close(lock)
+        raise JournalError(
+            f"{path.parent} is in use by another process "
+            f"({holder or 'just starting'}): wait for it, stop it, or use another "
+            "--workdir"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
+    return lock

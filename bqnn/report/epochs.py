@@ -1,0 +1,79 @@
+"""Progress of a full training: a bar in a terminal, a line an epoch elsewhere."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from bqnn.final.loop import EpochEnded, Event
+
+
+class EpochDisplay:
+    """Shows the events of a training; a context manager."""
+
+    def __init__(self, console: Console, epochs: int, title: str = "epoch") -> None:
+        """Start with nothing shown."""
+        self._console, self._epochs, self._title = console, epochs, title
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=epochs, rate="")
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop showing."""
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Take in one event; epochs of an earlier run are counted, not printed."""
+        if isinstance(event, EpochEnded):
+            self._end_epoch(event.row, event.recorded)
+        else:
+            self._bar.update(
+                self._task, completed=event.epoch + (event.step + 1) / event.steps
+            )
+
+    def _end_epoch(self, row: dict[str, Any], recorded: bool) -> None:
+        rate = f"{row['images_per_second']:,.0f} images/s"
+        self._bar.update(self._task, completed=row["epoch"], rate=rate)
+        if not recorded:
+            self._console.print(
+                f"{self._title} {row['epoch']}/{self._epochs}: {epoch_line(row)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def epoch_line(row: dict[str, Any]) -> str:
+    """Write what an epoch came to on one line."""
+    parts = [f"loss {row['loss']:.4f}", f"accuracy {row['accuracy']:.2%}"]
+    if "validation_accuracy" in row:
+        parts.append(f"validation {row['validation_accuracy']:.2%}")
+    parts.append(f"learning rate {row['learning_rate']:.3g}")
+    parts.append(f"{row['images_per_second']:,.0f} images/s, {row['seconds']:.1f} s")
+    return ", ".join(parts)

@@ -1,0 +1,18 @@
+"""The paper's full training on CIFAR: every number of section 4.2.
+
+python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/cifar10 \
+    --config=launch/configs/cifar_final.py --config.data.name=cifar10
+
+300 epochs: hours on a GPU, days on a CPU. N = 4 blocks per stage, as in the search;
+the paper's largest networks have more and wider ones: --config.network.repeats=6.
+"""
+
+from ml_collections import ConfigDict
+
+from bqnn.final.config import FinalConfig
+from launch.cli import config_dict
+
+
+def get_config() -> ConfigDict:
+    """Return the configuration: the defaults of `bqnn.final.config` are the paper's."""
+    return config_dict(FinalConfig())

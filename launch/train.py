@@ -1,0 +1,98 @@
+"""Train a block to convergence, on all devices, and test it.
+
+  python -m launch.train --search=runs/first --rank=1 --workdir=runs/final \
+      --config=launch/configs/digits_final.py
+  python -m launch.train --block='1,1,3,0,0;2,7,0,0,0' --workdir=runs/cifar10 \
+      --config=launch/configs/cifar_final.py --config.data.name=cifar10
+
+Run the same command again to go on after Ctrl-C, a crash or a kill. Several processes
+train one network when each is given --coordinator, --processes and --process, or, on
+Cloud TPU, Slurm and GKE, --distributed alone.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+from rich.console import Console
+
+from bqnn import machine, nsc, parallel, runtime
+from bqnn.errors import ConfigError
+from bqnn.final.config import FinalConfig
+from bqnn.final.selection import best_of
+from bqnn.final.train import train
+from bqnn.nsc import Block
+from bqnn.report.epochs import EpochDisplay
+from launch import cli
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Configuration file of the training."
+)
+flags.mark_flag_as_required("config")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the training.", required=True
+)
+_BLOCK = flags.DEFINE_string("block", None, "NSC of the block to train.")
+_SEARCH = flags.DEFINE_string("search", None, "Directory of the search to train from.")
+_RANK = flags.DEFINE_integer(
+    "rank", 1, "Which of its blocks by reward; 1 is the best.", lower_bound=1
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Join the processes that the cluster's environment names."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, if there are several."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", None, "How many processes train together.", lower_bound=1
+)
+_PROCESS = flags.DEFINE_integer(
+    "process", None, "Number of this process, from 0.", lower_bound=0
+)
+
+
+def main() -> None:
+    """Train the block and print what came of it."""
+    config = cli.config_of(_CONFIG, FinalConfig)
+    interrupted, console = cli.Interrupt(), cli.console()
+    runtime.settle(config.train.threads or machine.cores(), runtime.default_cache_dir())
+    block = _block()
+    if _DISTRIBUTED.value or _COORDINATOR.value:
+        parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    _train(block, config, console, interrupted)
+
+
+def _train(
+    block: Block, config: FinalConfig, console: Console, interrupted: cli.Interrupt
+) -> None:
+    workdir = Path(_WORKDIR.value)
+    with EpochDisplay(console, config.train.epochs) as display:
+        try:
+            result = train(block, config, workdir, interrupted, display.show)
+        except KeyboardInterrupt:
+            console.print("interrupted and saved; run the same command to go on")
+            raise
+    test = result["test"]
+    console.print(
+        f"trained {result['epochs']} epochs in {result['seconds']:.0f} s; on the test "
+        f"split: accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}",
+        soft_wrap=True,
+    )
+    for what in ("evaluate", "export --format=flax"):
+        console.print(
+            f"{cli.python()} -m launch.{what} --workdir={workdir}", soft_wrap=True
+        )
+
+
+def _block() -> Block:
+    """Parse the block, or take it from a search."""
+    text, search = _BLOCK.value, _SEARCH.value
+    if text and not search:
+        return nsc.parse(text)
+    if search and not text:
+        return best_of(Path(search), _RANK.value).best[-1].candidate.block
+    raise ConfigError("want --block=NSC or --search=DIR, one of them")
+
+
+if __name__ == "__main__":
+    cli.run(main, FinalConfig)
