@@ -1,6 +1,8 @@
-"""Strict numerics for every test, set before jax starts."""
+"""Strict numerics for every test, set before jax starts; a small disk."""
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread, as every executor enforces: the bits of an evaluation depend on it.
@@ -12,6 +14,7 @@ os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" /
 
 import hypothesis
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -19,3 +22,17 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Compilation takes its time, and a failure must repeat.
 hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

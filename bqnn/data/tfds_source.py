@@ -22,23 +22,50 @@ def read(argument: str, data_dir: str | None, split: str) -> Split:
         image classification set or has images of mixed size, or it is not prepared and
         cannot be prepared here.
     """
+    builder = prepared(argument, data_dir)
+    check_split(builder, argument, split)
+    return _read_split(builder, argument, split)
+
+
+def prepared(name: str, data_dir: str | None) -> Any:
+    """Find the builder of a data set, and prepare the data set if need be.
+
+    Raises:
+      DataError: as `read` does.
+    """
     # absl warns about image decoders and folders it will create: no news to a user.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    builder = _builder(argument, data_dir)
+    builder = _builder(name, data_dir)
     keys = builder.info.supervised_keys
     if not keys or "image" not in keys[0] or "label" not in builder.info.features:
         raise DataError(
-            f"data set {argument}: not for image classification (its supervised keys "
+            f"data set {name}: not for image classification (its supervised keys "
             f"are {keys}, want an image and a label)"
         )
     if not builder.is_prepared():
-        _prepare(builder, argument, data_dir)
+        _prepare(builder, name, data_dir)
+    return builder
+
+
+def check_split(builder: Any, name: str, split: str) -> None:
+    """Make sure that a data set has a split.
+
+    Raises:
+      DataError: if it has none of this name.
+    """
     if split not in builder.info.splits:
         raise DataError(
-            f"data set {argument}: it has no {split} split, only "
+            f"data set {name}: it has no {split} split, only "
             f"{', '.join(builder.info.splits)}"
         )
-    return _read_split(builder, argument, split)
+
+
+def unreadable(builder: Any, name: str, split: str, error: Exception) -> DataError:
+    """Say that a prepared split cannot be read."""
+    return DataError(
+        f"data set {name} in {builder.data_path}: cannot read its {split} split "
+        f"({error}); it must be prepared with file_format='array_record'"
+    )
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -57,7 +84,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 def _prepare(builder: Any, name: str, data_dir: str | None) -> None:
     """Download and prepare, in the one format that can be read in any order."""
-    if importlib.util.find_spec("tensorflow") is None:
+    if not _can_prepare():
         where = data_dir or "the default directory of tensorflow_datasets"
         raise DataError(
             f"data set {name} is not prepared in {where}: pass "
@@ -71,6 +98,11 @@ def _prepare(builder: Any, name: str, data_dir: str | None) -> None:
         raise DataError(f"data set {name}: preparing it failed: {error}") from error
 
 
+def _can_prepare() -> bool:
+    # The scripts of most data sets open files and encode images by it.
+    return importlib.util.find_spec("tensorflow") is not None
+
+
 def _read_split(builder: Any, name: str, split: str) -> Split:
     image_key, label_key = builder.info.supervised_keys[:2]
     try:
@@ -78,10 +110,7 @@ def _read_split(builder: Any, name: str, split: str) -> Split:
         examples = [source[place] for place in range(len(source))]
     except Exception as error:
         # A damaged or foreign file may raise anything.
-        raise DataError(
-            f"data set {name} in {builder.data_path}: cannot read its {split} split "
-            f"({error}); it must be prepared with file_format='array_record'"
-        ) from error
+        raise unreadable(builder, name, split, error) from error
     images = [example[image_key] for example in examples]
     shapes = {image.shape for image in images}
     if len(shapes) > 1:

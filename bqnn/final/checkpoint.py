@@ -82,7 +82,7 @@ class Checkpoints:
             raise CheckpointError(f"{self._folder}: {_cause(error)}") from error
 
     def save(self, step: int, saved: Saved, accuracy: float | None) -> None:
-        """Save in the background.
+        """Save in the background, unless this step is saved already.
 
         Args:
           step: steps done.
@@ -92,7 +92,7 @@ class Checkpoints:
         Raises:
           CheckpointError: if this or an earlier save failed; older ones are intact.
         """
-        if not self._writes:
+        if not self._writes or step in self._manager.all_steps():
             return
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(_flat(saved.state)),

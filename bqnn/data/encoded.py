@@ -1,0 +1,94 @@
+"""Images of a prepared tensorflow_datasets set as the bytes of their files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bqnn.data import tfds_source
+from bqnn.data.crops import decode
+from bqnn.data.source import Images
+from bqnn.errors import DataError
+
+Crop = Callable[[Image.Image, int], NDArray[np.uint8]]
+"""Makes pixels of an image and its place in the split."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split on disk.
+
+    Attributes:
+      where: names it in messages.
+      examples: read by place.
+      image_key, label_key: of an example, whose image is not decoded.
+      classes: number of classes.
+    """
+
+    where: str
+    examples: Any
+    image_key: str
+    label_key: str
+    classes: int
+
+    def label(self, place: int) -> int:
+        """Read the label of an example."""
+        return int(self.examples[place][self.label_key])
+
+
+def open_split(builder: Any, name: str, split: str) -> Encoded:
+    """Open a split of a prepared data set.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    import tensorflow_datasets as tfds
+
+    image_key, label_key = builder.info.supervised_keys[:2]
+    raw = {image_key: tfds.decode.SkipDecoding()}
+    try:
+        examples = builder.as_data_source(split=split, decoders=raw)
+        examples[0]
+    except Exception as error:
+        # A damaged or foreign file may raise anything.
+        raise tfds_source.unreadable(builder, name, split, error) from error
+    classes = builder.info.features[label_key].num_classes
+    return Encoded(f"data set {name} {split}", examples, image_key, label_key, classes)
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """Reads one image; a class, so that it can be sent to other processes."""
+
+    encoded: Encoded
+    crop: Crop
+
+    def __call__(self, place: np.int32) -> Images:
+        """Read and crop the image at `place`.
+
+        Returns:
+          Pixels and label.  # [R, R, 3], []
+
+        Raises:
+          DataError: if it cannot be read, or its label is no class.
+        """
+        encoded = self.encoded
+        try:
+            example = encoded.examples[int(place)]
+            pixels = self.crop(decode(example[encoded.image_key]), int(place))
+        except Exception as error:
+            # A damaged file may raise anything.
+            raise DataError(
+                f"{encoded.where}: image {place} cannot be read ({error}); prepare the "
+                "data set again"
+            ) from error
+        label = int(example[encoded.label_key])
+        if not 0 <= label < encoded.classes:
+            raise DataError(
+                f"{encoded.where}: the label of image {place} is {label}, want 0 to "
+                f"{encoded.classes - 1}"
+            )
+        return Images(pixels, np.array(label, np.int32))

@@ -1,0 +1,218 @@
+"""A trained BlockQNN network in Flax; needs jax and flax, for image files pillow.
+
+  python model.py image.png ...
+
+classifies image files. In a program, `logits(images)` runs the trained network, and
+`load(folder)` returns the module and its variables, to build upon.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+from jax import Array
+
+WEIGHTS = "weights.msgpack"
+
+
+class Node(NamedTuple):
+    """One operation of the network.
+
+    Attributes:
+      name: of the node, and of its parameters.
+      op: a key of `OPERATIONS`.
+      inputs: names of the nodes that it reads.
+      filters: channels of its output, where it has weights.
+      kernel: side of its window, where it has one.
+      stride: of its window.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    filters: int = 0
+    kernel: int = 0
+    stride: int = 1
+
+
+# --- the network ---
+# `bqnn.export.flax_format` writes that of a trained network here.
+NODES: tuple[Node, ...] = ()
+CLASS_NAMES: tuple[str, ...] = ()
+IMAGE_SHAPE = (0, 0, 0)  # height, width, channels
+MEAN: tuple[float, ...] = ()  # of every channel, in units of pixels
+STD: tuple[float, ...] = ()
+DTYPE = "float32"
+# --- end of the network ---
+
+
+class ConvolutionNorm(nn.Module):
+    """Convolution without bias, then batch normalisation by the running statistics."""
+
+    node: Node
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
+        _, _, _, filters, kernel, stride = self.node
+        x = nn.Conv(
+            filters,
+            (kernel, kernel),
+            stride,
+            "SAME",
+            use_bias=False,
+            dtype=self.dtype,
+            precision="highest",  # the same numbers on every device
+            name="conv",
+        )(x)
+        norm = nn.BatchNorm(use_running_average=True, epsilon=1e-5, name="norm")
+        return norm(x.astype(jnp.float32)).astype(self.dtype)
+
+
+class Head(nn.Module):
+    """ReLU, global average pooling, and a dense layer."""
+
+    node: Node
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, H, W, C] to logits.  # [B, K] float32."""
+        dense = nn.Dense(
+            self.node.filters, dtype=self.dtype, precision="highest", name="dense"
+        )
+        return dense(nn.relu(x).mean(axis=(1, 2))).astype(jnp.float32)
+
+
+def max_pool(node: Node, x: Array) -> Array:
+    """Take the largest value under a window."""
+    window, strides = (node.kernel,) * 2, (node.stride,) * 2
+    return nn.max_pool(x, window_shape=window, strides=strides, padding="SAME")
+
+
+def average_pool(node: Node, x: Array) -> Array:
+    """Average the real pixels under a window; the padding does not count."""
+    window, strides = (node.kernel,) * 2, (node.stride,) * 2
+    pooled = nn.avg_pool(
+        x.astype(jnp.float32),
+        window_shape=window,
+        strides=strides,
+        padding="SAME",
+        count_include_pad=False,
+    )
+    return pooled.astype(x.dtype)
+
+
+Operation = Callable[[Node, str, Sequence[Array]], Array]
+
+OPERATIONS: dict[str, Operation] = {
+    "stem": lambda node, dtype, x: ConvolutionNorm(node, dtype, name=node.name)(x[0]),
+    # The paper's pre-activation convolution: ReLU, convolution, batch normalisation.
+    "pcc": lambda node, dtype, x: ConvolutionNorm(node, dtype, name=node.name)(
+        nn.relu(x[0])
+    ),
+    "max_pool": lambda node, dtype, x: max_pool(node, x[0]),
+    "average_pool": lambda node, dtype, x: average_pool(node, x[0]),
+    "identity": lambda node, dtype, x: x[0],
+    "add": lambda node, dtype, x: x[0] + x[1],
+    "concat": lambda node, dtype, x: jnp.concatenate(x, axis=-1),
+    "head": lambda node, dtype, x: Head(node, dtype, name=node.name)(x[0]),
+}
+
+
+class Network(nn.Module):
+    """The network: images of pixels to logits.
+
+    Attributes:
+      nodes: in an order in which they can be computed; `image` is the input.
+      mean, std: that pixels are normalised by, one of each for every channel.
+      dtype: of the computation.
+    """
+
+    nodes: tuple[Node, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: str
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        """Map images [B, H, W, C] uint8 to logits [B, K] float32."""
+        mean, std = (
+            jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1)
+            for x in (self.mean, self.std)
+        )
+        normalised = (images.astype(jnp.float32) - mean) / std
+        values = {"image": normalised.astype(self.dtype)}
+        for node in self.nodes:
+            inputs = [values[name] for name in node.inputs]
+            values[node.name] = OPERATIONS[node.op](node, self.dtype, inputs)
+        return values[self.nodes[-1].name]
+
+
+def load(folder: str | Path) -> tuple[Network, Mapping[str, Any]]:
+    """Load the module and its trained variables, `params` and `batch_stats`."""
+    variables = serialization.msgpack_restore(Path(folder, WEIGHTS).read_bytes())
+    return Network(NODES, MEAN, STD, DTYPE), variables
+
+
+def logits(images: Any) -> np.ndarray:
+    """Run the trained network beside this file.
+
+    Args:
+      images: pixels.  # [B, H, W, C] uint8
+
+    Returns:
+      Logits.  # [B, K] float32
+    """
+    apply, variables = _loaded()
+    return np.asarray(apply(variables, images))
+
+
+@functools.cache
+def _loaded() -> tuple[Callable[..., Array], Mapping[str, Any]]:
+    network, variables = load(Path(__file__).parent)
+    return jax.jit(network.apply), jax.device_put(variables)
+
+
+def read_image(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Read an image file: cut out its middle, resize it.
+
+    Args:
+      path: of the file.
+      shape: height, width and channels (1: grey, 3: red, green and blue) to return.
+
+    Returns:
+      The image.  # [H, W, C] uint8
+    """
+    from PIL import Image, ImageOps
+
+    height, width, channels = shape
+    with Image.open(path) as file:
+        image = file.convert("L" if channels == 1 else "RGB")
+    resampling = Image.Resampling.BILINEAR
+    fitted = ImageOps.fit(image, (width, height), resampling)
+    return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+
+
+def main(paths: Sequence[str]) -> None:
+    """Print the most likely class of every image file, and its probability."""
+    if not paths:
+        sys.exit(f"usage: python {Path(__file__).name} image.png ...")
+    for path in paths:
+        found = logits(read_image(path, IMAGE_SHAPE)[None])[0]
+        probabilities = np.exp(found - found.max())
+        best = int(found.argmax())
+        share = probabilities[best] / probabilities.sum()
+        print(f"{path}: {CLASS_NAMES[best]} ({share:.1%})")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
