@@ -132,7 +132,8 @@ class NetworkConfig:
     """How blocks are stacked into a network (the paper, section 3.1).
 
     Attributes:
-      stem: `small` or `cifar` (3x3 convolution), or `imagenet` (reduces 224 to 56).
+      stem: `small` or `cifar` (3x3 convolution), `imagenet` (reduces 224 to 56), or
+        `auto`: what suits the height of the images, `imagenet` from 96 pixels on.
       widths: filters of every convolution, stage by stage.
       repeats: N, blocks per stage.
       width: `uniform` (every tensor of a stage has the stage's width; ours) or
@@ -146,7 +147,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        one_of("network.stem", self.stem, ("small", "cifar", "imagenet"))
+        one_of("network.stem", self.stem, ("small", "cifar", "imagenet", "auto"))
         ok = bool(self.widths) and all(w >= 1 for w in self.widths)
         check("network.widths", self.widths, ok, "one positive number per stage")
         check("network.repeats", self.repeats, self.repeats >= 1, "1 or more")

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from bqnn.config import NetworkConfig
 from bqnn.nsc import Block, Layer, LayerType
 
+# Images from this height on are reduced at once, where the stem follows the data.
+_TALL = 96
+
 
 class ImageSpec(NamedTuple):
     """What goes into a network, and what it tells apart."""
@@ -158,7 +161,8 @@ class _Builder:
 def _stem(builder: _Builder, image: int, config: NetworkConfig) -> int:
     """Add the stem; for small and CIFAR images there is no ReLU, every PCC has one."""
     filters = config.widths[0]
-    if config.stem == "imagenet":
+    tall = builder.nodes[image].height >= _TALL
+    if config.stem == "imagenet" or (config.stem == "auto" and tall):
         stem = builder.add("stem", "stem", (image,), filters, kernel=7, stride=2)
         return builder.add("stem_pool", "max_pool", (stem,), kernel=3, stride=2)
     return builder.add("stem", "stem", (image,), filters, kernel=3)

@@ -5,25 +5,35 @@
   python -m launch.train --block='1,1,3,0,0;2,7,0,0,0' --workdir=runs/cifar10 \
       --config=launch/configs/cifar_final.py --config.data.name=cifar10
 
+With --top=K the K best blocks of a search are trained, by as many workers as there are
+cores or accelerators, and ranked by validation accuracy.
+
 Run the same command again to go on after Ctrl-C, a crash or a kill. Several processes
 train one network when each is given --coordinator, --processes and --process, or, on
 Cloud TPU, Slurm and GKE, --distributed alone.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
 from bqnn import machine, nsc, parallel, runtime
+from bqnn.data import load
 from bqnn.errors import ConfigError
+from bqnn.final import selection
 from bqnn.final.config import FinalConfig
-from bqnn.final.selection import best_of
 from bqnn.final.train import train
+from bqnn.final.workdir import write_json
+from bqnn.final.worker import final_workers, rank_folder
 from bqnn.nsc import Block
 from bqnn.report.epochs import EpochDisplay
+from bqnn.report.progress import track_start
+from bqnn.report.selected import final_ranking, trained_line
 from launch import cli
+from launch.workers import make_executor
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file of the training."
@@ -36,6 +46,9 @@ _BLOCK = flags.DEFINE_string("block", None, "NSC of the block to train.")
 _SEARCH = flags.DEFINE_string("search", None, "Directory of the search to train from.")
 _RANK = flags.DEFINE_integer(
     "rank", 1, "Which of its blocks by reward; 1 is the best.", lower_bound=1
+)
+_TOP = flags.DEFINE_integer(
+    "top", None, "Train as many of its best blocks, and rank them.", lower_bound=1
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the processes that the cluster's environment names."
@@ -55,6 +68,9 @@ def main() -> None:
     """Train the block and print what came of it."""
     config = cli.config_of(_CONFIG, FinalConfig)
     interrupted, console = cli.Interrupt(), cli.console()
+    if _TOP.value:
+        _select(config, _TOP.value, console, interrupted)
+        return
     runtime.settle(config.train.threads or machine.cores(), runtime.default_cache_dir())
     block = _block()
     if _DISTRIBUTED.value or _COORDINATOR.value:
@@ -72,16 +88,48 @@ def _train(
         except KeyboardInterrupt:
             console.print("interrupted and saved; run the same command to go on")
             raise
-    test = result["test"]
-    console.print(
-        f"trained {result['epochs']} epochs in {result['seconds']:.0f} s; on the test "
-        f"split: accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}",
-        soft_wrap=True,
-    )
+    console.print(_outcome(result), soft_wrap=True)
     for what in ("evaluate", "export --format=flax"):
         console.print(
             f"{cli.python()} -m launch.{what} --workdir={workdir}", soft_wrap=True
         )
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    done = f"trained {result['epochs']} epochs in {result['seconds']:.0f} s"
+    test = result["test"]
+    if test is None:
+        return f"{done}; not tested, to choose among blocks by validation"
+    accuracy, loss = test["accuracy"], test["loss"]
+    return f"{done}; on the test split: accuracy {accuracy:.2%}, loss {loss:.4f}"
+
+
+def _select(
+    config: FinalConfig, top: int, console: Console, interrupted: cli.Interrupt
+) -> None:
+    if not _SEARCH.value:
+        raise ConfigError("--top needs --search=DIR")
+    workdir, shared = Path(_WORKDIR.value), selection.worker_config(config)
+    make_worker = final_workers(config, workdir)
+    executor = make_executor(shared, interrupted, make_worker)
+    trained: list[selection.Trained] = []
+    try:
+        best = selection.best_of(Path(_SEARCH.value), top).best
+        for _ in track_start(console, executor.start(load(shared.data))):
+            pass
+        for result in selection.train_all(best, executor):
+            trained.append(result)
+            console.print(trained_line(result, len(trained), len(best)))
+    except KeyboardInterrupt:
+        console.print("interrupted; run the same command to go on")
+        raise
+    finally:
+        executor.close()
+    ranked = selection.by_accuracy(trained)
+    console.print(final_ranking(ranked, selection.correlations(trained)))
+    write_json(workdir / "selection.json", selection.to_json(trained))
+    folder = rank_folder(workdir, ranked[0].rank)
+    console.print(f"{cli.python()} -m launch.evaluate --workdir={folder}")
 
 
 def _block() -> Block:
@@ -90,7 +138,7 @@ def _block() -> Block:
     if text and not search:
         return nsc.parse(text)
     if search and not text:
-        return best_of(Path(search), _RANK.value).best[-1].candidate.block
+        return selection.best_of(Path(search), _RANK.value).best[-1].candidate.block
     raise ConfigError("want --block=NSC or --search=DIR, one of them")
 
 

@@ -8,6 +8,7 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 from bqnn.executors import EXECUTORS, Executor, Options
+from bqnn.executors.worker import MakeWorker, Worker
 from launch import cli
 
 _EXECUTOR = flags.DEFINE_enum(
@@ -50,7 +51,9 @@ _PROGRAM_CACHE = flags.DEFINE_string(
 )
 
 
-def make_executor(config: Config, interrupted: cli.Interrupt) -> Executor:
+def make_executor(
+    config: Config, interrupted: cli.Interrupt, make_worker: MakeWorker = Worker
+) -> Executor:
     """Make the executor that the flags ask for; call it before jax starts."""
     options = Options(
         interrupted=interrupted,
@@ -59,6 +62,7 @@ def make_executor(config: Config, interrupted: cli.Interrupt) -> Executor:
         resources=_resources(_RESOURCES.value),
         address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),
         memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
+        make_worker=make_worker,
     )
     return EXECUTORS[_EXECUTOR.value](config, options)
 

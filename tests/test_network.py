@@ -55,6 +55,14 @@ def test_imagenet_stem_reduces_224_to_56() -> None:
 BLOCK = parse("1,1,3,0,0;2,6,0,0,1;3,5,0,0,2;4,1,1,1,0")
 
 
+def test_the_stem_may_follow_the_images() -> None:
+    block, auto = nsc.parse("1,1,3,0,0"), NetworkConfig("auto", (8, 16))
+    for side, stem in ((32, "cifar"), (95, "cifar"), (96, "imagenet")):
+        images = ImageSpec(side, side, 3, 10)
+        want = plan(block, NetworkConfig(stem, (8, 16)), images)
+        assert plan(block, auto, images) == want
+
+
 def test_uniform_width_projects_back_after_every_concatenation() -> None:
     network = plan(BLOCK, small(widths=(4,)), SPEC)
     assert [(n.name, n.op, n.channels) for n in network.nodes[2:-1]] == [

@@ -7,8 +7,8 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.executors.executor import Attempt
-from bqnn.executors.guard import run_guarded
 from bqnn.executors.options import Options
+from bqnn.executors.worker import Worker
 from bqnn.records import Candidate
 from bqnn.warmup import Progress, warm_up
 
@@ -27,6 +27,8 @@ class InlineExecutor:
         """Settle threads and compilation cache before jax starts."""
         runtime.settle(config.train.threads, options.cache_dir)
         self._config, self._interrupted = config, options.interrupted
+        self._make_worker = options.make_worker
+        self._worker: Worker | None = None
         self._candidate: Candidate | None = None
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
@@ -35,6 +37,7 @@ class InlineExecutor:
             if self._interrupted():
                 raise KeyboardInterrupt
             yield progress
+        self._worker = self._make_worker(self._config, dataset)
 
     def free(self) -> int:
         """Count the candidates that can be taken now: one, or none."""
@@ -52,9 +55,9 @@ class InlineExecutor:
           KeyboardInterrupt: if interrupted; the candidate is lost, not recorded.
         """
         candidate, self._candidate = self._candidate, None
-        if candidate is None:
+        if candidate is None or self._worker is None:
             raise LookupError("no candidate was submitted")
-        evaluation = run_guarded(candidate, self._config, self._interrupted)
+        evaluation = self._worker.run(candidate, interrupted=self._interrupted)
         return [(candidate, dataclasses.replace(evaluation, worker="inline"))]
 
     def close(self) -> None:

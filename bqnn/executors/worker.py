@@ -32,12 +32,21 @@ class Worker:
         """Whether the worker wants to know which candidate follows."""
         return bool(jax.default_backend() != "cpu")
 
-    def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:
+    def run(
+        self,
+        candidate: Candidate,
+        following: Candidate | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Evaluation:
         """Evaluate a candidate; whatever goes wrong is a status.
 
         Args:
           candidate: what to evaluate.
           following: what will be evaluated next, if that is known.
+          interrupted: tells, before every training step, whether to stop.
+
+        Raises:
+          KeyboardInterrupt: if interrupted.
         """
         ready = self._take(candidate)
         if following is not None:
@@ -49,7 +58,7 @@ class Worker:
         ) -> Evaluation:
             return self.evaluate(candidate, config, on_step, ready)
 
-        return run_guarded(candidate, self._config, lambda: False, run)
+        return run_guarded(candidate, self._config, interrupted, run)
 
     def evaluate(
         self,

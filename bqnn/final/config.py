@@ -152,5 +152,5 @@ class FinalConfig:
     data: FinalDataConfig = field(
         default_factory=lambda: FinalDataConfig(name="cifar10")
     )
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig("auto"))
     train: RecipeConfig = field(default_factory=RecipeConfig)

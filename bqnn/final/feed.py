@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from bqnn import parallel
 from bqnn.data import Images
+from bqnn.data.stream import Streams
 from bqnn.errors import ConfigError
 from bqnn.final.config import RecipeConfig
 from bqnn.final.step import Batch, Read
@@ -57,17 +59,12 @@ class Resident:
         self._local = _local_part(self._batch)
         self.data: Any = train
         self.read: Read = _gather
-        self.steps = self._total // self._batch
-        if not self.steps:
-            raise ConfigError(
-                f"train.batch is {config.batch}: want at most the {self._total} "
-                "training images"
-            )
+        self.steps = _steps(self._total, config)
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the training batches of an epoch from step `start` on."""
         order = epoch_batches(self._total, self._batch, self._config.seed, epoch)
-        positions = np.arange(self._batch, dtype=np.int32)[self._local]
+        positions = _positions(self._batch)
         for drawn in order.drawn[start:]:
             places = drawn[self._local]
             yield Batch(places, positions, np.ones(len(places), bool))
@@ -77,10 +74,40 @@ class Resident:
         return measured_batches(self._validation, self._batch)
 
 
+class Streamed:
+    """A data set read from disk as it is needed."""
+
+    def __init__(self, streams: Streams, config: RecipeConfig) -> None:
+        """Take the open data set.
+
+        Raises:
+          ConfigError: as `Resident` does.
+        """
+        self._streams, self._config = streams, config
+        self._batch = config.step_batch
+        self._positions = _positions(self._batch)
+        self.data: Any = ()
+        self.read: Read = _take
+        self.steps = _steps(streams.train_images, config)
+
+    def train(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Yield the training batches of an epoch from step `start` on."""
+        stream = self._streams.train(
+            self._batch, self._config.seed, epoch, start, *_process()
+        )
+        for images in stream:
+            counted = np.ones(len(images.labels), bool)
+            yield Batch(images, self._positions, counted)
+
+    def measured(self, part: str = "validation") -> Iterator[Batch]:
+        """Yield every image of a part once, and padding."""
+        for images, counted in self._streams.evaluation(part, self._batch, *_process()):
+            yield Batch(images, self._positions, counted)
+
+
 def measured_batches(data: Images, batch: int) -> Iterator[Batch]:
     """Yield this process's part of batches of every image, and padding."""
-    local = _local_part(batch)
-    positions = np.arange(batch, dtype=np.int32)[local]
+    local, positions = _local_part(batch), _positions(batch)
     for drawn, counted in zip(*all_batches(len(data.labels), batch), strict=True):
         places = drawn[local]
         inputs = Images(data.images[places], data.labels[places])
@@ -92,6 +119,28 @@ def _local_part(batch: int) -> slice:
     count = parallel.local_batch(batch)
     first = jax.process_index() * count
     return slice(first, first + count)
+
+
+def _positions(batch: int) -> NDArray[np.int32]:
+    """Number the images of this process's part in the whole batch.  # [b]."""
+    return np.arange(batch, dtype=np.int32)[_local_part(batch)]
+
+
+def _steps(images: int, config: RecipeConfig) -> int:
+    """Count the steps of an epoch; the last partial batch is left out."""
+    if images < config.step_batch:
+        raise ConfigError(
+            f"train.batch is {config.batch}: want at most the {images} training images"
+        )
+    return images // config.step_batch
+
+
+def _process() -> tuple[int, int]:
+    return jax.process_index(), jax.process_count()
+
+
+def _take(data: Any, images: Any) -> tuple[Array, Array]:
+    return images
 
 
 def _gather(data: Any, places: Any) -> tuple[Array, Array]:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from bqnn.data import Images, load, load_test
 from bqnn.data.resize import resized, resized_images
+from bqnn.data.stream import MEAN, STD, open_streams
 from bqnn.errors import DataError
 from bqnn.final.config import FinalConfig, FinalDataConfig
-from bqnn.final.feed import Feed, Resident, measured_batches
+from bqnn.final.feed import Feed, Resident, Streamed, measured_batches
 from bqnn.final.run import Run
 from bqnn.final.step import Batch
 from bqnn.nsc import Block
@@ -34,6 +35,11 @@ def open_job(block: Block, config: FinalConfig) -> Job:
       DataError: if the data set is missing or malformed.
       ConfigError: if it does not suit the configuration.
     """
+    open_data = _streamed if config.data.streaming else _resident
+    return open_data(block, config)
+
+
+def _resident(block: Block, config: FinalConfig) -> Job:
     dataset = load(config.data)
     if config.data.resolution:
         dataset = resized(dataset, config.data.resolution)
@@ -47,6 +53,13 @@ def open_job(block: Block, config: FinalConfig) -> Job:
         return measured_batches(images, config.train.step_batch)
 
     return Job(run, feed, test)
+
+
+def _streamed(block: Block, config: FinalConfig) -> Job:
+    streams = open_streams(config.data)
+    run = Run(block, config, streams.images, streams.class_names, MEAN, STD)
+    feed = Streamed(streams, config.train)
+    return Job(run, feed, lambda: feed.measured("test"))
 
 
 def test_images(data: FinalDataConfig, run: Run) -> Images:

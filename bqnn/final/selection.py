@@ -1,14 +1,25 @@
-"""Which blocks of a search to train to convergence, and how well it ranked them."""
+"""Which blocks of a search to train to convergence, and how well it ranked them.
 
+The paper, section 4.2: the 100 best blocks are trained in full, and the best of them by
+validation accuracy are kept.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from scipy import stats
 
 from bqnn import journal
-from bqnn.config import Config
-from bqnn.errors import SearchError
+from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
+from bqnn.errors import ConfigError, SearchError
 from bqnn.events import Evaluated
+from bqnn.executors import Executor
+from bqnn.final.config import FinalConfig
 from bqnn.fold import fold
 from bqnn.problem import make_problem
+from bqnn.records import Candidate, Evaluation, Status, is_final
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
 
@@ -48,3 +59,134 @@ def best_of(search: Path, count: int) -> Found:
             "different blocks were trained"
         )
     return Found(run.config, summary.best)
+
+
+class Trained(NamedTuple):
+    """A block of a search, trained in full.
+
+    Attributes:
+      rank: its rank in the search by reward, from 1.
+      found: what the search knows of it.
+      evaluation: of the full training; its accuracy is on the validation part.
+    """
+
+    rank: int
+    found: Evaluated
+    evaluation: Evaluation
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy at the end, None if the training failed."""
+        return self.evaluation.accuracy[-1] if self.evaluation.accuracy else None
+
+
+class Correlation(NamedTuple):
+    """How a search's early measure ranks blocks, against their final accuracy.
+
+    Attributes:
+      spearman: correlation of the ranks (Spearman, 1904).
+      kendall: tau-b, of the order of pairs (Kendall, 1945).
+    """
+
+    spearman: float
+    kendall: float
+
+
+def worker_config(final: FinalConfig) -> Config:
+    """Make the configuration of an executor that trains in full.
+
+    Raises:
+      ConfigError: if there is nothing to rank blocks by, or the data is streamed.
+    """
+    if not final.data.validation:
+        raise ConfigError(
+            "blocks are ranked by validation accuracy: set data.validation, as in "
+            "--config.data.validation=0.1"
+        )
+    if final.data.streaming:
+        raise ConfigError("blocks are ranked on data that fits in memory: see --rank")
+    data = final.data
+    return Config(
+        data=DataConfig(data.name, data.data_dir, data.validation, data.split_seed),
+        network=final.network,
+        train=TrainConfig(engine="step", threads=final.train.threads or 1),
+        budget=BudgetConfig(timeout=1e9),
+    )
+
+
+def train_all(best: Sequence[Evaluated], executor: Executor) -> Iterator[Trained]:
+    """Train blocks through an executor, and yield each when it is done.
+
+    Args:
+      best: candidates of a search, best first.
+      executor: that was started; its workers are `bqnn.final.worker.FinalWorker`s.
+    """
+    waiting = [_of_rank(rank, event.candidate) for rank, event in enumerate(best, 1)]
+    statuses: dict[int, list[Status]] = {candidate.slot: [] for candidate in waiting}
+    running = 0
+    while waiting or running:
+        while waiting and executor.free() > 0:
+            executor.submit(waiting.pop(0))
+            running += 1
+        for candidate, evaluation in executor.collect():
+            running -= 1
+            seen = statuses[candidate.slot]
+            seen.append(evaluation.status)
+            if is_final(seen):
+                rank = candidate.slot + 1
+                yield Trained(rank, best[candidate.slot], evaluation)
+            else:
+                waiting.append(candidate)
+
+
+def by_accuracy(trained: Sequence[Trained]) -> list[Trained]:
+    """Sort by final validation accuracy, the best first; failures last."""
+    return sorted(trained, key=lambda t: (-(t.accuracy or -1.0), t.rank))
+
+
+def correlations(trained: Sequence[Trained]) -> dict[str, Correlation] | None:
+    """Correlate early reward and early accuracy with final accuracy (figure 6).
+
+    Returns:
+      By name of the early measure; None if fewer than three were trained.
+    """
+    ended = [t for t in trained if t.accuracy is not None]
+    if len(ended) < 3:
+        return None
+    final = [t.accuracy for t in ended]
+    early = {
+        "reward": [t.found.reward for t in ended],
+        "accuracy": [t.found.evaluation.accuracy[-1] for t in ended],
+    }
+    return {
+        name: Correlation(
+            float(stats.spearmanr(values, final).statistic),
+            float(stats.kendalltau(values, final).statistic),
+        )
+        for name, values in early.items()
+    }
+
+
+def to_json(trained: Sequence[Trained]) -> dict[str, Any]:
+    """Turn what was found into what a file can hold."""
+    found = correlations(trained) or {}
+    return {
+        "blocks": [
+            {
+                "rank": t.rank,
+                "block": str(t.found.candidate.block),
+                "reward": t.found.reward,
+                "early_accuracy": t.found.evaluation.accuracy[-1],
+                "accuracy": t.accuracy,
+                "status": str(t.evaluation.status),
+                "error": t.evaluation.error,
+            }
+            for t in by_accuracy(trained)
+        ],
+        "correlations": {name: c._asdict() for name, c in found.items()},
+    }
+
+
+def _of_rank(rank: int, candidate: Candidate) -> Candidate:
+    """Name a candidate by its rank: as slot of the one batch there is."""
+    return dataclasses.replace(candidate, iteration=0, slot=rank - 1)

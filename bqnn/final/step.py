@@ -182,7 +182,7 @@ def make_measure_step(setup: Setup) -> Callable[[Mapping[str, Any], Batch], Tota
         logits, _ = network.apply(variables, images, train=False, mutable=[])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         totals = Totals(
-            jnp.sum(losses * batch.counted),
+            jnp.sum(jnp.where(batch.counted, losses, 0.0)),
             jnp.sum((jnp.argmax(logits, -1) == labels) & batch.counted),
             jnp.sum(batch.counted),
         )

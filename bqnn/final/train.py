@@ -30,6 +30,8 @@ def train(
     workdir: Path,
     interrupted: Callable[[], bool] = lambda: False,
     on_event: OnEvent = lambda event: None,
+    *,
+    test: bool = True,
 ) -> dict[str, Any]:
     """Train a block, or go on with its training.
 
@@ -39,10 +41,11 @@ def train(
       workdir: where all is kept.
       interrupted: tells whether to stop.
       on_event: called with every event.
+      test: whether to read the test split, at the end.
 
     Returns:
-      What came of it: epochs, seconds, the last row, and the loss and accuracy on the
-      test split, which is read here for the first time.
+      What came of it: epochs, seconds, history (a row an epoch), and test: loss and
+      accuracy on the test split, or None.
 
     Raises:
       KeyboardInterrupt: when stopped; the state is saved.
@@ -53,7 +56,7 @@ def train(
     if result := workdir_lib.read_result(workdir):
         return result
     try:
-        return _train(job, workdir, interrupted, on_event)
+        return _train(job, workdir, interrupted, on_event, test)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -64,7 +67,11 @@ def train(
 
 
 def _train(
-    job: Job, workdir: Path, interrupted: Callable[[], bool], on_event: OnEvent
+    job: Job,
+    workdir: Path,
+    interrupted: Callable[[], bool],
+    on_event: OnEvent,
+    test: bool,
 ) -> dict[str, Any]:
     lock = workdir_lib.lock(workdir)
     checkpoints = Checkpoints(workdir)
@@ -77,8 +84,8 @@ def _train(
         result = {
             "epochs": len(rows),
             "seconds": sum(row["seconds"] for row in rows),
-            "last": rows[-1],
-            "test": training.measure(job.test()),
+            "history": rows,
+            "test": training.measure(job.test()) if test else None,
         }
     finally:
         checkpoints.close()

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     return config_dict(
         FinalConfig(
             data=FinalDataConfig(name="digits"),
-            network=NetworkConfig(stem="small", widths=(16, 32, 64), repeats=1),
+            network=NetworkConfig(stem="auto", widths=(16, 32, 64), repeats=1),
             train=RecipeConfig(
                 epochs=60,
                 batch=64,

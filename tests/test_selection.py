@@ -1,0 +1,110 @@
+"""Choosing among the best blocks of a search by training them in full."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bqnn import journal
+from bqnn.data import load
+from bqnn.errors import ConfigError, SearchError
+from bqnn.events import Evaluated
+from bqnn.executors import InlineExecutor, Options
+from bqnn.final import selection
+from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
+from bqnn.final.selection import Trained
+from bqnn.final.workdir import read_result, read_run
+from bqnn.final.worker import final_workers, rank_folder
+from bqnn.journal import Run
+from bqnn.records import Evaluation, Status
+from bqnn.search import search
+from tests.networks import small
+from tests.searches import SPEC, TableExecutor, problem_of, tiny_config
+
+Best = tuple[Evaluated, ...]
+
+FINAL = FinalConfig(
+    FinalDataConfig("digits", validation=0.2),
+    small(widths=(4,)),
+    RecipeConfig(epochs=1, batch=64, learning_rate=0.01, threads=1),
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work directory of a search."""
+    workdir, config = tmp_path_factory.mktemp("search"), tiny_config()
+    with journal.create_or_open(workdir) as facts:
+        facts.start(Run(config, SPEC, "none", {}))
+        list(search(problem_of(config), facts, TableExecutor()))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def best(found: Path) -> Best:
+    """Its best candidates."""
+    return selection.best_of(found, 8).best
+
+
+def test_the_best_are_sorted_by_reward_and_differ(found: Path, best: Best) -> None:
+    rewards = [event.reward for event in best]
+    assert rewards == sorted(rewards, reverse=True)
+    assert len({event.candidate.hash for event in best}) == 8
+    with pytest.raises(SearchError, match=r"rank 999 was asked for, but only \d+ diff"):
+        selection.best_of(found, 999)
+
+
+def test_blocks_are_trained_in_their_folders_and_never_tested(
+    best: Best, tmp_path: Path
+) -> None:
+    config = selection.worker_config(FINAL)
+    options = Options(make_worker=final_workers(FINAL, tmp_path))
+    executor = InlineExecutor(config, options)
+    list(executor.start(load(config.data)))
+    trained = list(selection.train_all(best[:2], executor))
+    assert [t.rank for t in trained] == [1, 2]
+    for result in trained:
+        folder = rank_folder(tmp_path, result.rank)
+        assert result.evaluation.status == Status.OK, result.evaluation.error
+        assert read_run(folder).block == result.found.candidate.block
+        outcome = read_result(folder)
+        assert outcome and outcome["test"] is None
+        assert [result.accuracy] == [
+            row["validation_accuracy"] for row in outcome["history"]
+        ]
+
+
+def test_lost_workers_are_replaced_and_failures_are_told(best: Best) -> None:
+    faults = {0: Status.WORKER_LOST, 1: Status.FAILED}
+    trained = list(selection.train_all(best[:3], TableExecutor(faults=faults)))
+    assert [t.rank for t in trained] == [2, 3, 1]
+    assert [t.accuracy is None for t in trained] == [True, False, False]
+    assert [t.rank for t in selection.by_accuracy(trained)][-1] == 2
+
+
+def _trained(found: Evaluated, rank: int, early: float, final: float) -> Trained:
+    early_evaluation = Evaluation(Status.OK, accuracy=(early,))
+    event = found._replace(evaluation=early_evaluation, reward=-float(rank))
+    return Trained(rank, event, Evaluation(Status.OK, accuracy=(0.1, final)))
+
+
+def test_rank_correlations_worked_by_hand(best: Best) -> None:
+    # Final ranks 1 3 2 4; by reward 1 2 3 4, by early accuracy 4 3 2 1.
+    finals, earlies = (0.9, 0.7, 0.8, 0.6), (0.1, 0.2, 0.3, 0.4)
+    trained = [
+        _trained(best[0], rank, early, final)
+        for rank, (early, final) in enumerate(zip(earlies, finals, strict=True), 1)
+    ]
+    correlations = selection.correlations(trained)
+    assert correlations
+    # 1 - 6 * (0 + 1 + 1 + 0) / (4 * 15), and (5 - 1) / 6 pairs.
+    assert correlations["reward"] == pytest.approx((0.8, 2 / 3))
+    assert correlations["accuracy"] == pytest.approx((-0.8, -2 / 3))
+    assert selection.correlations(trained[:2]) is None
+    assert [t.rank for t in selection.by_accuracy(trained)] == [1, 3, 2, 4]
+
+
+def test_without_a_validation_part_there_is_no_ranking() -> None:
+    data = dataclasses.replace(FINAL.data, validation=0.0)
+    with pytest.raises(ConfigError, match=r"set data.validation"):
+        selection.worker_config(dataclasses.replace(FINAL, data=data))
