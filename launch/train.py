@@ -1,4 +1,4 @@
-"""Train a block to convergence, on all devices, and test it.
+r"""Train a block to convergence, on all devices, and test it.
 
   python -m launch.train --search=runs/first --rank=1 --workdir=runs/final \
       --config=launch/configs/digits_final.py

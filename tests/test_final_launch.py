@@ -14,7 +14,7 @@ import pytest
 
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
 from bqnn.final.run import first_state
-from bqnn.final.workdir import read_run
+from bqnn.final.workdir import WorkdirError, load_model, read_run
 
 ROOT = Path(__file__).parent.parent
 BLOCK = "1,1,3,0,0;2,3,3,1,0"
@@ -156,6 +156,19 @@ def test_another_block_or_a_missing_search_is_one_line(whole: Path) -> None:
     result = _run([*command, TINY[0]])
     assert result.returncode == 1
     assert result.stderr.startswith("error: nowhere has no journal.sqlite")
+
+
+def test_there_is_no_best_without_a_validation_part(whole: Path) -> None:
+    assert load_model(whole, "best").images.num_classes == 10
+    values = json.loads((whole / "run.json").read_text())
+    values["config"]["data"]["validation"] = 0.0
+    copy = whole.parent / "copy"
+    copy.mkdir()
+    (copy / "run.json").write_text(json.dumps(values))
+    with pytest.raises(WorkdirError, match="no checkpoint is the best: want the last"):
+        load_model(copy, "best")
+    with pytest.raises(WorkdirError, match="there is no checkpoint yet"):
+        load_model(copy)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None:

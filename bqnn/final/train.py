@@ -24,6 +24,10 @@ class OutOfMemoryError(BqnnError):
     """The devices have too little memory for the training."""
 
 
+class ProcessLostError(BqnnError):
+    """Another process of the training has ended."""
+
+
 def train(
     block: Block,
     config: FinalConfig,
@@ -52,18 +56,26 @@ def train(
       BqnnError: if it cannot be done; one line with the cure.
     """
     job = open_job(block, config)
-    workdir_lib.start(workdir, job.run)
+    if jax.process_index() == 0:
+        workdir_lib.start(workdir, job.run)
     if result := workdir_lib.read_result(workdir):
         return result
     try:
         return _train(job, workdir, interrupted, on_event, test)
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise OutOfMemoryError(
-            f"the device has too little memory for train.batch={config.train.batch}: "
-            "try train.accumulate=2 or more, train.remat=True, or more devices"
-        ) from error
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise OutOfMemoryError(
+                f"the device has too little memory for train.batch="
+                f"{config.train.batch}: try train.accumulate=2 or more, "
+                "train.remat=True, or more devices"
+            ) from error
+        if jax.process_count() > 1:
+            cause = str(error).splitlines()[0][:200]
+            raise ProcessLostError(
+                f"this process has lost the others ({cause}): see what they say, and "
+                "run all of them again to go on"
+            ) from error
+        raise
 
 
 def _train(
@@ -73,7 +85,7 @@ def _train(
     on_event: OnEvent,
     test: bool,
 ) -> dict[str, Any]:
-    lock = workdir_lib.lock(workdir)
+    lock = workdir_lib.lock(workdir)  # there is one for each process
     checkpoints = Checkpoints(workdir)
     try:
         setup = make_setup(job.run, job.feed.steps, job.feed.read)

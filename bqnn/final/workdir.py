@@ -94,6 +94,7 @@ def lock(workdir: Path) -> int:
       WorkdirError: if it cannot be had.
     """
     try:
+        workdir.mkdir(parents=True, exist_ok=True)
         return locks.take(workdir / f"process{jax.process_index()}.lock")
     except OSError as error:
         raise WorkdirError(f"{workdir}: {error.strerror}") from error
@@ -111,6 +112,11 @@ def load_model(workdir: Path, checkpoint: str = "last") -> Model:
       CheckpointError: if the checkpoint cannot be read, or is of another network.
     """
     run = read_run(workdir)
+    if checkpoint == "best" and not run.config.data.validation:
+        raise WorkdirError(
+            f"{workdir}: it had no validation part, so no checkpoint is the best: want "
+            "the last"
+        )
     if not (workdir / FOLDER).is_dir():
         raise WorkdirError(f"{workdir}: there is no checkpoint yet")
     checkpoints = Checkpoints(workdir, read_only=True)

@@ -1,4 +1,4 @@
-"""The paper's full training on CIFAR: every number of section 4.2.
+r"""The paper's full training on CIFAR: every number of section 4.2.
 
 python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/cifar10 \
     --config=launch/configs/cifar_final.py --config.data.name=cifar10

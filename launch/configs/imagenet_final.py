@@ -1,4 +1,4 @@
-"""The paper's full training on ImageNet: every number of section 4.3.
+r"""The paper's full training on ImageNet: every number of section 4.3.
 
 python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/imagenet \
     --config=launch/configs/imagenet_final.py --config.data.data_dir=DIR
