@@ -16,12 +16,35 @@ import hypothesis
 import jax
 import pytest
 
+from bqnn.engines.walk import _compiled_reader
+from bqnn.unit_programs import accumulate, unit_programs
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Compilation takes its time, and a failure must repeat.
 hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Have XLA compile with few optimisations, where nothing takes as long as that.
+
+    For tests that compare numbers within a tolerance. Programs compiled so are kept
+    neither on disk nor for the tests that follow in this process.
+    """
+    flag = "jax_disable_most_optimizations"
+    before = jax.config.read(flag)
+    cache_dir = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update(flag, True)
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update(flag, before)
+    jax.config.update("jax_compilation_cache_dir", cache_dir)
+    jax.clear_caches()
+    for cached in (unit_programs, accumulate, _compiled_reader):
+        cached.cache_clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bqnn import problem, runtime
 from bqnn.config import Config
 from bqnn.events import Event, Told
 from bqnn.executors import Options, ProcessExecutor
-from tests.faults import faulty
+from tests.faults import slow
 from tests.searches import problem_of, run_search, tiny_config
 
 
@@ -21,8 +21,7 @@ def config(order: str) -> Config:
     return tiny_config(
         agent={"schedule": "1.0:1,0.3:3"},
         search={"batch": 8, "order": order},
-        train={"epochs": 30},
-        budget={"timeout": 15},
+        budget={"timeout": 10},
     )
 
 
@@ -39,7 +38,7 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
         cache_dir=runtime.default_cache_dir(),
         workers=2,
         memory=2 * 10**9,
-        make_worker=faulty(faults),
+        make_worker=slow(0.9, faults),
     )
     executor = ProcessExecutor(config(order), options)
     return run_search(workdir, config(order), executor)

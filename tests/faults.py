@@ -15,6 +15,9 @@ from bqnn.evaluate import Prepared
 from bqnn.executors.worker import MakeWorker, Worker
 from bqnn.records import Candidate, Evaluation
 
+# Of an epoch of `tests.searches.TINY`.
+STEPS = 17
+
 
 class FaultyWorker(Worker):
     """Evaluates as any other, except the candidates whose hash says otherwise."""
@@ -45,6 +48,35 @@ class FaultyWorker(Worker):
 def faulty(faults: Mapping[str, str]) -> MakeWorker:
     """Make workers with `faults` by canonical hash: a name of `_FAULTS`, `diverge`."""
     return functools.partial(FaultyWorker, dict(faults))
+
+
+class SlowWorker(FaultyWorker):
+    """Rests before every step, so that a candidate can be met in the middle of one."""
+
+    def __init__(
+        self, rest: float, faults: Mapping[str, str], config: Config, data: Dataset
+    ) -> None:
+        """Take seconds to rest, and `faults`."""
+        super().__init__(faults, config, data)
+        self._rest = rest
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        config: Config,
+        on_step: Callable[[], None],
+        ready: "Future[Prepared | Evaluation] | None",
+    ) -> Evaluation:
+        def slow_step() -> None:
+            on_step()
+            time.sleep(self._rest)
+
+        return super().evaluate(candidate, config, slow_step, ready)
+
+
+def slow(seconds: float, faults: Mapping[str, str] = {}) -> MakeWorker:
+    """Make workers that take `seconds` for a candidate of `TINY`, most of it rest."""
+    return functools.partial(SlowWorker, seconds / STEPS, dict(faults))
 
 
 class AheadWorker(Worker):

@@ -14,7 +14,7 @@ from bqnn.events import Evaluated, Event
 from bqnn.executors import EXECUTORS, Executor, Options
 from bqnn.journal import History
 from bqnn.records import Status
-from tests.faults import AheadWorker, faulty
+from tests.faults import AheadWorker, faulty, slow
 from tests.searches import (
     last_digest,
     outcomes,
@@ -50,7 +50,7 @@ def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A Ray cluster of two nodes on this machine, beside the head."""
     pytest.importorskip("ray")
@@ -101,8 +101,7 @@ def test_a_cluster_gives_the_same_search(
 def test_a_node_may_leave_a_cluster_and_another_join(
     tmp_path: Path, cluster: Any
 ) -> None:
-    # Candidates of a second, so that the node leaves in the middle of one.
-    config = tiny_config(agent={"schedule": "1.0:1,0.2:3"}, train={"epochs": 40})
+    config = tiny_config(agent={"schedule": "1.0:1,0.2:3"})
     whole = run_search(tmp_path / "whole", config, _make("inline", config))
     evaluated = 0
 
@@ -113,7 +112,9 @@ def test_a_node_may_leave_a_cluster_and_another_join(
             cluster.remove_node(cluster.worker_nodes.copy().pop())
             cluster.add_node(num_cpus=1)
 
-    executor = _make("ray", config, address=cluster.address)
+    # So slow that the node leaves in the middle of a candidate, and that the other's
+    # worker has started before the search ends.
+    executor = _make("ray", config, address=cluster.address, make_worker=slow(1.8))
     events = run_search(tmp_path / "changed", config, executor, 2, change)
     assert last_digest(events) == last_digest(whole)
     assert outcomes(events)["worker_lost", False] >= 1

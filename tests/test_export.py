@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from bqnn.final.model import Model, logits_function
 from bqnn.network import init_variables
 from bqnn.plan import ImageSpec, plan
 from tests.networks import SPEC, small
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ROOT = Path(__file__).parent.parent
 # Every type of layer, both poolings with and without a window, and two sinks.
@@ -70,17 +71,8 @@ def _logits(model: Model, images: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(logits_function(model))(model.variables, images))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Nothing here takes as long as compiling."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exports(tmp_path_factory: pytest.TempPathFactory, quick_compilation: None) -> Path:
     """Every model in every format: MODEL/FORMAT; and images to try them with."""
     folder = tmp_path_factory.mktemp("exports")
     for name, model in MODELS.items():
