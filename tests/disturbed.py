@@ -21,7 +21,7 @@ def config(order: str) -> Config:
     return tiny_config(
         agent={"schedule": "1.0:1,0.3:3"},
         search={"batch": 8, "order": order},
-        budget={"timeout": 10},
+        budget={"timeout": 7},
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bqnn import nsc
 from bqnn.config import NetworkConfig
-from bqnn.data import Images, load_test
+from bqnn.data import Images, load_test, stream
 from bqnn.errors import ConfigError, DataError
 from bqnn.final import measure
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
@@ -108,7 +108,7 @@ class _FakeStreams:
 def test_a_streamed_test_split_is_read_whole_by_one_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measure, "open_streams", lambda data: _FakeStreams())
+    monkeypatch.setattr(stream, "open_streams", lambda data: _FakeStreams())
     data = FinalDataConfig(name="tiny", streaming=True, resolution=8)
     found: Iterator[object] = measure.test_batches(_run(data, _FakeStreams.images), 4)
     assert [*found] == [("test", 4, 0, 1)]

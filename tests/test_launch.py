@@ -257,6 +257,7 @@ def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
         "--config.network.repeats=1",
         "--config.network.widths=(4,)",
         "--config.train.epochs=1",
+        "--executor=inline",
     ]
     result = _run(_command("search", tmp_path, config, *small))
     assert result.returncode == 0, result.stderr

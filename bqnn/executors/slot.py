@@ -7,8 +7,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
 from bqnn.errors import BqnnError, SearchError
 from bqnn.executors import worker_process
 from bqnn.executors.lane import GRACE, Lane
@@ -92,6 +90,8 @@ class Slot(Lane):
         self._pool.join()
 
     def _start(self) -> None:
+        from pebble import ProcessPool  # not where candidates are evaluated inline
+
         self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
         self._started = self._pool.schedule(worker_process.start, args=[self.settings])
         self.future = self._started
@@ -101,6 +101,8 @@ class Slot(Lane):
 
 def lost(error: BaseException) -> Evaluation | None:
     """Make the evaluation of a candidate whose process died; None if it did not."""
+    from pebble import ProcessExpired
+
     if isinstance(error, ProcessExpired):
         cause = f"process {error.pid} ended with {_exit(error.exitcode)}"
     elif isinstance(error, WorkerLostError | BrokenProcessPool):

@@ -4,8 +4,10 @@ Every process gets its part of a batch; which images the whole batch has depends
 and epoch alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -14,11 +16,13 @@ from numpy.typing import NDArray
 
 from bqnn import parallel
 from bqnn.data import Images
-from bqnn.data.stream import Streams
 from bqnn.errors import ConfigError
 from bqnn.final.config import RecipeConfig
 from bqnn.final.step import Batch, Read
 from bqnn.fit import all_batches, epoch_batches
+
+if TYPE_CHECKING:  # grain is needed only where images are streamed
+    from bqnn.data.stream import Streams
 
 
 class Feed(Protocol):

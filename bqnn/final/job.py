@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from bqnn.data import Images, load, load_test
 from bqnn.data.resize import resized, resized_images
-from bqnn.data.stream import MEAN, STD, open_streams
 from bqnn.errors import DataError
 from bqnn.final.config import FinalConfig, FinalDataConfig
 from bqnn.final.feed import Feed, Resident, Streamed, measured_batches
@@ -56,6 +55,8 @@ def _resident(block: Block, config: FinalConfig) -> Job:
 
 
 def _streamed(block: Block, config: FinalConfig) -> Job:
+    from bqnn.data.stream import MEAN, STD, open_streams  # needs grain
+
     streams = open_streams(config.data)
     run = Run(block, config, streams.images, streams.class_names, MEAN, STD)
     feed = Streamed(streams, config.train)

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 from bqnn.final.workdir import WorkdirError
 
 METRICS = "metrics.jsonl"
@@ -17,6 +15,8 @@ class MetricsLog:
 
     def __init__(self, workdir: Path, done: list[dict[str, Any]]) -> None:
         """Begin with the epochs done, whatever a killed run wrote after them."""
+        from tensorboardX import SummaryWriter  # slow: it imports what it finds
+
         self._path, self._rows = workdir / METRICS, list(done)
         self._write()
         following = done[-1]["step"] + 1 if done else 0

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bqnn.cost import network_cost
 from bqnn.data import Images
-from bqnn.data.stream import open_streams
 from bqnn.errors import BqnnError, DataError
 from bqnn.final.job import test_images
 from bqnn.final.metrics import Metrics, metrics
@@ -99,6 +98,8 @@ def test_batches(run: Run, batch: int) -> TestBatches:
         for places, counted in zip(*all_batches(len(labels), batch), strict=True):
             yield Images(images[places], labels[places]), counted
         return
+    from bqnn.data.stream import open_streams  # needs grain
+
     streams = open_streams(data)
     if (streams.images, streams.class_names) != (run.images, run.class_names):
         raise DataError(
