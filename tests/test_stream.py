@@ -8,16 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from bqnn import nsc
+from bqnn.config import NetworkConfig
 from bqnn.data import Images
 from bqnn.data.crops import centre_crop, decode, random_box, random_crop
 from bqnn.data.stream import Streams, open_streams
 from bqnn.errors import DataError
-from bqnn.final.config import FinalDataConfig
+from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
+from bqnn.final.train import train
+from bqnn.final.workdir import load_model
 
 Examples = list[dict[str, Any]]
 
@@ -347,3 +352,29 @@ def test_the_centre_crop_keeps_seven_eighths_of_the_short_side() -> None:
     ramp = np.broadcast_to(np.arange(512)[None, :, None] // 2, (256, 512, 3))
     crop = centre_crop(Image.fromarray(ramp.astype(np.uint8)), 224)
     np.testing.assert_array_equal(crop, ramp[:224, 144:368])
+
+
+def test_a_training_goes_on_in_the_middle_of_an_epoch_bit_for_bit(
+    directory: Path, tmp_path: Path
+) -> None:
+    data = FinalDataConfig(
+        "tiny", str(directory), validation=0.2, resolution=SIDE, streaming=True
+    )
+    recipe = RecipeConfig(epochs=2, batch=4, learning_rate=0.01, threads=1)
+    network = NetworkConfig("auto", (4,), repeats=1)
+    config, block = FinalConfig(data, network, recipe), nsc.parse("1,1,3,0,0")
+    calls = iter(range(100))
+
+    def interrupted() -> bool:
+        return next(calls) == 7  # 5 steps an epoch: after the second of the second
+
+    with pytest.raises(KeyboardInterrupt):
+        train(block, config, tmp_path / "broken", interrupted)
+    broken = train(block, config, tmp_path / "broken")
+    whole = train(block, config, tmp_path / "whole")
+    assert [row["step"] for row in whole["history"]] == [5, 10]
+    assert broken["test"] == whole["test"]
+    models = [load_model(tmp_path / name) for name in ("broken", "whole")]
+    leaves = [jax.tree.leaves(dict(model.variables)) for model in models]
+    for one, other in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(one, other)
