@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from bqnn.errors import ConfigError
-from bqnn.nsc import Block, Layer, LayerType
-from bqnn.report.layout import block_edges, layout
+from bqnn.nsc import Block, LayerType
+from bqnn.report.layout import block_edges, layout, operation
 
 # Okabe and Ito's palette, distinguishable for colour-blind readers.
 COLOURS = {
@@ -24,12 +24,6 @@ COLOURS = {
 _ENDS_COLOUR = "#FFFFFF"
 _ROW_HEIGHT, _COLUMN_WIDTH = 0.75, 1.5  # inches
 _BOX = (1.0, 0.5)
-
-
-def operation(layer: Layer) -> str:
-    """Name a layer's operation, with its window: `Convolution 3x3`."""
-    window = f" {layer.kernel}x{layer.kernel}" if layer.kernel else ""
-    return f"{LayerType(layer.type).title}{window}"
 
 
 def draw_block(axes: Axes, block: Block) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bqnn.nsc import Block
+from bqnn.nsc import Block, Layer, LayerType
 
 Point = tuple[float, float]
 BEND_WIDTH = 0.4  # of a bend's lane; a box takes 1
@@ -27,6 +27,12 @@ class Layout(NamedTuple):
 
     centres: tuple[Point, ...]
     edges: tuple[tuple[Point, ...], ...]
+
+
+def operation(layer: Layer) -> str:
+    """Name a layer's operation, with its window: `Convolution 3x3`."""
+    window = f" {layer.kernel}x{layer.kernel}" if layer.kernel else ""
+    return f"{LayerType(layer.type).title}{window}"
 
 
 def block_edges(block: Block) -> list[tuple[int, int]]:

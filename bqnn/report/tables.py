@@ -12,7 +12,7 @@ from bqnn.cost import Density
 from bqnn.events import Evaluated
 from bqnn.nsc import Block, Layer
 from bqnn.plan import ImageSpec, plan
-from bqnn.report.draw import operation
+from bqnn.report.layout import operation
 from bqnn.report.summary import Summary
 from bqnn.reward import penalties
 
