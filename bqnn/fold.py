@@ -1,6 +1,6 @@
 """Refold a journal: resume and replay are this one function."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from bqnn import agent, problem
 from bqnn.agent import AgentState
@@ -59,6 +59,15 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
     for place in untold:
         yield _evaluated(search, candidates[place], finals[place])
     return state
+
+
+def evaluated(search: Problem, history: History) -> Iterator[Evaluated]:
+    """Yield what is known of every candidate that is done, without its agent."""
+    finals = final_evaluations(history)
+    for asked in history.asks:
+        for candidate in asked.candidates:
+            if candidate.place in finals:
+                yield _evaluated(search, candidate, finals[candidate.place])
 
 
 def final_evaluations(history: History) -> dict[tuple[int, int], Evaluation]:

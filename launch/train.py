@@ -72,10 +72,10 @@ def main() -> None:
         _select(config, _TOP.value, console, interrupted)
         return
     runtime.settle(config.train.threads or machine.cores(), runtime.default_cache_dir())
-    block = _block()
     if _DISTRIBUTED.value or _COORDINATOR.value:
+        # Before a search is read, which starts jax.
         parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    _train(block, config, console, interrupted)
+    _train(_block(), config, console, interrupted)
 
 
 def _train(
@@ -114,7 +114,7 @@ def _select(
     executor = make_executor(shared, interrupted, make_worker)
     trained: list[selection.Trained] = []
     try:
-        best = selection.best_of(Path(_SEARCH.value), top).best
+        best = selection.best_of(Path(_SEARCH.value), top)
         for _ in track_start(console, executor.start(load(shared.data))):
             pass
         for result in selection.train_all(best, executor):
@@ -138,7 +138,7 @@ def _block() -> Block:
     if text and not search:
         return nsc.parse(text)
     if search and not text:
-        return selection.best_of(Path(search), _RANK.value).best[-1].candidate.block
+        return selection.best_of(Path(search), _RANK.value)[-1].candidate.block
     raise ConfigError("want --block=NSC or --search=DIR, one of them")
 
 

@@ -188,6 +188,18 @@ def init_state_of(recipe: RecipeConfig) -> State:
     return _step(recipe, steps=0)
 
 
+def test_an_epoch_has_whole_updates() -> None:
+    data = random_dataset(train=44)
+    feed = Resident(data.train, data.validation, RecipeConfig(batch=16, accumulate=2))
+    assert feed.steps == 4  # and not the 5 batches of 8 that there are
+    batches = list(feed.train(0, 0))
+    assert [len(batch.inputs) for batch in batches] == [8] * 4
+    places = np.concatenate([batch.inputs for batch in batches])
+    assert len(set(places)) == 32
+    later = list(feed.train(0, 3))
+    np.testing.assert_array_equal(later[0].inputs, batches[3].inputs)
+
+
 def test_what_cannot_be_divided_is_refused() -> None:
     data = random_dataset(train=16)
     with pytest.raises(ConfigError, match=r"train.batch is 32: want at most the 16"):

@@ -43,7 +43,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def best(found: Path) -> Best:
     """Its best candidates."""
-    return selection.best_of(found, 8).best
+    return selection.best_of(found, 8)
 
 
 def test_the_best_are_sorted_by_reward_and_differ(found: Path, best: Best) -> None:
@@ -72,6 +72,22 @@ def test_blocks_are_trained_in_their_folders_and_never_tested(
         assert [result.accuracy] == [
             row["validation_accuracy"] for row in outcome["history"]
         ]
+
+
+def test_a_block_that_diverges_does_not_stop_the_others(
+    best: Best, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(FINAL.train, learning_rate=1e30)
+    final = dataclasses.replace(FINAL, train=recipe)
+    config = selection.worker_config(final)
+    executor = InlineExecutor(
+        config, Options(make_worker=final_workers(final, tmp_path))
+    )
+    list(executor.start(load(config.data)))
+    (trained,) = selection.train_all(best[:1], executor)
+    assert trained.evaluation.status == Status.DIVERGED
+    assert "training has diverged" in trained.evaluation.error
+    assert trained.accuracy is None
 
 
 def test_lost_workers_are_replaced_and_failures_are_told(best: Best) -> None:

@@ -6,6 +6,7 @@ and epoch alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,7 +70,7 @@ class Resident:
         """Yield the training batches of an epoch from step `start` on."""
         order = epoch_batches(self._total, self._batch, self._config.seed, epoch)
         positions = _positions(self._batch)
-        for drawn in order.drawn[start:]:
+        for drawn in order.drawn[start : self.steps]:
             places = drawn[self._local]
             yield Batch(places, positions, np.ones(len(places), bool))
 
@@ -99,7 +100,7 @@ class Streamed:
         stream = self._streams.train(
             self._batch, self._config.seed, epoch, start, *_process()
         )
-        for images in stream:
+        for images in itertools.islice(stream, self.steps - start):
             counted = np.ones(len(images.labels), bool)
             yield Batch(images, self._positions, counted)
 
@@ -131,12 +132,15 @@ def _positions(batch: int) -> NDArray[np.int32]:
 
 
 def _steps(images: int, config: RecipeConfig) -> int:
-    """Count the steps of an epoch; the last partial batch is left out."""
-    if images < config.step_batch:
+    """Count the steps of an epoch; the last partial batch is left out.
+
+    So every epoch ends with an update, however many steps make one.
+    """
+    if images < config.batch:
         raise ConfigError(
             f"train.batch is {config.batch}: want at most the {images} training images"
         )
-    return images // config.step_batch
+    return images // config.batch * config.accumulate
 
 
 def _process() -> tuple[int, int]:

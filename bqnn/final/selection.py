@@ -17,31 +17,22 @@ from bqnn.errors import ConfigError, SearchError
 from bqnn.events import Evaluated
 from bqnn.executors import Executor
 from bqnn.final.config import FinalConfig
-from bqnn.fold import fold
+from bqnn.fold import evaluated
 from bqnn.problem import make_problem
 from bqnn.records import Candidate, Evaluation, Status, is_final
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
 
 
-class Found(NamedTuple):
-    """What a search found.
-
-    Attributes:
-      config: of the search.
-      best: its best candidates by reward, one per canonical block, best first.
-    """
-
-    config: Config
-    best: tuple[Evaluated, ...]
-
-
-def best_of(search: Path, count: int) -> Found:
+def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
     """Read the best candidates of a search, which may still be running.
 
     Args:
       search: its work directory.
       count: how many.
+
+    Returns:
+      As many by reward, one per canonical block, best first.
 
     Raises:
       JournalError: if there is no search.
@@ -51,14 +42,14 @@ def best_of(search: Path, count: int) -> Found:
         run, history = facts.run(), facts.history()
     work = make_problem(run.config, run.images)
     summary = Summary(work.iterations, run.config.search.batch, top=count)
-    for event in fold(work, history):
+    for event in evaluated(work, history):
         summary = summary_lib.update(summary, event)
     if len(summary.best) < count:
         raise SearchError(
             f"{search}: rank {count} was asked for, but only {len(summary.best)} "
             "different blocks were trained"
         )
-    return Found(run.config, summary.best)
+    return summary.best
 
 
 class Trained(NamedTuple):

@@ -55,12 +55,13 @@ def train(
       KeyboardInterrupt: when stopped; the state is saved.
       BqnnError: if it cannot be done; one line with the cure.
     """
-    job = open_job(block, config)
-    if jax.process_index() == 0:
-        workdir_lib.start(workdir, job.run)
-    if result := workdir_lib.read_result(workdir):
-        return result
+    lock = workdir_lib.lock(workdir)
     try:
+        job = open_job(block, config)
+        if jax.process_index() == 0:
+            workdir_lib.start(workdir, job.run)
+        if result := workdir_lib.read_result(workdir):
+            return result
         return _train(job, workdir, interrupted, on_event, test)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):
@@ -76,6 +77,8 @@ def train(
                 "run all of them again to go on"
             ) from error
         raise
+    finally:
+        os.close(lock)
 
 
 def _train(
@@ -85,7 +88,6 @@ def _train(
     on_event: OnEvent,
     test: bool,
 ) -> dict[str, Any]:
-    lock = workdir_lib.lock(workdir)  # there is one for each process
     checkpoints = Checkpoints(workdir)
     try:
         setup = make_setup(job.run, job.feed.steps, job.feed.read)
@@ -101,7 +103,6 @@ def _train(
         }
     finally:
         checkpoints.close()
-        os.close(lock)
     if jax.process_index() == 0:
         workdir_lib.write_json(workdir / workdir_lib.RESULT, result)
     return result

@@ -88,7 +88,10 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
 
 
 def lock(workdir: Path) -> int:
-    """Take the lock of this process on a work directory; close it to let go.
+    """Take the lock on a work directory, one for each process that trains together.
+
+    Returns:
+      A file descriptor: closing it frees the lock.
 
     Raises:
       WorkdirError: if it cannot be had.

@@ -11,7 +11,8 @@ from bqnn.data import Dataset
 from bqnn.evaluate import Prepared
 from bqnn.executors.worker import MakeWorker, Worker
 from bqnn.final.config import FinalConfig
-from bqnn.final.train import train
+from bqnn.final.loop import DivergedError
+from bqnn.final.train import OutOfMemoryError, train
 from bqnn.records import Candidate, Evaluation, Status
 
 
@@ -39,14 +40,19 @@ class FinalWorker(Worker):
     ) -> Evaluation:
         """Train a candidate in full."""
         folder = rank_folder(self._workdir, candidate.slot + 1)
-        # Blocks are chosen by validation: the test split waits for the one chosen.
-        result = train(
-            candidate.block,
-            self._final,
-            folder,
-            on_event=lambda event: on_step(),
-            test=False,
-        )
+        try:
+            # Blocks are chosen by validation: the test split waits for the one chosen.
+            result = train(
+                candidate.block,
+                self._final,
+                folder,
+                on_event=lambda event: on_step(),
+                test=False,
+            )
+        except DivergedError as error:  # the others may do well
+            return Evaluation(Status.DIVERGED, error=str(error))
+        except OutOfMemoryError as error:
+            return Evaluation(Status.OUT_OF_MEMORY, error=str(error))
         return Evaluation(
             Status.OK,
             accuracy=tuple(row["validation_accuracy"] for row in result["history"]),
@@ -56,8 +62,8 @@ class FinalWorker(Worker):
 
 
 def final_workers(final: FinalConfig, workdir: Path) -> MakeWorker:
-    """Make workers that train in full below `workdir`."""
-    return functools.partial(FinalWorker, final, workdir)
+    """Make workers that train in full below `workdir`, wherever they are started."""
+    return functools.partial(FinalWorker, final, workdir.absolute())
 
 
 def rank_folder(workdir: Path, rank: int) -> Path:
