@@ -149,8 +149,8 @@ def guarded(main: Callable[[], None]) -> None:
     """Call `main`; turn what it raises into one line and an exit status."""
     # jax tells of every backend that this machine lacks.
     logging.getLogger("jax").setLevel(logging.WARNING)
-    # Orbax tells of every file.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax tells of every file, and logs pages about an error that it raises too.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         main()
     except (NscError, ConfigError) as error:

@@ -188,6 +188,24 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None
     assert saved.history == [{"epoch": 1}]
 
 
+def test_a_full_disk_is_one_line_and_the_training_goes_on(small_disk: Path) -> None:
+    command = _command(
+        small_disk / "run",
+        "--config.network.widths=(16,32)",
+        "--config.train.epochs=4",
+    )
+    result = _run(command)
+    assert result.returncode == 1, result.stdout
+    assert "the disk is full; earlier checkpoints are intact" in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "epoch 1/4" in result.stdout
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    result = _run(command)
+    assert result.returncode == 0, result.stderr
+    assert "epoch 1/4" not in result.stdout
+    assert "trained 4 epochs" in result.stdout
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(5, Saved({"kernel": np.zeros((3, 4))}, []), 0.5)

@@ -34,7 +34,8 @@ def prepared(name: str, data_dir: str | None) -> Any:
       DataError: as `read` does.
     """
     # absl warns about image decoders and folders it will create: no news to a user.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logger = logging.getLogger("absl")
+    logger.setLevel(max(logger.level, logging.ERROR))
     builder = _builder(name, data_dir)
     keys = builder.info.supervised_keys
     if not keys or "image" not in keys[0] or "label" not in builder.info.features:

@@ -32,7 +32,7 @@ def final_ranking(
         ("early accuracy", "right"),
         ("accuracy", "right"),
     ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for place, trained in enumerate(ranked, 1):
         final = trained.accuracy
         table.add_row(
