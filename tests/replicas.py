@@ -48,4 +48,8 @@ if __name__ == "__main__":
         from bqnn import parallel
 
         parallel.join(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    import jax
+
+    # As the test that compares: compiling takes longest.
+    jax.config.update("jax_disable_most_optimizations", True)
     print(json.dumps(losses()))

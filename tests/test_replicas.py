@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests import replicas
 
@@ -37,18 +38,25 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_any_number_of_devices_and_processes_trains_alike() -> None:
-    want = replicas.losses()  # on the one device of this process
+@pytest.fixture(scope="module")
+def want() -> list[float]:
+    """The losses on the one device of this process."""
+    return replicas.losses()
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_any_number_of_devices_and_processes_trains_alike(want: list[float]) -> None:
     assert want[-1] < want[0]
-    for devices in ("2", "8"):
-        np.testing.assert_allclose(_losses(_start(devices)), want, rtol=1e-5)
+    for process in [_start(devices) for devices in ("2", "8")]:
+        np.testing.assert_allclose(_losses(process), want, rtol=1e-5)
     address = f"localhost:{_free_port()}"
     pair = [_start("2", address, "2", str(number)) for number in range(2)]
     for process in pair:
         np.testing.assert_allclose(_losses(process), want, rtol=1e-5)
 
 
-def test_statistics_of_one_device_are_those_of_the_batch_either_way() -> None:
-    np.testing.assert_allclose(
-        replicas.losses(sync=False), replicas.losses(sync=True), rtol=1e-5
-    )
+@pytest.mark.usefixtures("quick_compilation")
+def test_statistics_of_one_device_are_those_of_the_batch_either_way(
+    want: list[float],
+) -> None:
+    np.testing.assert_allclose(replicas.losses(sync=False), want, rtol=1e-5)
