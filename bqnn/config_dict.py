@@ -35,12 +35,18 @@ def from_dict(values: Mapping[str, Mapping[str, Any]], cls: type[C]) -> C:
 
 def differences(old: Any, new: Any) -> Iterator[str]:
     """Yield `section.field: old -> new` for every field that differs."""
-    before, after = to_dict(old), to_dict(new)
-    for section, fields in before.items():
-        for name, value in fields.items():
-            other = after[section][name]
-            if value != other:
-                yield f"{section}.{name}: {quote(value)} -> {quote(other)}"
+    yield from _differences("", to_dict(old), to_dict(new))
+
+
+def _differences(
+    prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[str]:
+    for name, value in before.items():
+        other = after[name]
+        if isinstance(value, dict):
+            yield from _differences(f"{prefix}{name}.", value, other)
+        elif value != other:
+            yield f"{prefix}{name}: {quote(value)} -> {quote(other)}"
 
 
 def _section(section: str, cls: Any, values: Mapping[str, Any]) -> Any:
@@ -66,6 +72,8 @@ def _reject_unknown(
 
 def _convert(name: str, hint: Any, value: Any) -> Any:
     """Check `value` against the annotation of its field; lists become tuples."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _section(name, hint, value)
     if isinstance(hint, types.UnionType):
         return (
             None if value is None else _convert(name, typing.get_args(hint)[0], value)

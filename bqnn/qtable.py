@@ -138,16 +138,49 @@ def update(
       The new table.  # [S]
     """
     chex.assert_rank([q_values, a_t, reward], [1, 1, 0])
-    steps = jnp.arange(len(a_t))
     taken = a_t >= 0
-    a_tm1 = jnp.concatenate([jnp.zeros(1, a_t.dtype), a_t[:-1]])
-    cells = jnp.asarray(space.row_start) + a_tm1 * jnp.asarray(space.num_actions) + a_t
+    a_tm1 = _previous(a_t)
+    cells = _cells(space, a_t)
     # Beyond the block, nothing is read that matters, and nothing is written.
     read = jnp.where(taken, cells, 0)
-    written = jnp.where(taken, cells, len(q_values) + steps)
+    written = jnp.where(taken, cells, len(q_values) + jnp.arange(len(a_t)))
     others = _other_max(space, q_values, jnp.where(taken, a_tm1, 0), a_t)
     new = _backward(rule, q_values[read], others, taken.sum(), reward)
     return q_values.at[written].set(new, mode="drop", unique_indices=True)
+
+
+def count(space: Space, visits: Array, actions: Array) -> Array:
+    """Count the actions of blocks.
+
+    Args:
+      space: the decision process.
+      visits: how often each action was counted before.  # [S] int32
+      actions: blocks, -1 after the last.  # [B, T]
+    """
+    chex.assert_rank([visits, actions], [1, 2])
+    cells = jax.vmap(functools.partial(_cells, space))(actions)
+    return visits.at[jnp.where(actions >= 0, cells, len(visits))].add(1, mode="drop")
+
+
+def rounded(product: Array) -> Array:
+    """Keep the compiler from fusing `product` and a sum into one fused multiply-add.
+
+    XLA contracts `a * b + c` wherever the processor has an FMA instruction, through
+    optimization barriers and reduce_precision alike, and a fused result has other last
+    bits. A maximum that changes no finite number stands in its way.
+    """
+    return jnp.maximum(product, jnp.finfo(jnp.float32).min)
+
+
+def _previous(a_t: Array) -> Array:
+    """Return the action before each one, 0 before the first.  # [T]."""
+    return jnp.concatenate([jnp.zeros(1, a_t.dtype), a_t[:-1]])
+
+
+def _cells(space: Space, a_t: Array) -> Array:
+    """Return where the Q-value of each action of a block lies; any place for -1."""
+    counts = jnp.asarray(space.num_actions)
+    return jnp.asarray(space.row_start) + _previous(a_t) * counts + a_t
 
 
 def _running_sum(counts: Array) -> Array:
@@ -198,19 +231,9 @@ def _backward(
 
     def back(q_max: Array, at_t: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         old, other, last = at_t
-        target = jnp.where(last, reward, r_t + _rounded(gamma * q_max))
-        new = _rounded((1 - alpha) * old) + _rounded(alpha * target)
+        target = jnp.where(last, reward, r_t + rounded(gamma * q_max))
+        new = rounded((1 - alpha) * old) + rounded(alpha * target)
         return jnp.maximum(new, other), new
 
     last = jnp.arange(len(old)) == length - 1
     return lax.scan(back, jnp.float32(0), (old, others, last), reverse=True)[1]
-
-
-def _rounded(product: Array) -> Array:
-    """Keep the compiler from fusing `product` and a sum into one fused multiply-add.
-
-    XLA contracts `a * b + c` wherever the processor has an FMA instruction, through
-    optimization barriers and reduce_precision alike, and a fused result has other last
-    bits. A maximum that changes no finite number stands in its way.
-    """
-    return jnp.maximum(product, jnp.finfo(jnp.float32).min)

@@ -47,12 +47,25 @@ def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
     )
 
 
-def sample(memory: ReplayMemory, key: chex.PRNGKey, num: int) -> tuple[Array, Array]:
-    """Draw `num` blocks uniformly, with replacement. Consumes `key`.
+def sample(
+    memory: ReplayMemory, key: chex.PRNGKey, num: int, newest: int = 1, best: int = 1
+) -> tuple[Array, Array]:
+    """Draw `num` blocks with replacement: uniformly, as the paper does, or with a bias.
+
+    The biases are counts of draws (ours): integers, and so the same on every machine.
+
+    Args:
+      memory: to draw from; it holds a block at least.
+      key: consumed.
+      num: how many.
+      newest: each is the newest of so many draws.
+      best: and then the best rewarded of so many of those.
 
     Returns:
       Actions  # [num, T]
       and rewards.  # [num]
     """
-    drawn = jax.random.randint(key, (num,), 0, memory.size)
-    return memory.actions[drawn], memory.rewards[drawn]
+    drawn = jax.random.randint(key, (num, best, newest), 0, memory.size).max(axis=2)
+    first = jnp.argmax(memory.rewards[drawn], axis=1)
+    chosen = jnp.take_along_axis(drawn, first[:, None], axis=1)[:, 0]
+    return memory.actions[chosen], memory.rewards[chosen]

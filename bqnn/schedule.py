@@ -1,5 +1,6 @@
 """The epsilon schedule as data: `epsilon:iterations` pairs (the paper, table 2)."""
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -23,6 +24,11 @@ class Schedule(NamedTuple):
         """The number of iterations."""
         return len(self.epsilons)
 
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        runs = ((e, len(list(same))) for e, same in itertools.groupby(self.epsilons))
+        return ",".join(f"{epsilon}:{count}" for epsilon, count in runs)
+
 
 def parse(text: str) -> Schedule:
     """Read a schedule such as `1.0:95,0.9:7`.
@@ -41,3 +47,14 @@ def parse(text: str) -> Schedule:
             )
         epsilons += [float(match[1])] * int(match[2])
     return Schedule(tuple(epsilons))
+
+
+def stretched(text: str, iterations: int) -> Schedule:
+    """Read a schedule and spread its epsilons over so many iterations.
+
+    Raises:
+      ConfigError: as `parse` does.
+    """
+    epsilons = parse(text).epsilons
+    places = (k * len(epsilons) // iterations for k in range(iterations))
+    return Schedule(tuple(epsilons[place] for place in places))

@@ -30,6 +30,8 @@ class Space(NamedTuple):
       stop: the action that ends the episode, -1 where there is none.  # [T]
       group_start: first action of each group (layer type) at each step.  # [T, G]
       group_size: number of actions in each group.  # [T, G]
+      codes: what each action is: operation, kernel, two predecessors; zeros beyond the
+        legal ones.  # [T, A, 4]
       size: number of Q-values.
     """
 
@@ -38,6 +40,7 @@ class Space(NamedTuple):
     stop: Int32
     group_start: Int32
     group_size: Int32
+    codes: Int32
     size: int
 
 
@@ -65,6 +68,7 @@ class NscSpace:
             stop=np.array(stop, np.int32),
             group_start=np.array(np.cumsum(sizes, axis=1) - sizes, np.int32),
             group_size=np.array(sizes, np.int32),
+            codes=_padded([[_fields(code) for code in codes] for codes in self._codes]),
             size=int(ends[-1]),
         )
 
@@ -118,3 +122,16 @@ def legal_codes(index: int) -> list[Layer]:
 
 def _group_sizes(codes: list[Layer]) -> list[int]:
     return [sum(code.type == kind for code in codes) for kind in LayerType]
+
+
+def _fields(code: Layer) -> tuple[int, ...]:
+    return code.type, code.kernel, code.pred1, code.pred2
+
+
+def _padded(rows: list[list[tuple[int, ...]]]) -> Int32:
+    """Stack lists of different lengths, with zeros after the shorter ones."""
+    widest = max(map(len, rows))
+    table = np.zeros((len(rows), widest, len(rows[0][0])), np.int32)
+    for row, entries in zip(table, rows, strict=True):
+        row[: len(entries)] = entries
+    return table

@@ -94,12 +94,17 @@ def config_dict(config: Any) -> ConfigDict:
     values = ConfigDict(config_dict_lib.to_dict(config))
     # A field that may be None still has a type, which ml_collections must be told.
     with values.ignore_type():
-        for section, fields in values.items():
-            hints = typing.get_type_hints(type(getattr(config, section)))
-            for name, value in fields.items():
-                if value is None:
-                    fields[name] = placeholder(typing.get_args(hints[name])[0])
+        _put_placeholders(values, config)
     return values
+
+
+def _put_placeholders(values: ConfigDict, config: Any) -> None:
+    hints = typing.get_type_hints(type(config))
+    for name, value in values.items():
+        if isinstance(value, ConfigDict):
+            _put_placeholders(value, getattr(config, name))
+        elif value is None:
+            values[name] = placeholder(typing.get_args(hints[name])[0])
 
 
 def console() -> Console:
@@ -163,18 +168,19 @@ def guarded(main: Callable[[], None]) -> None:
 
 def _check_config_names(argv: Sequence[str], config_class: type) -> None:
     """Reject an unknown `--config.section.field` with the names that exist."""
-    sections = typing.get_type_hints(config_class)
     for argument in argv:
         name = argument.lstrip("-").partition("=")[0]
-        if not (argument.startswith("--") and name.startswith("config.")):
-            continue
-        section, _, entry = name.removeprefix("config.").partition(".")
-        if section not in sections:
-            known = ", ".join(sections)
-            raise ConfigError(f"--{name}: there is no {section}, only {known}")
-        fields = typing.get_type_hints(sections[section])
-        if entry not in fields:
+        if argument.startswith("--") and name.startswith("config."):
+            _check_config_name(name, name.split(".")[1:], config_class)
+
+
+def _check_config_name(name: str, path: Sequence[str], section: Any) -> None:
+    where = "the configuration"
+    for part in path:
+        fields = typing.get_type_hints(section)
+        if part not in fields:
             known = ", ".join(fields)
             raise ConfigError(
-                f"--{name}: {section} has no field {quote(entry)}, only {known}"
+                f"--{name}: {where} has no field {quote(part)}, only {known}"
             )
+        where, section = part, fields[part]

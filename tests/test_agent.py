@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bqnn import agent as agent_lib
 from bqnn import qtable, replay
 from bqnn.agent import (
     Agent,
     AgentState,
     digest,
-    greedy_actions,
     make_agent,
-    make_learner,
 )
 from bqnn.config import AgentConfig, SearchConfig
+from bqnn.learners import make_learner
+from bqnn.learners import q as q_lib
+from bqnn.learners.q import greedy_actions
 from bqnn.nsc import Block, parse
 from bqnn.space import NscSpace
 
@@ -145,7 +145,7 @@ def test_half_greedy_searches_have_known_digests(
 def test_many_seeds_at_once_are_the_same_searches_bit_for_bit() -> None:
     config = AgentConfig(alpha=0.1, exploration="types")
     learner = make_learner(NscSpace(5).arrays, config, batch=16)
-    init, sample, tell = (jax.jit(function) for function in learner)
+    init, sample, tell = (jax.jit(function) for function in learner[:3])
     together = jax.jit(jax.vmap(learner.init))(jnp.arange(3))
     sample_all = jax.jit(jax.vmap(learner.sample, in_axes=(0, None, None)))
     tell_all = jax.jit(jax.vmap(learner.tell))
@@ -235,7 +235,7 @@ def test_states_are_values() -> None:
 
 def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        agent_lib, "_sample_batch", chex.assert_max_traces(agent_lib._sample_batch, 1)
+        q_lib, "_sample_batch", chex.assert_max_traces(q_lib._sample_batch, 1)
     )
     monkeypatch.setattr(qtable, "update", chex.assert_max_traces(qtable.update, 1))
     _, agent = _agent()

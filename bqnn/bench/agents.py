@@ -10,9 +10,10 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn import schedule
-from bqnn.agent import Agent, AgentState, Learner, make_agent, make_learner
+from bqnn.agent import Agent, AgentState, make_agent
 from bqnn.bench.dict_agent import DictAgent, Rule, Steps
 from bqnn.config import AgentConfig, SearchConfig
+from bqnn.learners import Learner, make_learner
 from bqnn.space import NscSpace, Space
 
 
@@ -66,7 +67,8 @@ def measure(
         tables fall out of the caches.
     """
     space = NscSpace(max_layers).arrays
-    config = AgentConfig(schedule=_thinned(iterations), replay_updates=replay_updates)
+    thinned = schedule.stretched(schedule.PAPER, iterations)
+    config = AgentConfig(schedule=str(thinned), replay_updates=replay_updates)
     agent = make_agent(space, config, SearchConfig(batch))
     _ours(agent, iterations)  # compiles
     times = [
@@ -85,13 +87,6 @@ def summary(times: AgentTimes) -> str:
         f"{times.seeds} seeds in one program: {times.vmapped:.1f} s, "
         f"{times.seeds_ratio:.0f} times one"
     )
-
-
-def _thinned(iterations: int) -> str:
-    """Spread the paper's epsilons over so many iterations."""
-    epsilons = schedule.parse(schedule.PAPER).epsilons
-    places = (k * len(epsilons) // iterations for k in range(iterations))
-    return ",".join(f"{epsilons[place]}:1" for place in places)
 
 
 def _ours(agent: Agent, iterations: int) -> float:
