@@ -28,14 +28,23 @@ def from_dict(values: Mapping[str, Mapping[str, Any]], cls: type[C]) -> C:
     """
     sections = typing.get_type_hints(cls)
     _reject_unknown("", values, sections)
-    return cls(
-        **{name: _section(name, sections[name], values[name]) for name in values}
-    )
+    return cls(**{name: section(name, values[name], sections[name]) for name in values})
 
 
 def differences(old: Any, new: Any) -> Iterator[str]:
     """Yield `section.field: old -> new` for every field that differs."""
     yield from _differences("", to_dict(old), to_dict(new))
+
+
+def section(name: str, values: Mapping[str, Any], cls: type[C]) -> C:
+    """Build one section of a configuration, as `from_dict` does."""
+    hints = typing.get_type_hints(cls)
+    _reject_unknown(f"{name}.", values, hints)
+    converted = {
+        entry: _convert(f"{name}.{entry}", hints[entry], value)
+        for entry, value in values.items()
+    }
+    return cls(**converted)
 
 
 def _differences(
@@ -47,16 +56,6 @@ def _differences(
             yield from _differences(f"{prefix}{name}.", value, other)
         elif value != other:
             yield f"{prefix}{name}: {quote(value)} -> {quote(other)}"
-
-
-def _section(section: str, cls: Any, values: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    _reject_unknown(f"{section}.", values, hints)
-    converted = {
-        name: _convert(f"{section}.{name}", hints[name], value)
-        for name, value in values.items()
-    }
-    return cls(**converted)
 
 
 def _reject_unknown(
@@ -73,7 +72,7 @@ def _reject_unknown(
 def _convert(name: str, hint: Any, value: Any) -> Any:
     """Check `value` against the annotation of its field; lists become tuples."""
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _section(name, hint, value)
+        return section(name, value, typing.cast(type, hint))
     if isinstance(hint, types.UnionType):
         return (
             None if value is None else _convert(name, typing.get_args(hint)[0], value)

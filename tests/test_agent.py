@@ -16,11 +16,13 @@ from bqnn.agent import (
     make_agent,
 )
 from bqnn.config import AgentConfig, SearchConfig
-from bqnn.learners import make_learner
 from bqnn.learners import q as q_lib
 from bqnn.learners.q import greedy_actions
 from bqnn.nsc import Block, parse
 from bqnn.space import NscSpace
+
+# The digests known below came out of full compilation: they hold in either.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def _agent(
@@ -140,26 +142,6 @@ def test_half_greedy_searches_have_known_digests(
     config = AgentConfig(schedule="0.5:6", exploration=exploration)
     agent = make_agent(space, config, SearchConfig(64))
     assert digest(_tell_random(agent, agent.init(), 6))[:16] == known
-
-
-def test_many_seeds_at_once_are_the_same_searches_bit_for_bit() -> None:
-    config = AgentConfig(alpha=0.1, exploration="types")
-    learner = make_learner(NscSpace(5).arrays, config, batch=16)
-    init, sample, tell = (jax.jit(function) for function in learner[:3])
-    together = jax.jit(jax.vmap(learner.init))(jnp.arange(3))
-    sample_all = jax.jit(jax.vmap(learner.sample, in_axes=(0, None, None)))
-    tell_all = jax.jit(jax.vmap(learner.tell))
-    apart = [init(seed) for seed in range(3)]
-    for iteration, epsilon in enumerate([1.0, 0.5, 0.0]):
-        at = (np.int32(iteration), np.float32(epsilon))
-        actions = sample_all(together, *at)
-        for asked, state in zip(actions, apart, strict=True):
-            np.testing.assert_array_equal(asked, sample(state, *at))
-        rewards = (actions.sum(axis=2) % 7).astype(jnp.float32) / 7
-        together = tell_all(together, actions, rewards)
-        apart = [tell(*x) for x in zip(apart, actions, rewards, strict=True)]
-    for seed, state in enumerate(apart):
-        assert digest(jax.tree.map(lambda x, i=seed: x[i], together)) == digest(state)
 
 
 def test_every_bit_of_the_state_is_in_the_digest() -> None:

@@ -16,10 +16,11 @@ from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
 from bqnn.errors import ConfigError, SearchError
 from bqnn.events import Evaluated
 from bqnn.executors import Executor
+from bqnn.executors.run_all import run_all
 from bqnn.final.config import FinalConfig
 from bqnn.fold import evaluated
 from bqnn.problem import make_problem
-from bqnn.records import Candidate, Evaluation, Status, is_final
+from bqnn.records import Candidate, Evaluation
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
 
@@ -112,22 +113,9 @@ def train_all(best: Sequence[Evaluated], executor: Executor) -> Iterator[Trained
       best: candidates of a search, best first.
       executor: that was started; its workers are `bqnn.final.worker.FinalWorker`s.
     """
-    waiting = [_of_rank(rank, event.candidate) for rank, event in enumerate(best, 1)]
-    statuses: dict[int, list[Status]] = {candidate.slot: [] for candidate in waiting}
-    running = 0
-    while waiting or running:
-        while waiting and executor.free() > 0:
-            executor.submit(waiting.pop(0))
-            running += 1
-        for candidate, evaluation in executor.collect():
-            running -= 1
-            seen = statuses[candidate.slot]
-            seen.append(evaluation.status)
-            if is_final(seen):
-                rank = candidate.slot + 1
-                yield Trained(rank, best[candidate.slot], evaluation)
-            else:
-                waiting.append(candidate)
+    ranked = [_of_rank(rank, event.candidate) for rank, event in enumerate(best, 1)]
+    for candidate, evaluation in run_all(ranked, executor):
+        yield Trained(candidate.slot + 1, best[candidate.slot], evaluation)
 
 
 def by_accuracy(trained: Sequence[Trained]) -> list[Trained]:

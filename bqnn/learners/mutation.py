@@ -46,7 +46,7 @@ def _mutants(space: Space, step: Array, action: Array, tie: Array) -> Array:
     """Mark the actions that operation, kernel or predecessor can become.  # [3, A]."""
     codes = jnp.asarray(space.codes)[step]
     legal = jnp.arange(len(codes)) < jnp.asarray(space.num_actions)[step]
-    same = codes == codes[action]
+    same = codes == codes[action][None]
     alike = same[:, 1:].sum(axis=1, dtype=jnp.int32)
     operation = legal & _another_group(space, step, action, tie)
     operation &= alike == jnp.where(operation, alike, -1).max()

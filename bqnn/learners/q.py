@@ -128,7 +128,8 @@ def _sample_batch(
     """Write a batch of blocks.  # [B, T]."""
     values = state.q_values
     if state.visits is not None:
-        values = values + jnp.float32(config.optimism) / (1 + state.visits)
+        counts = 1 + state.visits.astype(jnp.float32)
+        values = values + jnp.float32(config.optimism) / counts
     key = key_of(state.key, iteration, "ask")
     if config.unique:
         propose = functools.partial(_propose, space, config.exploration, values)

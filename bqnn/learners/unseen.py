@@ -52,11 +52,11 @@ def choose(
     keys = jax.random.split(asking.key, batch * TRIES)
     blocks = propose(keys, jnp.tile(epsilons, batch))
     marks = _hash(blocks)
-    seen = (marks[:, None] == _hash(told)).any(axis=1)
+    seen = _among(marks, _hash(told))
 
     def take(taken: Array, slot: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         number, marks, seen = slot
-        new = ~seen & ~(marks[:, None] == taken).any(axis=1)
+        new = ~seen & ~_among(marks, taken)
         first = jnp.where(new.any(), jnp.argmax(new), TRIES - 1)
         return taken.at[number].set(marks[first]), first
 
@@ -66,6 +66,10 @@ def choose(
     slots = (jnp.arange(batch), marks.reshape(grid), seen.reshape(grid))
     _, first = lax.scan(take, taken, slots)
     return blocks.reshape(*grid, -1)[jnp.arange(batch), first]
+
+
+def _among(marks: Array, others: Array) -> Array:
+    return (marks[:, None] == others[None, :]).any(axis=1)
 
 
 def _hash(blocks: Array) -> Array:

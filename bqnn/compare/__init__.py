@@ -1,0 +1,1 @@
+"""Agents side by side: many seeds, equal budgets, the same evaluations."""

@@ -1,0 +1,88 @@
+"""Who is compared: an agent and what is special about it, written as a call.
+
+`q, q(shaped=False), evolution(population=20, batch=1)` names three.
+"""
+
+import ast
+import dataclasses
+from typing import Any, NamedTuple
+
+from bqnn import config_dict
+from bqnn.config import AgentConfig, Config
+from bqnn.errors import ConfigError, quote
+
+# Where the fields that may be given with an agent's name belong.
+_SECTIONS = {"q": "", "random": "", "q_plus": "q_plus", "evolution": "evolution"}
+
+
+class Contender(NamedTuple):
+    """An agent to compare.
+
+    Attributes:
+      label: as it was written.
+      agent: the agent; of its schedule the shape counts.
+      batch: blocks per iteration.
+    """
+
+    label: str
+    agent: AgentConfig
+    batch: int
+
+
+def parse(text: str, config: Config) -> tuple[Contender, ...]:
+    """Read contenders.
+
+    Args:
+      text: names of agents, separated by commas, each with the fields of its own
+        section that are to differ, and `batch`, in parentheses.
+      config: all else.
+
+    Raises:
+      ConfigError: if the text cannot be read, or a value is out of its range.
+    """
+    try:
+        tree = ast.parse(f"({text},)", mode="eval").body
+        parts = tree.elts if isinstance(tree, ast.Tuple) else []
+        calls = [_call(part) for part in parts]
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(
+            f"--agents={quote(text)}: want names and fields, as in "
+            "q,q(shaped=False),evolution(population=20)"
+        ) from error
+    labels = [ast.unparse(part).replace("'", "") for part in parts]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(f"--agents={quote(text)}: {label} is there twice")
+    return tuple(
+        _contender(label, name, fields, config)
+        for label, (name, fields) in zip(labels, calls, strict=True)
+    )
+
+
+def _call(node: ast.expr) -> tuple[str, dict[str, Any]]:
+    """Take a name, or a call with keywords, apart."""
+    if isinstance(node, ast.Name):
+        return node.id, {}
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError("no call")
+    if node.args or not all(keyword.arg for keyword in node.keywords):
+        raise ValueError("want field=value")
+    return node.func.id, {
+        str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords
+    }
+
+
+def _contender(
+    label: str, name: str, fields: dict[str, Any], config: Config
+) -> Contender:
+    if name not in _SECTIONS:
+        known = ", ".join(_SECTIONS)
+        raise ConfigError(f"--agents: there is no agent {quote(name)}, only {known}")
+    batch = fields.pop("batch", config.search.batch)
+    if type(batch) is not int or batch < 1:
+        raise ConfigError(f"--agents: batch is {quote(batch)}: want 1 or more")
+    values: dict[str, Any] = dataclasses.asdict(config.agent)
+    section = values[_SECTIONS[name]] if _SECTIONS[name] else values
+    section.update(fields)
+    values["name"] = name
+    return Contender(label, config_dict.section("agent", values, AgentConfig), batch)

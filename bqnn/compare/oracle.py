@@ -1,0 +1,63 @@
+"""Every block of a small space, trained with several seeds: an exact oracle."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from bqnn import nsc, problem
+from bqnn.compare.landscape import all_actions
+from bqnn.config import Config
+from bqnn.errors import SearchError
+from bqnn.executors import Executor
+from bqnn.executors.run_all import run_all
+from bqnn.plan import ImageSpec
+from bqnn.problem import make_problem
+from bqnn.reward import final_accuracy
+
+
+def canonical_blocks(config: Config, images: ImageSpec) -> list[nsc.Block]:
+    """List one block of each canonical hash, the first that the space writes."""
+    space = make_problem(config, images).space
+    found: dict[str, nsc.Block] = {}
+    for actions in all_actions(space.arrays):
+        block = space.decode(actions)
+        found.setdefault(nsc.canonical_hash(block, config.network.width), block)
+    return list(found.values())
+
+
+def train_blocks(
+    blocks: Sequence[nsc.Block],
+    config: Config,
+    images: ImageSpec,
+    seeds: int,
+    executor: Executor,
+) -> Iterator[tuple[nsc.Block, tuple[float, ...]]]:
+    """Train blocks with several seeds, and yield each when it is done.
+
+    Raises:
+      SearchError: if a training ends without an accuracy.
+    """
+    problems = [make_problem(_with_seed(config, s), images) for s in range(seeds)]
+    # The place says which block, and which seed.
+    candidates = [
+        problem.make_candidate(work, block, number, seed)
+        for number, block in enumerate(blocks)
+        for seed, work in enumerate(problems)
+    ]
+    done: dict[int, dict[int, float]] = {}
+    for candidate, evaluation in run_all(candidates, executor):
+        accuracy = final_accuracy(evaluation)
+        if accuracy is None:
+            raise SearchError(
+                f"{candidate.block}: {evaluation.status}, {evaluation.error}"
+            )
+        number, seed = candidate.place
+        results = done.setdefault(number, {})
+        results[seed] = accuracy
+        if len(results) == seeds:
+            del done[number]
+            yield blocks[number], tuple(results[seed] for seed in range(seeds))
+
+
+def _with_seed(config: Config, seed: int) -> Config:
+    search = dataclasses.replace(config.search, seed=seed)
+    return dataclasses.replace(config, search=search)

@@ -1,0 +1,30 @@
+"""Evaluations of candidates that are all known beforehand: no agent, no journal."""
+
+from collections.abc import Iterator, Sequence
+
+from bqnn.executors.executor import Attempt, Executor
+from bqnn.records import Candidate, Status, is_final
+
+
+def run_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Attempt]:
+    """Evaluate candidates, and yield each with its final evaluation when it is done.
+
+    Args:
+      candidates: no two of one place; the first start first.
+      executor: that was started.
+    """
+    waiting = list(reversed(candidates))
+    statuses: dict[tuple[int, int], list[Status]] = {c.place: [] for c in candidates}
+    running = 0
+    while waiting or running:
+        while waiting and executor.free() > 0:
+            executor.submit(waiting.pop())
+            running += 1
+        for candidate, evaluation in executor.collect():
+            running -= 1
+            seen = statuses[candidate.place]
+            seen.append(evaluation.status)
+            if is_final(seen):
+                yield candidate, evaluation
+            else:
+                waiting.insert(0, candidate)

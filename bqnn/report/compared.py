@@ -1,0 +1,150 @@
+"""Agents compared: a table, a figure, and both as csv."""
+
+import csv
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from bqnn.compare.compare import Entry
+from bqnn.compare.statistics import Interval, Summary, best_so_far, bootstrap
+from bqnn.errors import DataError
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; and lines that differ.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", "-.", ":")
+_SKIPPED = 0.1
+"""Share of the evaluations that the figure leaves out: the first ones tell little."""
+
+
+def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
+    """Tabulate what agents reach.
+
+    Args:
+      rows: one per agent and budget.
+      title: of the table.
+      what: is reported, as a heading.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("agent", overflow="fold")
+    columns = "evaluations", f"{what}, %", "95 % interval", "regret", "to target"
+    for name in (*columns, "best found"):
+        table.add_column(name, justify="right", no_wrap=True)
+    last = None
+    for row in rows:
+        if last not in (None, row.budget):
+            table.add_section()
+        last = row.budget
+        table.add_row(
+            row.label,
+            str(row.budget),
+            f"{100 * row.reported.mean:.2f}",
+            f"{100 * row.reported.low:.2f} to {100 * row.reported.high:.2f}",
+            "-" if row.regret is None else f"{100 * row.regret:.2f}",
+            _needed(row),
+            "-" if row.found is None else f"{row.found:.1%}",
+        )
+    return table
+
+
+def _needed(row: Summary) -> str:
+    if row.needed is None:
+        return "-"
+    median = f"{row.needed:g}" if math.isfinite(row.needed) else f"> {row.budget}"
+    return f"{median} ({row.reached:.0%})"
+
+
+def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> None:
+    """Draw best-so-far against evaluations, a panel for each budget.
+
+    Args:
+      entries: the searches.
+      what: is reported.
+      title: over the figure.
+      path: of the picture; its ending says which format.
+
+    Raises:
+      DataError: if it cannot be written.
+    """
+    budgets = sorted({entry.budget for entry in entries})
+    figure = Figure((1.2 + 3.6 * len(budgets), 4.2), dpi=150, layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(1, len(budgets), squeeze=False)[0]
+    for axes, budget in zip(panels, budgets, strict=True):
+        curves = {
+            entry.contender.label: bootstrap(best_so_far(entry.runs))
+            for entry in entries
+            if entry.budget == budget
+        }
+        draw_curves(axes, curves)
+        axes.set_title(f"{budget} evaluations", fontsize=10)
+    panels[0].set_ylabel(f"{what} of the best so far, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+
+
+def draw_curves(axes: Axes, curves: Mapping[str, Interval]) -> None:
+    """Draw curves with their intervals as bands.
+
+    Args:
+      axes: to draw on.
+      curves: by label; fractions, from the first evaluation.  # [N] each
+    """
+    styles = zip(itertools.cycle(_COLOURS), itertools.cycle(_LINES), strict=False)
+    for (label, curve), (colour, line) in zip(curves.items(), styles, strict=False):
+        mean, low, high = (100 * np.asarray(values) for values in curve)
+        first = int(_SKIPPED * len(mean))
+        steps = np.arange(1, len(mean) + 1)[first:]
+        axes.fill_between(steps, low[first:], high[first:], color=colour, alpha=0.2)
+        axes.plot(steps, mean[first:], line, color=colour, label=label, linewidth=1.4)
+    axes.set_xlabel("evaluations")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_summaries(rows: Sequence[Summary], path: Path) -> None:
+    """Write what agents reach as csv, fractions and counts.
+
+    Raises:
+      DataError: if it cannot be written.
+    """
+    header = (
+        *("agent", "evaluations", "seeds", "mean", "low", "high", "regret"),
+        *("evaluations_to_target", "reached_target", "found_best"),
+    )
+    _write(path, header, [(*row[:3], *row.reported, *row[4:]) for row in rows])
+
+
+def save_curves(entries: Sequence[Entry], path: Path) -> None:
+    """Write best-so-far after every evaluation as csv.
+
+    Raises:
+      DataError: if it cannot be written.
+    """
+    rows = []
+    for entry in entries:
+        curve = bootstrap(best_so_far(entry.runs))
+        for number, values in enumerate(zip(*curve, strict=True), 1):
+            rows.append((entry.contender.label, entry.budget, number, *values))
+    _write(path, ("agent", "budget", "evaluations", "mean", "low", "high"), rows)
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(
+                [f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows
+            )
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,169 @@
+"""Compare agents: the same evaluations, budgets and seeds for all.
+
+  python -m launch.compare --agents=q,q_plus,random,evolution --budgets=96,192 \
+      --space=nasbench201 --evaluator=table:nasbench201.csv --dataset=cifar100 \
+      --seeds=500 --workdir=runs/rivals
+
+An agent may differ from the configuration: --agents="q, q(shaped=False)". With
+--evaluator=train every block is trained; what the agents reach is then the validation
+accuracy. Prints a table; writes it and the curves as csv, and a figure.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+from rich.console import Console
+from rich.progress import Progress
+
+from bqnn import config_dict, runtime
+from bqnn.compare import contenders, tables
+from bqnn.compare.compare import Entry, Part, compare
+from bqnn.compare.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
+from bqnn.compare.landscape import Landscape
+from bqnn.compare.statistics import Best, summarize
+from bqnn.compare.store import Store
+from bqnn.config import Config
+from bqnn.data import load
+from bqnn.errors import ConfigError, quote
+from bqnn.report import compared
+from bqnn.report.progress import track_start
+from launch import cli
+from launch.configs import rivals
+from launch.workers import make_executor
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    str(Path(rivals.__file__)),
+    "Configuration that the agents share.",
+)
+_AGENTS = flags.DEFINE_string(
+    "agents", "q,q_plus,random,evolution", "Agents, with fields that differ if any."
+)
+_SPACE = flags.DEFINE_enum("space", "nsc", ["nsc", "nasbench201"], "What is searched.")
+_EVALUATOR = flags.DEFINE_string(
+    "evaluator", "train", "Where results come from: train, or table:FILE."
+)
+_DATASET = flags.DEFINE_enum(
+    "dataset", "cifar100", list(tables.DATASETS), "Which images, for nasbench201."
+)
+_BUDGETS = flags.DEFINE_list("budgets", ["96", "192"], "Evaluations of a search.")
+_SEEDS = flags.DEFINE_integer("seeds", 500, "Searches of an agent.", lower_bound=1)
+_TARGET = flags.DEFINE_float(
+    "target", None, "Reward to reach; of a table, its best thousandth if not given."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the comparison.", required=True
+)
+
+
+def main() -> None:
+    """Compare, print the table and write all."""
+    config, console = cli.config_of(_CONFIG, Config), cli.console()
+    agents = contenders.parse(_AGENTS.value, config)
+    budgets = _budgets(_BUDGETS.value)
+    with _evaluator(config, console) as (evaluator, facts):
+        store = Store(Path(_WORKDIR.value) / "searches", facts)
+        done = compare(agents, budgets, _SEEDS.value, evaluator, store)
+        total = len(agents) * len(budgets) * _SEEDS.value
+        entries = _follow(done, console, total)
+    _report(entries, evaluator.best, console)
+
+
+@contextlib.contextmanager
+def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, str]]:
+    """Make what the flags ask for, and all that its results depend on, as text."""
+    kind, _, file = _EVALUATOR.value.partition(":")
+    facts: list[object] = [_SPACE.value, config_dict.to_dict(config)]
+    if kind == "table" and file:
+        runtime.settle(config.train.threads, runtime.default_cache_dir())
+        landscape = _landscape(Path(file), config)
+        facts += [landscape.rewards.tolist(), landscape.reported.tolist()]
+        yield TableEvaluator(landscape), json.dumps(facts)
+    elif kind == "train" and not file and _SPACE.value == "nsc":
+        with _started(config, console) as evaluator:
+            yield evaluator, json.dumps(facts)
+    else:
+        raise ConfigError(
+            f"--evaluator={quote(_EVALUATOR.value)} --space={_SPACE.value}: "
+            "want table:FILE, or train with --space=nsc"
+        )
+
+
+def _landscape(file: Path, config: Config) -> Landscape:
+    if _SPACE.value == "nasbench201":
+        return tables.nasbench201(file, _DATASET.value)
+    return tables.oracle(file, config, load(config.data).spec)
+
+
+@contextlib.contextmanager
+def _started(config: Config, console: Console) -> Iterator[TrainingEvaluator]:
+    """Start workers; stop them at the end, whatever happens."""
+    interrupted = cli.Interrupt()
+    executor = make_executor(config, interrupted)
+    try:
+        dataset, folder = load(config.data), Path(_WORKDIR.value) / "journals"
+        for _ in track_start(console, executor.start(dataset)):
+            pass
+        yield TrainingEvaluator(config, dataset, executor, folder, interrupted)
+    finally:
+        executor.close()
+
+
+def _follow(
+    events: Iterator[Part | Entry], console: Console, total: int
+) -> list[Entry]:
+    """Collect entries, with a progress bar."""
+    entries: list[Entry] = []
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("searching", total=total)
+        for event in events:
+            done = len(entries) * _SEEDS.value
+            if isinstance(event, Entry):
+                entries.append(event)
+                done += _SEEDS.value
+            else:
+                done += event.done
+            bar.update(task, completed=done)
+    return entries
+
+
+def _report(entries: list[Entry], best: Best | None, console: Console) -> None:
+    workdir, what = Path(_WORKDIR.value), _reported()
+    target = _TARGET.value if _TARGET.value or best is None else best.target
+    rows = [
+        summarize(e.contender.label, e.budget, e.runs, best, target) for e in entries
+    ]
+    goal = "" if target is None else f"; target: reward {target:.4f}"
+    title = f"{_title()}, {_SEEDS.value} seeds"
+    console.print(compared.summaries(rows, title + goal, what))
+    compared.save_summaries(rows, workdir / "summary.csv")
+    compared.save_curves(entries, workdir / "curves.csv")
+    compared.save_figure(entries, what, title, workdir / "compare.png")
+    console.print(f"written: {workdir}/summary.csv, curves.csv, compare.png")
+
+
+def _title() -> str:
+    if _SPACE.value == "nasbench201":
+        return f"NAS-Bench-201, {_DATASET.value}"
+    return f"NSC, {_EVALUATOR.value}"
+
+
+def _reported() -> str:
+    return "test accuracy" if _SPACE.value == "nasbench201" else "validation accuracy"
+
+
+def _budgets(values: Sequence[str]) -> list[int]:
+    if not values or not all(value.isdecimal() and int(value) for value in values):
+        raise ConfigError(
+            f"--budgets={quote(','.join(values))}: want numbers of evaluations, as in "
+            "96,192"
+        )
+    return [int(value) for value in values]
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,91 @@
+"""Train every block of a small space with several seeds, for `launch.compare`.
+
+  python -m launch.oracle --config=launch/configs/rivals.py \
+      --config.space.max_layers=3 --seeds=3 --out=oracle.csv
+
+Run the same command again to go on after Ctrl-C, a crash or a kill.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+from rich.progress import Progress
+
+from bqnn.compare.oracle import canonical_blocks, train_blocks
+from bqnn.config import Config
+from bqnn.data import load
+from bqnn.errors import DataError
+from bqnn.nsc import Block
+from bqnn.report.progress import track_start
+from launch import cli
+from launch.workers import make_executor
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file.")
+flags.mark_flag_as_required("config")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of a block.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "The table, as csv.", required=True)
+
+_Row = tuple[str, ...]
+
+
+def main() -> None:
+    """Train what the table lacks, and sort it."""
+    config, console = cli.config_of(_CONFIG, Config), cli.console()
+    interrupted = cli.Interrupt()
+    executor = make_executor(config, interrupted)
+    path, dataset = Path(_OUT.value), load(config.data)
+    blocks = canonical_blocks(config, dataset.spec)
+    rows = _read(path)
+    missing = [block for block in blocks if str(block) not in rows]
+    results = train_blocks(missing, config, dataset.spec, _SEEDS.value, executor)
+    try:
+        for _ in track_start(console, executor.start(dataset)):
+            pass
+        with Progress(console=console) as bar:
+            for block, accuracies in bar.track(
+                results, len(blocks), len(rows), description="training"
+            ):
+                rows[str(block)] = _row(block, accuracies)
+                # After every block: what was trained is never trained again.
+                _write(path, [rows[str(b)] for b in blocks if str(b) in rows])
+                if interrupted():
+                    raise KeyboardInterrupt
+    finally:
+        executor.close()
+    console.print(f"{path}: {len(blocks)} blocks, {_SEEDS.value} seeds each")
+
+
+def _row(block: Block, accuracies: tuple[float, ...]) -> _Row:
+    return (str(block), *(f"{accuracy:.6g}" for accuracy in accuracies))
+
+
+def _header() -> _Row:
+    return ("block", *(f"accuracy_{seed}" for seed in range(_SEEDS.value)))
+
+
+def _read(path: Path) -> dict[str, _Row]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [tuple(row) for row in csv.reader(file)]
+    if rows[:1] != [_header()]:
+        raise DataError(f"{path} has other columns than {','.join(_header())}")
+    return {row[0]: row for row in rows[1:]}
+
+
+def _write(path: Path, rows: list[_Row]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_header(), *rows])
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(text.getvalue(), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)
