@@ -77,6 +77,7 @@ class QConfig:
       exploration: how a random action is drawn: uniformly over all legal `codes`, or
         over `types` first (ours; the paper is silent).
       shaped: whether intermediate rewards are r_T / T instead of 0.
+      spread: whether the last reward is r_T / T too, instead of r_T (ours).
       q_init: the initial Q-value (ours).
       unique: whether a block that was told is not asked again while a few tries find
         another (ours).
@@ -92,6 +93,7 @@ class QConfig:
     replay_updates: int = 64
     exploration: str = "codes"
     shaped: bool = True
+    spread: bool = False
     q_init: float = 0.0
     unique: bool = False
     optimism: float = 0.0

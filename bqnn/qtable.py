@@ -19,11 +19,14 @@ class UpdateRule(NamedTuple):
       alpha: learning rate.
       gamma: discount.
       shaped: whether an intermediate reward is r_T / T instead of 0.
+      spread: whether the last reward is r_T / T too, instead of r_T (ours): rewards
+        then add up to r_T whatever the length, and all decisions weigh alike.
     """
 
     alpha: float
     gamma: float
     shaped: bool
+    spread: bool = False
 
 
 def init(space: Space, q_init: float) -> Array:
@@ -227,11 +230,13 @@ def _backward(
       The new Q-values; beyond the block, any numbers.  # [T]
     """
     alpha, gamma = np.float32(rule.alpha), np.float32(rule.gamma)
-    r_t = reward / length.astype(jnp.float32) if rule.shaped else jnp.float32(0)
+    share = reward / length.astype(jnp.float32)
+    r_t = share if rule.shaped else jnp.float32(0)
+    final = share if rule.spread else reward
 
     def back(q_max: Array, at_t: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         old, other, last = at_t
-        target = jnp.where(last, reward, r_t + rounded(gamma * q_max))
+        target = jnp.where(last, final, r_t + rounded(gamma * q_max))
         new = rounded((1 - alpha) * old) + rounded(alpha * target)
         return jnp.maximum(new, other), new
 

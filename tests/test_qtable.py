@@ -69,6 +69,18 @@ class UpdateTest(chex.TestCase, parameterized.TestCase):
         assert (others == F(0.25)).all()
 
     @chex.variants(with_jit=True, without_jit=True)
+    def test_a_spread_reward_adds_up_to_itself(self) -> None:
+        space = NscSpace(3).arrays
+        actions = NscSpace(3).encode(parse("1,1,3,0,0;2,2,3,1,0;3,5,0,1,2"))
+        rule = UpdateRule(alpha=1.0, gamma=1.0, shaped=True, spread=True)
+        update = self.variant(lambda q, a, r: qtable.update(space, rule, q, a, r))
+        q = np.asarray(
+            update(qtable.init(space, 0.0), jnp.asarray(actions), jnp.float32(0.75))
+        )
+        # 0.75 / 3 for each of three decisions, and what follows.
+        assert [q[cell] for cell in _cells(space, actions)] == [0.75, 0.5, 0.25]
+
+    @chex.variants(with_jit=True, without_jit=True)
     def test_the_papers_constants_to_the_last_bit(self) -> None:
         space = NscSpace(3).arrays
         actions = NscSpace(3).encode(parse("1,1,3,0,0;2,2,3,1,0;3,5,0,1,2"))

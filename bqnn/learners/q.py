@@ -108,7 +108,7 @@ def _tell(
         actions, rewards = replay.sample(
             memory, key, config.replay_updates, config.replay_newest, config.replay_best
         )
-    rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped)
+    rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped, config.spread)
 
     def learn(q_values: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
         return qtable.update(space, rule, q_values, *block), None
