@@ -150,7 +150,13 @@ class AgentConfig(QConfig):
 
     name: str = "q"
     q_plus: QConfig = QConfig(
-        schedule="1.0:4,0.5:8,0.1:8", alpha=0.5, replay_updates=256, unique=True
+        schedule="1.0:5,0.3:5,0.02:10",
+        alpha=0.2,
+        replay_updates=256,
+        spread=True,
+        unique=True,
+        replay_newest=2,
+        replay_best=3,
     )
     evolution: EvolutionConfig = EvolutionConfig()
 

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bqnn import journal
@@ -16,6 +17,7 @@ from bqnn.final.selection import Trained
 from bqnn.final.workdir import read_result, read_run
 from bqnn.final.worker import final_workers, rank_folder
 from bqnn.journal import Run
+from bqnn.rank_correlation import correlation, difference
 from bqnn.records import Evaluation, Status
 from bqnn.search import search
 from tests.networks import small
@@ -114,10 +116,26 @@ def test_rank_correlations_worked_by_hand(best: Best) -> None:
     correlations = selection.correlations(trained)
     assert correlations
     # 1 - 6 * (0 + 1 + 1 + 0) / (4 * 15), and (5 - 1) / 6 pairs.
-    assert correlations["reward"] == pytest.approx((0.8, 2 / 3))
-    assert correlations["accuracy"] == pytest.approx((-0.8, -2 / 3))
+    measures = correlations.by_measure
+    assert measures["reward"][:2] == pytest.approx((0.8, 2 / 3))
+    assert measures["accuracy"][:2] == pytest.approx((-0.8, -2 / 3))
+    assert correlations.gain.low < 1.6 < correlations.gain.high
     assert selection.correlations(trained[:2]) is None
     assert [t.rank for t in selection.by_accuracy(trained)] == [1, 3, 2, 4]
+
+
+def test_the_interval_of_a_rank_correlation() -> None:
+    rng = np.random.default_rng(0)
+    final = rng.normal(size=200)
+    noisy, noise = final + rng.normal(size=200), rng.normal(size=200)
+    found = correlation(noisy.tolist(), final.tolist())
+    # Of normal values with correlation r: 6 / pi asin(r / 2), r = 1 / sqrt(2).
+    assert found.interval.low < 0.69 < found.interval.high
+    assert 0.05 < found.spearman - found.interval.low < 0.15
+    gain = difference(noisy.tolist(), noise.tolist(), final.tolist())
+    assert gain.low > 0.4
+    same = difference(noise.tolist(), noise.tolist(), final.tolist())
+    assert same == (0, 0)
 
 
 def test_without_a_validation_part_there_is_no_ranking() -> None:

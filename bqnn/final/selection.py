@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scipy import stats
-
 from bqnn import journal
 from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
 from bqnn.errors import ConfigError, SearchError
@@ -20,6 +18,7 @@ from bqnn.executors.run_all import run_all
 from bqnn.final.config import FinalConfig
 from bqnn.fold import evaluated
 from bqnn.problem import make_problem
+from bqnn.rank_correlation import Correlation, Interval, correlation, difference
 from bqnn.records import Candidate, Evaluation
 from bqnn.report import summary as summary_lib
 from bqnn.report.summary import Summary
@@ -72,18 +71,6 @@ class Trained(NamedTuple):
         return self.evaluation.accuracy[-1] if self.evaluation.accuracy else None
 
 
-class Correlation(NamedTuple):
-    """How a search's early measure ranks blocks, against their final accuracy.
-
-    Attributes:
-      spearman: correlation of the ranks (Spearman, 1904).
-      kendall: tau-b, of the order of pairs (Kendall, 1945).
-    """
-
-    spearman: float
-    kendall: float
-
-
 def worker_config(final: FinalConfig) -> Config:
     """Make the configuration of an executor that trains in full.
 
@@ -123,32 +110,40 @@ def by_accuracy(trained: Sequence[Trained]) -> list[Trained]:
     return sorted(trained, key=lambda t: (-(t.accuracy or -1.0), t.rank))
 
 
-def correlations(trained: Sequence[Trained]) -> dict[str, Correlation] | None:
-    """Correlate early reward and early accuracy with final accuracy (figure 6).
+class Correlations(NamedTuple):
+    """How the search's early measures rank blocks (the paper, figure 6).
+
+    Attributes:
+      by_measure: `reward`, which corrects the accuracy for FLOPs and density, and
+        `accuracy` alone.
+      gain: what the correction adds to Spearman's correlation.
+    """
+
+    by_measure: dict[str, Correlation]
+    gain: Interval
+
+
+def correlations(trained: Sequence[Trained]) -> Correlations | None:
+    """Correlate early reward and early accuracy with final accuracy.
 
     Returns:
-      By name of the early measure; None if fewer than three were trained.
+      None if fewer than three blocks were trained.
     """
-    ended = [t for t in trained if t.accuracy is not None]
+    ended = [(t, t.accuracy) for t in trained if t.accuracy is not None]
     if len(ended) < 3:
         return None
-    final = [t.accuracy for t in ended]
-    early = {
-        "reward": [t.found.reward for t in ended],
-        "accuracy": [t.found.evaluation.accuracy[-1] for t in ended],
-    }
-    return {
-        name: Correlation(
-            float(stats.spearmanr(values, final).statistic),
-            float(stats.kendalltau(values, final).statistic),
-        )
-        for name, values in early.items()
-    }
+    final = [accuracy for _, accuracy in ended]
+    reward = [t.found.reward for t, _ in ended]
+    early = [t.found.evaluation.accuracy[-1] for t, _ in ended]
+    return Correlations(
+        {"reward": correlation(reward, final), "accuracy": correlation(early, final)},
+        difference(reward, early, final),
+    )
 
 
 def to_json(trained: Sequence[Trained]) -> dict[str, Any]:
     """Turn what was found into what a file can hold."""
-    found = correlations(trained) or {}
+    found = correlations(trained)
     return {
         "blocks": [
             {
@@ -162,7 +157,11 @@ def to_json(trained: Sequence[Trained]) -> dict[str, Any]:
             }
             for t in by_accuracy(trained)
         ],
-        "correlations": {name: c._asdict() for name, c in found.items()},
+        "correlations": found
+        and {
+            **{name: c._asdict() for name, c in found.by_measure.items()},
+            "gain": found.gain,
+        },
     }
 
 

@@ -1,11 +1,12 @@
 """The blocks of a search after full training, as text and as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from bqnn.final.selection import Correlation, Trained
+from bqnn.final.selection import Correlations, Trained
+from bqnn.rank_correlation import Interval
 from bqnn.report.summary import headline
 
 
@@ -20,7 +21,7 @@ def trained_line(trained: Trained, done: int, total: int) -> str:
 
 
 def final_ranking(
-    ranked: Sequence[Trained], correlations: Mapping[str, Correlation] | None
+    ranked: Sequence[Trained], correlations: Correlations | None
 ) -> RenderableType:
     """Lay out blocks by final accuracy, and how the search had ranked them."""
     table = Table(title="Blocks by validation accuracy after full training")
@@ -47,7 +48,16 @@ def final_ranking(
         return Group(table, "fewer than three blocks: no rank correlation")
     lines = [
         f"rank correlation of early {name} and final accuracy: "
-        f"Spearman {found.spearman:.3f}, Kendall {found.kendall:.3f}"
-        for name, found in correlations.items()
+        f"Spearman {found.spearman:.3f} (95 %: {_ends(found.interval)}), "
+        f"Kendall {found.kendall:.3f}"
+        for name, found in correlations.by_measure.items()
     ]
+    lines.append(
+        "the reward's correction for FLOPs and density changes Spearman's by "
+        f"{_ends(correlations.gain)} (95 %)"
+    )
     return Group(table, *lines)
+
+
+def _ends(interval: Interval) -> str:
+    return f"{interval.low:+.3f} to {interval.high:+.3f}"
