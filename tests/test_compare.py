@@ -31,11 +31,12 @@ from bqnn.compare.store import Store
 from bqnn.config import AgentConfig, Config
 from bqnn.data import load
 from bqnn.errors import ConfigError, DataError, SearchError
-from bqnn.nsc import canonical_hash
+from bqnn.nsc import canonical_hash, parse
 from bqnn.problem import make_candidate, reward
 from bqnn.records import Status
 from bqnn.search import search
 from bqnn.space import NscSpace
+from launch.configs import rivals
 from tests.searches import (
     SPEC,
     TableExecutor,
@@ -46,6 +47,7 @@ from tests.searches import (
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
+ORACLE = Path(__file__).parent / "assets" / "oracle.csv"
 CONFIG = tiny_config(search={"batch": 4, "lag": 0})
 
 
@@ -250,6 +252,20 @@ def test_an_oracle_has_one_row_for_all_ways_to_write_a_block(tmp_path: Path) -> 
         DataError, match="has no row for 1,1,1,0,0;2,1,1,0,0;3,1,1,0,0;"
     ):
         tables.oracle(path, tiny_config(), SPEC)
+
+
+def test_the_oracle_that_ships_is_exact() -> None:
+    values = rivals.get_config().to_dict()
+    values["space"]["max_layers"] = 3
+    landscape = tables.oracle(ORACLE, config_dict.from_dict(values, Config), SPEC)
+    known = np.isfinite(landscape.rewards)
+    assert known.sum() == 8 * (18 * 31 + 1)
+    assert len(ORACLE.read_text().splitlines()) == 1 + 894
+    # Two convolutions side by side and their sum.
+    best = NscSpace(3).encode(parse("1,1,5,0,0;2,1,5,0,0;3,5,0,1,2"))
+    place = int(landscape.place(jnp.asarray(best[None]))[0])
+    assert landscape.reported[place] == landscape.reported[known].max()
+    assert landscape.reported[place] == pytest.approx(0.900463)
 
 
 def test_an_oracle_without_an_accuracy_is_refused() -> None:
