@@ -28,7 +28,7 @@ def _table(workdir: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def test_agents_are_compared_on_the_oracle(tmp_path: Path) -> None:
-    arguments = "--agents=random,q(alpha=0.5)", "--budgets=5,12", "--seeds=30"
+    arguments = "--agents=random,q(alpha=0.5)", "--budgets=5", "--seeds=30"
     outputs = []
     for _ in range(2):
         process = _table(tmp_path, *arguments)
@@ -40,15 +40,14 @@ def test_agents_are_compared_on_the_oracle(tmp_path: Path) -> None:
     with (tmp_path / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["agent"], row["evaluations"]) for row in rows] == [
-        (agent, budget)
-        for budget in ("5", "12")
-        for agent in ("random", "q(alpha=0.5)")
+        ("random", "5"),
+        ("q(alpha=0.5)", "5"),
     ]
     for row in rows:
         assert 0.2 < float(row["low"]) <= float(row["mean"]) <= float(row["high"]) < 1
         assert float(row["regret"]) >= 0
     with (tmp_path / "curves.csv").open() as file:
-        assert sum(1 for _ in csv.DictReader(file)) == 2 * (5 + 12)
+        assert sum(1 for _ in csv.DictReader(file)) == 2 * 5
     assert (tmp_path / "compare.png").read_bytes().startswith(PNG)
 
 
