@@ -13,14 +13,17 @@ from absl import flags
 
 from bqnn import nsc
 from bqnn.config import Config, NetworkConfig
-from bqnn.plan import ImageSpec
+from bqnn.plan import ImageSpec, plan
 from bqnn.report import draw
 from bqnn.report.tables import Setting, block_costs, block_layers
 from launch import cli
 from launch.configs import quickstart
 
 _BLOCK = flags.DEFINE_string("block", None, "NSC of the block.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Draw the graph to this .svg, .png or .dot.")
+_OUT = flags.DEFINE_string("out", None, "Draw the block to this .svg, .png or .dot.")
+_NETWORK_OUT = flags.DEFINE_string(
+    "network_out", None, "Draw the whole network, stage by stage, to such a file."
+)
 
 SETTINGS = {
     "quickstart": Setting(
@@ -34,7 +37,7 @@ SETTINGS = {
 }
 
 _NETWORK = flags.DEFINE_enum(
-    "network", "quickstart", SETTINGS, "Network that the table of layers is for."
+    "network", "quickstart", SETTINGS, "Network to describe and to draw."
 )
 
 
@@ -47,8 +50,12 @@ def main() -> None:
     console.print(f"NSC: {block}", soft_wrap=True, highlight=False)
     console.print(f"canonical hash: {nsc.canonical_hash(block)}", highlight=False)
     if _OUT.value:
-        draw.save(block, Path(_OUT.value))
+        draw.save(draw.block_drawing(block), Path(_OUT.value))
         console.print(f"drawn: {_OUT.value}", soft_wrap=True)
+    if _NETWORK_OUT.value:
+        whole = draw.network_drawing(plan(block, *setting))
+        draw.save(whole, Path(_NETWORK_OUT.value))
+        console.print(f"drawn: {_NETWORK_OUT.value}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,30 @@ def test_show_draws(suffix: str, tmp_path: Path) -> None:
         assert label in text
 
 
+def test_a_network_is_drawn_stage_by_stage(tmp_path: Path) -> None:
+    path = tmp_path / "network.dot"
+    arguments = "--network=imagenet", f"--network_out={path}"
+    assert _show(f"--block={EXAMPLE}", *arguments) == 0
+    labels = re.findall(r'label="(.*?)"', path.read_text())
+    assert labels[:4] == [
+        "Image 224x224x3",
+        "Stem: conv 7x7 112x112x64",
+        "Max pooling 3x3 56x56x64",
+        "3 x block 56x56x64",
+    ]
+    assert [label for label in labels if "block" in label][-1] == "3 x block 7x7x512"
+    assert labels[-1] == "Head: logits 1x1x1000"
+    edges = re.findall(r"(\d+) -> (\d+);", path.read_text())
+    assert edges == [(str(a), str(a + 1)) for a in range(len(labels) - 1)]
+
+
+def test_a_block_shows_itself_in_a_notebook() -> None:
+    svg = parse(EXAMPLE)._repr_svg_()
+    assert svg.startswith("<?xml") and "1: Convolution 3x3" in svg
+
+
 def test_dot_has_every_edge() -> None:
-    text = draw.to_dot(parse(EXAMPLE))
+    text = draw.to_dot(draw.block_drawing(parse(EXAMPLE)))
     edges = re.findall(r"(\d+) -> (\d+);", text)
     want = [(0, 1), (1, 2), (1, 3), (2, 3), (0, 4), (3, 5), (4, 5)]
     assert edges == [(str(a), str(b)) for a, b in want]
