@@ -20,6 +20,7 @@ from bqnn.config import Config
 from bqnn.data import load
 from bqnn.executors import Executor
 from bqnn.problem import make_problem
+from bqnn.report.board import Board, NoBoard
 from bqnn.report.progress import make_display, track_start
 from bqnn.report.summary import Summary
 from bqnn.report.tables import best_blocks, outcomes
@@ -51,6 +52,9 @@ _MAX_FAILURES = flags.DEFINE_integer(
     5,
     "Evaluations that may fail one after the other before the search stops.",
     lower_bound=1,
+)
+_TENSORBOARD = flags.DEFINE_boolean(
+    "tensorboard", False, "Write what happens to WORKDIR/tensorboard as well."
 )
 
 
@@ -88,15 +92,22 @@ def _search(
             if facts.told() < work.iterations:
                 for _ in track_start(console, executor.start(dataset)):
                     pass
-            with display:
+            with display, _board(workdir, display.summary) as board:
                 for event in search(work, facts, executor, limits):
                     display.show(event)
+                    board.show(event)
                     if interrupted():
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             console.print(f"interrupted: {_recorded(display.summary)} to go on")
             raise
     return display.summary
+
+
+def _board(workdir: Path, summary: Summary) -> Board | NoBoard:
+    if _TENSORBOARD.value:
+        return Board(workdir / "tensorboard", summary)
+    return NoBoard()
 
 
 def _clock(hours: float | None) -> Callable[[], bool]:

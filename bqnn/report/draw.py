@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
 from bqnn.nsc import Block, LayerType
@@ -109,6 +112,13 @@ def to_svg(drawing: Drawing) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bqnn"}):
         _figure(drawing).savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
+
+
+def to_pixels(drawing: Drawing) -> NDArray[np.uint8]:
+    """Draw a graph as an image.  # [H, W, 3]."""
+    canvas = FigureCanvasAgg(_figure(drawing))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def save(drawing: Drawing, path: Path) -> None:
