@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test format
+.PHONY: search test thorough format
 
 search: .venv/installed
 	$(BIN)/python -m launch.search --config=launch/configs/quickstart.py \
@@ -16,6 +16,10 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# With many more kills and restarts: for a release.
+thorough: export BQNN_THOROUGH = 1
+thorough: test
 
 format: .venv/installed
 	$(BIN)/ruff format .

@@ -13,6 +13,8 @@ from bqnn.bench.dict_agent import DictAgent, Rule, Steps
 from bqnn.nsc import parse
 from bqnn.space import NscSpace, Space
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 F = np.float32
 
 

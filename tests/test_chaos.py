@@ -16,6 +16,7 @@ from bqnn.fold import final_evaluations, fold
 from bqnn.records import Status
 from tests import disturbed
 from tests.searches import last_digest, problem_of
+from tests.thorough import times
 
 ROOT = Path(__file__).parent.parent
 FAULTS = ("hang", "raise", "allocate", "diverge")
@@ -92,7 +93,9 @@ def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
     peace = last_digest(disturbed.run(tmp_path / "peace", "slot", faults))
     war = tmp_path / "war"
     command = [sys.executable, "-m", "tests.disturbed", str(war), "slot"]
-    digest = _search_under_fire([*command, json.dumps(faults)], war, lives=5, kills=2)
+    digest = _search_under_fire(
+        [*command, json.dumps(faults)], war, lives=times(5, 2), kills=2
+    )
     history, replayed = _replayed(war)
     assert replayed == digest == peace
     finals = final_evaluations(history)

@@ -15,6 +15,7 @@ import pytest
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
 from bqnn.final.run import first_state
 from bqnn.final.workdir import WorkdirError, load_model, read_run
+from tests.thorough import times
 
 ROOT = Path(__file__).parent.parent
 BLOCK = "1,1,3,0,0;2,3,3,1,0"
@@ -105,7 +106,7 @@ def test_killed_at_random_steps_and_interrupted_it_ends_bit_for_bit(
     tmp_path: Path, whole: Path
 ) -> None:
     rng, workdir = np.random.default_rng(0), tmp_path / "killed"
-    for kill in range(6):
+    for kill in range(times(6, 3)):
         process = _start(_command(workdir))
         assert process.stdout
         for line in process.stdout:

@@ -18,6 +18,7 @@ from bqnn import journal
 from bqnn.config_dict import to_dict
 from bqnn.fold import fold
 from tests.searches import TINY, last_digest, problem_of, tiny_config
+from tests.thorough import times
 
 ROOT = Path(__file__).parent.parent
 TFDS = ROOT.parent / "shared" / "data" / "tfds"
@@ -208,7 +209,7 @@ def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
     assert _evaluations(tmp_path)
 
 
-def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
+def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     tmp_path: Path,
 ) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -217,7 +218,7 @@ def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
     # In one process, which starts soonest; `test_chaos` kills masters with workers.
     options = (*_overrides(), "--config.train.epochs=15", "--executor=inline")
     command = _search(killed, *options)
-    for kill in range(20):
+    for kill in range(times(20, 6)):
         process = _start(command)
         assert process.stdout
         if kill % 2:
@@ -227,7 +228,7 @@ def test_a_search_killed_at_20_random_moments_ends_as_if_it_never_was(
         else:
             # Anywhere, starting up included.
             time.sleep(rng.uniform(0.5, 3.0))
-        assert process.poll() is None, "it ended before it could be killed 20 times"
+        assert process.poll() is None, "it ended before it could be killed so often"
         process.kill()
         process.communicate()
         if killed.exists() and (killed / journal.FILE_NAME).exists():

@@ -18,6 +18,8 @@ from bqnn.records import Status
 from bqnn.search import Limits, search
 from tests.searches import SPEC, TableExecutor, problem_of, tiny_config
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def _run(
     workdir: Path,

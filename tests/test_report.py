@@ -65,6 +65,12 @@ def test_the_best_are_ranked_once_per_canonical_block() -> None:
     assert [event.candidate.slot for event in ties.best] == [1, 2, 3]
 
 
+def test_what_diverged_is_never_best() -> None:
+    event = _event(0, 0.9, Status.DIVERGED)
+    early = Evaluation(Status.DIVERGED, accuracy=(0.99,))
+    assert _fold([event._replace(evaluation=early)]).best == ()
+
+
 def test_the_order_of_events_does_not_decide_the_best() -> None:
     forwards = _fold(EVENTS).best
     backwards = _fold(EVENTS[::-1]).best

@@ -20,6 +20,8 @@ from bqnn.records import Evaluation, Status
 from bqnn.search import search
 from tests.searches import SPEC, TableExecutor, problem_of, tabulated, tiny_config
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ASSETS = Path(__file__).parent / "assets"
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from bqnn.events import Asked, Evaluated, Event, Retried, Told
 from bqnn.records import Evaluation, Status
+from bqnn.reward import final_accuracy
 
 TOP = 5
 
@@ -104,7 +105,8 @@ def headline(evaluation: Evaluation) -> str:
 def _best(
     best: tuple[Evaluated, ...], event: Evaluated, top: int
 ) -> tuple[Evaluated, ...]:
-    if not event.evaluation.accuracy:
+    # A training that diverged has accuracies too, of its first epochs.
+    if final_accuracy(event.evaluation) is None:
         return best
     # Twins differ in density, so in reward: the better way to write a block counts.
     sha = event.candidate.hash

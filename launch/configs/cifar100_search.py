@@ -3,8 +3,8 @@
   python -m launch.search --config=launch/configs/cifar100_search.py \
       --workdir=runs/cifar100 --config.data.data_dir=DIR
 
-Where the paper is silent, what our measurements support (README, the evidence): Q-values
-begin at 0.5, and a random action is drawn over all codes.
+Where the paper is silent, what our measurements support (README, the evidence):
+Q-values begin at 0.5, and a random action is drawn over all codes.
 
 11,392 candidates, each trained for 12 epochs: the paper took 3 days on 32 TitanX GPUs.
 """
