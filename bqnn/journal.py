@@ -206,12 +206,14 @@ class Journal:
         self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
 
     def history(self) -> History:
-        """Read every fact.
+        """Read every fact, as of one moment.
 
         Raises:
           JournalError: if the file is damaged or a fact makes no sense.
         """
-        with sqlite.errors(self.path):
+        with sqlite.errors(self.path), self._connection:
+            # One transaction: a search may be writing.
+            self._connection.execute("BEGIN")
             candidates: dict[int, list[Candidate]] = {}
             for row in self._select("candidates", "iteration, slot"):
                 candidates.setdefault(row[0], []).append(_candidate(row))
@@ -244,6 +246,23 @@ class Journal:
             attempts = [_evaluation(row) for row in rows]
         final = attempts and is_final([attempt.status for attempt in attempts])
         return attempts[-1] if final else None
+
+    def times(self) -> dict[tuple[int, int, int], float]:
+        """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""
+        with sqlite.errors(self.path):
+            rows = self._connection.execute(
+                "SELECT iteration, slot, attempt, time FROM evaluations"
+            )
+            return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def began(self) -> bool:
+        """Tell whether a search has recorded what it depends on."""
+        with sqlite.errors(self.path):
+            tables = "SELECT 1 FROM sqlite_master WHERE name = 'run'"
+            made = self._connection.execute(tables).fetchone()
+            return bool(
+                made and self._connection.execute("SELECT 1 FROM run").fetchone()
+            )
 
     def told(self) -> int:
         """Count the batches told."""

@@ -1,0 +1,70 @@
+// Several searches laid over each other, and the choice of the one shown in full.
+
+async function overlay(searches, types, state) {
+  const parent = document.getElementById("overlay");
+  parent.hidden = false;
+  parent.append(element("h2", {textContent: "Side by side"}), comparison(searches));
+  const dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
+  const styled = (key, search, i) => line(search.series.iteration, search.series[key],
+    search.name, COLOURS[i % COLOURS.length], {mode: "lines", line: {width: 2,
+      color: COLOURS[i % COLOURS.length], dash: dashes[i % dashes.length]}});
+  const axes = {xaxis: axis("iteration"), yaxis: axis("reward")};
+  const grid = element("div", {className: "grid"});
+  parent.append(grid);
+  await chart(grid, "overlay-best", "Best reward so far.", "A line for each search.",
+    searches.map((search, i) => styled("best_reward", search, i)), axes);
+  await chart(grid, "overlay-mean", "Mean reward of the batch.", "A line for each search.",
+    searches.map((search, i) => styled("reward_mean", search, i)), axes);
+  for (const [cost, title] of [["flops", "FLOPs of the block"],
+    ["params", "parameters of the network"]]) {
+    await overlaidScatter(grid, searches, types, cost, title);
+  }
+  parent.append(chooser(searches, types, state));
+}
+
+function overlaidScatter(parent, searches, types, cost, title) {
+  const symbols = ["circle", "square", "diamond", "cross", "triangle-up"];
+  const traces = searches.map((search, n) => {
+    const rows = search.rows;
+    const places = rows.accuracy.map((_, i) => i).filter((i) => rows.accuracy[i] != null);
+    return {type: "scatter", mode: "markers", name: search.name,
+      x: places.map((i) => rows[cost][i]), y: places.map((i) => rows.accuracy[i]),
+      customdata: places.map((i) => [n, i]), hoverinfo: "text",
+      hovertext: places.map((i) => hoverText(rowAt(rows, i))),
+      marker: {size: 8, opacity: 0.65, symbol: symbols[n % symbols.length],
+        color: COLOURS[n % COLOURS.length]}};
+  });
+  return chart(parent, `overlay-${cost}`, `Accuracy against ${title}.`,
+    "A click draws the block.", traces,
+    {xaxis: logAxis(title, traces.flatMap((trace) => trace.x)),
+      yaxis: axis("early-stop accuracy", {tickformat: ".0%"})},
+    ([n, place]) => showBlock(searches[n], types, place));
+}
+
+function comparison(searches) {
+  const lines = searches.map((search) => {
+    const rows = search.rows, best = search.best[0];
+    const count = (test) => rows.status.filter(test).length;
+    return [search.name, search.agent, search.seed, rows.block.length,
+      best == null ? "–" : fixed(rows.reward[best]),
+      percent(search.series.best_accuracy.at(-1)),
+      count((status) => status === "reused"),
+      count((status) => status !== "reused" && status !== "ok"),
+      duration(rows.seconds.reduce((sum, value) => sum + value, 0))];
+  });
+  return plainTable("The searches", ["search", "agent", "seed", "evaluations",
+    "best reward", "best accuracy", "reused", "failed", "work"], lines);
+}
+
+function chooser(searches, types, state) {
+  const select = element("select", {id: "search"}, ...searches.map((search, i) =>
+    element("option", {value: i, textContent: search.name})));
+  select.value = searches[state.search] ? state.search : 0;
+  select.addEventListener("change", () => {
+    state.search = Number(select.value);
+    document.getElementById("panel").hidden = true;
+    showSearch(searches[state.search], types, state);
+  });
+  return element("p", {}, element("label", {htmlFor: "search",
+    textContent: "In full below: "}), select);
+}

@@ -1,0 +1,186 @@
+"""Searches as what the page's scripts read: plain values, ready for JSON."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bqnn import config_dict, journal
+from bqnn.fold import evaluated
+from bqnn.journal import History, Run
+from bqnn.nsc import LayerType
+from bqnn.problem import Problem, make_problem
+from bqnn.report import summary as summary_lib
+from bqnn.report.draw import COLOURS
+from bqnn.report.mind import Mind
+from bqnn.report.rows import Row, Times, front, rows
+from bqnn.report.series import Point, series
+from bqnn.report.spent import Failure, Span, failures, phases, spans
+from bqnn.report.summary import Summary
+
+Json = dict[str, Any]
+_DIGITS = 6
+_FINALS = {"digits": "digits_final.py", "imagenet": "imagenet_final.py"}
+
+
+class Source:
+    """A search to report on; reads its journal again whenever asked.
+
+    Attributes:
+      workdir: its work directory, as the user wrote it.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        """Read nothing yet."""
+        self.workdir = workdir
+        self._problem: Problem | None = None
+        self._mind: Mind | None = None
+
+    def read(self) -> Json:
+        """Read the journal, and tell the agent what is new in it.
+
+        Raises:
+          JournalError: if there is no journal, or it cannot be read.
+        """
+        with journal.open_readonly(self.workdir) as facts:
+            if not facts.began():
+                return {"name": str(self.workdir), "began": False}
+            run, history, times = facts.run(), facts.history(), facts.times()
+        if self._problem is None or self._mind is None:
+            self._problem = make_problem(run.config, run.images)
+            self._mind = Mind(self._problem)
+        self._mind.follow(history)
+        return _search(self.workdir, run, self._problem, self._mind, history, times)
+
+    def signature(self) -> tuple[tuple[int, int], ...]:
+        """Return what changes whenever somebody writes to the journal."""
+        path = self.workdir / journal.FILE_NAME
+        files = (path, path.with_name(path.name + "-wal"))
+        stats = [file.stat() for file in files if file.exists()]
+        return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+
+def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
+    """Put together all that the page shows.
+
+    Args:
+      searches: what `Source.read` returned.
+      refresh: after how many seconds the page loads itself again; 0 for never.
+    """
+    types = {int(k): {"title": k.title, "colour": COLOURS[k]} for k in COLOURS}
+    return {
+        "searches": list(searches),
+        "types": types,
+        "written": time.time(),
+        "refresh": refresh,
+    }
+
+
+def to_json(value: Json) -> str:
+    """Write the payload as JSON, as short as can be."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _search(
+    workdir: Path,
+    run: Run,
+    search: Problem,
+    mind: Mind,
+    history: History,
+    times: Times,
+) -> Json:
+    found, summary = rows(search, history, times), _summary(search, history)
+    by_place = {(row.iteration, row.slot): i for i, row in enumerate(found)}
+    best = [by_place[event.candidate.place] for event in summary.best]
+    return {
+        "name": str(workdir),
+        "began": True,
+        "agent": run.config.agent.name,
+        "seed": run.config.search.seed,
+        "told": len(history.tells),
+        "iterations": search.iterations,
+        "total": summary.total,
+        "complete": len(history.tells) == search.iterations,
+        "digest": history.tells[-1].digest if history.tells else "",
+        "best": [place for place in best if found[place].accuracy is not None],
+        "rows": _columns(Row, found),
+        "series": _columns(Point, series(history, found)),
+        "fronts": {cost: front(found, cost) for cost in ("flops", "params")},
+        "mind": _mind(mind),
+        "phases": _rounded(phases(history)),
+        "spans": _columns(Span, spans(history, times)),
+        "failures": [Failure(*failure)._asdict() for failure in failures(history)],
+        "commands": _commands(workdir, run),
+        "config": dict(_flat(config_dict.to_dict(run.config))),
+        "images": run.images._asdict(),
+        "versions": run.versions,
+        "fingerprint": run.fingerprint,
+    }
+
+
+def _summary(search: Problem, history: History) -> Summary:
+    summary = Summary(search.iterations, search.config.search.batch)
+    for event in evaluated(search, history):
+        summary = summary_lib.update(summary, event)
+    return summary
+
+
+def _columns(kind: type[NamedTuple], values: Sequence[Any]) -> Json:
+    """Turn rows of named fields into a list per field: JSON without the names."""
+    names: tuple[str, ...] = kind._fields
+    return {name: [_rounded(getattr(v, name)) for v in values] for name in names}
+
+
+def _mind(mind: Mind) -> Json | None:
+    """Turn what the agent thought into nested lists; None if it has no Q-values."""
+    if not mind.has_q_values:
+        return None
+    return {
+        "differs": mind.differs,
+        "types": [kind.title for kind in LayerType],
+        "values": [_nested(thought.values) for thought in mind.thoughts],
+        "visits": [thought.visits.tolist() for thought in mind.thoughts],
+        "greedy": [str(thought.greedy) for thought in mind.thoughts],
+    }
+
+
+def _nested(values: NDArray[np.float64]) -> list[list[float | None]]:
+    return [
+        [None if np.isnan(v) else round(float(v), _DIGITS) for v in row]
+        for row in values
+    ]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return value
+
+
+def _commands(workdir: Path, run: Run) -> dict[str, str]:
+    """Write the commands that train a block of the search, and that replay it."""
+    where, data = shlex.quote(str(workdir)), run.config.data.name
+    final = shlex.quote(f"{str(workdir).rstrip('/')}-final")
+    train = (
+        f"python -m launch.train --search={where} --rank=1 --workdir={final} "
+        f"--config=launch/configs/{_FINALS.get(data, 'cifar_final.py')}"
+    )
+    if data not in _FINALS:
+        train += f" --config.data.name={shlex.quote(data)}"
+    return {"train": train, "replay": f"python -m launch.replay --workdir={where}"}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List the fields of nested sections as `section.field`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

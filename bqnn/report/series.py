@@ -1,0 +1,103 @@
+"""A search over its iterations: rewards, accuracies, lengths, reused blocks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bqnn.journal import History
+from bqnn.report.rows import Row
+
+LOW, HIGH = 0.1, 0.9
+
+
+class Point(NamedTuple):
+    """One iteration: the batch asked then, as far as it is evaluated.
+
+    Attributes:
+      iteration: its number, from 0.
+      epsilon: of its exploration.
+      evaluated: candidates with a final evaluation.
+      failed: those of them that gave no accuracy.
+      reward_mean, reward_low, reward_high: mean, 10 % and 90 % quantile of the rewards,
+        failures included, as the agent is told them. None if none is evaluated.
+      accuracy_mean, accuracy_low, accuracy_high: of the early-stop accuracies.
+      best_reward, best_accuracy: the highest so far, among those with an accuracy.
+      length_mean: mean number of layers of the blocks asked.
+      reused: share of the evaluated that took the result of a canonical twin.
+    """
+
+    iteration: int
+    epsilon: float
+    evaluated: int
+    failed: int
+    reward_mean: float | None
+    reward_low: float | None
+    reward_high: float | None
+    accuracy_mean: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    best_reward: float | None
+    best_accuracy: float | None
+    length_mean: float
+    reused: float | None
+
+
+def series(history: History, found: Sequence[Row]) -> list[Point]:
+    """Sum up every iteration asked.
+
+    Args:
+      history: what the journal holds.
+      found: its rows.
+    """
+    batches: dict[int, list[Row]] = {}
+    for row in found:
+        batches.setdefault(row.iteration, []).append(row)
+    points: list[Point] = []
+    for asked in history.asks:
+        lengths = [len(candidate.block) for candidate in asked.candidates]
+        batch = batches.get(asked.iteration, [])
+        before = points[-1] if points else None
+        points.append(_point(asked.iteration, asked.epsilon, lengths, batch, before))
+    return points
+
+
+def _point(
+    iteration: int,
+    epsilon: float,
+    lengths: Sequence[int],
+    batch: Sequence[Row],
+    before: Point | None,
+) -> Point:
+    measured = [row for row in batch if row.accuracy is not None]
+    accuracies = [row.accuracy for row in measured if row.accuracy is not None]
+    reused = sum(row.status == "reused" for row in batch)
+    return Point(
+        iteration,
+        epsilon,
+        len(batch),
+        len(batch) - len(measured),
+        *_spread([row.reward for row in batch]),
+        *_spread(accuracies),
+        _highest(
+            [row.reward for row in measured], before.best_reward if before else None
+        ),
+        _highest(accuracies, before.best_accuracy if before else None),
+        float(np.mean(lengths)),
+        reused / len(batch) if batch else None,
+    )
+
+
+def _spread(
+    values: Sequence[float],
+) -> tuple[float | None, float | None, float | None]:
+    """Mean, low and high quantile."""
+    if not values:
+        return None, None, None
+    low, high = np.quantile(values, [LOW, HIGH])
+    return float(np.mean(values)), float(low), float(high)
+
+
+def _highest(values: Sequence[float], before: float | None) -> float | None:
+    known = [*values, before] if before is not None else values
+    return max(known, default=None)
