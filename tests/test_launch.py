@@ -218,7 +218,7 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     # In one process, which starts soonest; `test_chaos` kills masters with workers.
     options = (*_overrides(), "--config.train.epochs=15", "--executor=inline")
     command = _search(killed, *options)
-    for kill in range(times(20, 6)):
+    for kill in range(times(20, 4)):
         process = _start(command)
         assert process.stdout
         if kill % 2:

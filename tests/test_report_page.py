@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bqnn import agent, cost, journal, problem
-from bqnn.config import Config
+from bqnn import agent, cost, journal, problem, schedule
+from bqnn.config import AgentConfig, Config
 from bqnn.errors import JournalError
 from bqnn.journal import Ask, Run, Tell
 from bqnn.plan import ImageSpec
@@ -24,6 +24,7 @@ from bqnn.report.rows import Row
 from bqnn.space import Int32
 from tests.hand_journal import HAND, ask, by_hand, tell
 from tests.searches import SPEC, TableExecutor, run_search, tiny_config
+from tests.thorough import times
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,9 +177,16 @@ def _candidates(
     return tuple(found)
 
 
+# The paper's search has 178.
+BATCHES = times(178, 20)
+
+
 def _papers_size(workdir: Path) -> None:
-    """A journal of 178 batches of 64, blocks of up to 23 layers, by the agent."""
-    config, rng = Config(), np.random.default_rng(0)
+    """A journal of batches of 64, blocks of up to 23 layers, by the agent."""
+    agent_config = AgentConfig(
+        schedule=str(schedule.stretched(schedule.PAPER, BATCHES))
+    )
+    config, rng = Config(agent=agent_config), np.random.default_rng(0)
     work = problem.make_problem(config, ImageSpec(32, 32, 3, 100))
     state = work.agent.init()
     with journal.create_or_open(workdir) as facts:
@@ -210,7 +218,7 @@ def test_a_search_of_the_papers_size_has_a_small_page_soon(tmp_path: Path) -> No
     path, complete = write_page([Source(tmp_path)])
     assert complete
     (search,) = _check_page(path, 10)["searches"]
-    assert len(search["rows"]["block"]) == 11_392
-    assert len(search["mind"]["values"]) == 178
+    assert len(search["rows"]["block"]) == 64 * BATCHES
+    assert len(search["mind"]["values"]) == BATCHES
     assert not search["mind"]["differs"]
     assert Row._fields == tuple(search["rows"])
