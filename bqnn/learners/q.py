@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from bqnn import qtable, replay, schedule
 from bqnn.config import AgentConfig, QConfig
@@ -72,16 +73,22 @@ def _make(
     )
 
 
-def greedy_actions(space: Space, state: QState) -> Int32:
-    """Write the block that the agent holds best, ties to the first.  # [T] int32."""
+def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
+    """Follow the largest Q-value from the first step on, ties to the first.  # [T].
 
-    def write(q_values: Array, bits: Array) -> Array:
-        key = jax.random.wrap_key_data(bits, impl="threefry2x32")
-        draws = sampling.draw(space, "codes", key[None])
-        first = jax.tree.map(lambda x: x[0], draws)
-        return sampling.write(space, q_values, first, jnp.float32(0))
-
-    return np.asarray(jax.jit(write)(state.q_values, state.key))
+    Args:
+      space: the decision process.
+      q_values: the table, on the host.  # [S]
+    """
+    actions = np.full(len(space.num_actions), -1, np.int32)
+    action = 0
+    for t, count in enumerate(space.num_actions):
+        start = space.row_start[t] + action * count
+        action = int(np.argmax(q_values[start : start + count]))
+        actions[t] = action
+        if action == space.stop[t]:
+            break
+    return actions
 
 
 def _init(space: Space, config: QConfig, capacity: int, seed: ArrayLike) -> QState:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bqnn import agent, problem
 from bqnn.fold import ReplayError, final_evaluations
 from bqnn.journal import History
-from bqnn.learners.q import QState
+from bqnn.learners.q import QState, greedy_actions
 from bqnn.nsc import Block, LayerType
 from bqnn.problem import Problem
 from bqnn.space import Int32, Space
@@ -94,7 +94,7 @@ class Mind:
         return Thought(
             means.reshape(shape),
             np.bincount(groups, visits, size).astype(np.int64).reshape(shape),
-            self._search.space.decode(greedy(space, table)),
+            self._search.space.decode(greedy_actions(space, table)),
         )
 
 
@@ -112,19 +112,6 @@ def places(space: Space, actions: Int32) -> NDArray[np.int64]:
     before[:, 0] = 0
     flat = space.row_start + before * space.num_actions + actions
     return flat[actions >= 0].astype(np.int64)
-
-
-def greedy(space: Space, table: NDArray[np.float32]) -> Int32:
-    """Follow the largest Q-value from the first layer on, ties to the first.  # [T]."""
-    actions = np.full(len(space.num_actions), -1, np.int32)
-    action = 0
-    for t, count in enumerate(space.num_actions):
-        start = space.row_start[t] + action * count
-        action = int(np.argmax(table[start : start + count]))
-        actions[t] = action
-        if action == space.stop[t]:
-            break
-    return actions
 
 
 def _groups(space: Space) -> NDArray[np.int64]:
