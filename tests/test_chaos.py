@@ -67,8 +67,7 @@ def _search_under_fire(
         orphans = _workers(master)
         master.kill()
         master.wait()
-        # Ten seconds on a quiet machine; one that is still starting must start first.
-        _wait_until_gone(orphans, 30)
+        _wait_until_gone(orphans, 10)
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.split()[-1]

@@ -61,14 +61,20 @@ def oracle(path: Path, config: Config, images: ImageSpec) -> Landscape:
       images: that the table was made with.
 
     Raises:
-      DataError: if the file cannot be read or lacks a block.
+      DataError: if the file cannot be read, is of another space, or lacks a block.
+      NscError: if it holds what is no block.
     """
     work = problem.make_problem(config, images)
+    table = {nsc.parse(text): row for text, row in _read(path, "block").items()}
+    # Before anything is listed: there are billions of blocks of six layers.
+    longest, wanted = max(map(len, table), default=0), config.space.max_layers
+    if longest != wanted:
+        raise DataError(
+            f"{path} has blocks of up to {longest} layers, this space has up to "
+            f"{wanted}: want --config.space.max_layers={longest}"
+        )
     width = config.network.width
-    rows = {
-        nsc.canonical_hash(nsc.parse(text), width): row
-        for text, row in _read(path, "block").items()
-    }
+    rows = {nsc.canonical_hash(block, width): row for block, row in table.items()}
 
     def worth(actions: np.ndarray) -> tuple[float, float]:
         candidate = problem.make_candidate(work, work.space.decode(actions))
