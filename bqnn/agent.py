@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.agent_config import AgentConfig
+from bqnn.config import SearchConfig
 from bqnn.learners import State, make_learner
 from bqnn.space import Int32, Space
 

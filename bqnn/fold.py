@@ -6,7 +6,7 @@ from bqnn import agent, problem
 from bqnn.agent import AgentState
 from bqnn.errors import JournalError
 from bqnn.events import Asked, Evaluated, Event, Retried, Told
-from bqnn.journal import Ask, History, Tell
+from bqnn.history import Ask, History, Tell
 from bqnn.problem import Problem
 from bqnn.records import Candidate, Evaluation, is_final
 

@@ -11,7 +11,7 @@ from bqnn import cost, nsc, schedule
 from bqnn.agent import Agent, AgentState, make_agent
 from bqnn.config import Config
 from bqnn.cost import Density
-from bqnn.journal import Ask
+from bqnn.history import Ask
 from bqnn.plan import ImageSpec, plan
 from bqnn.records import Candidate, Evaluation
 from bqnn.reward import reward_of

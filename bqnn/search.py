@@ -8,8 +8,9 @@ from bqnn.agent import AgentState
 from bqnn.events import Asked, Event, Told
 from bqnn.executors.executor import Executor
 from bqnn.fold import final_evaluations, fold
+from bqnn.history import Tell
 from bqnn.inflight import InFlight
-from bqnn.journal import Journal, Tell
+from bqnn.journal import Journal
 from bqnn.orders import ORDERS, Place, Progress
 from bqnn.problem import Problem
 from bqnn.records import Candidate, Evaluation

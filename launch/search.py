@@ -19,6 +19,7 @@ from bqnn import journal, runtime
 from bqnn.config import Config
 from bqnn.data import load
 from bqnn.executors import Executor
+from bqnn.history import Run
 from bqnn.problem import make_problem
 from bqnn.report.board import Board, NoBoard
 from bqnn.report.progress import make_display, track_start
@@ -83,7 +84,7 @@ def _search(
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
     dataset = load(config.data)
-    run = journal.Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
+    run = Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
     with journal.create_or_open(workdir) as facts:
         facts.start(run)
         work = make_problem(config, dataset.spec)

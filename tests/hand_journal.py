@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bqnn import journal, nsc, problem
 from bqnn.config import Config
-from bqnn.journal import Ask, Journal, Run, Tell
+from bqnn.history import Ask, Run, Tell
+from bqnn.journal import Journal
 from bqnn.records import Evaluation, Status
 from tests.searches import SPEC, problem_of, tiny_config
 

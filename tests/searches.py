@@ -13,7 +13,7 @@ from bqnn.config import Config
 from bqnn.data import load
 from bqnn.events import Evaluated, Event, Retried, Told
 from bqnn.executors import Executor
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.plan import ImageSpec
 from bqnn.problem import Problem, make_problem
 from bqnn.records import Candidate, Evaluation, Status

@@ -15,7 +15,8 @@ from bqnn.agent import (
     digest,
     make_agent,
 )
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.agent_config import AgentConfig
+from bqnn.config import SearchConfig
 from bqnn.learners import q as q_lib
 from bqnn.learners.q import greedy_actions
 from bqnn.nsc import Block, parse

@@ -13,6 +13,7 @@ import psutil
 from bqnn import journal
 from bqnn.errors import JournalError
 from bqnn.fold import final_evaluations, fold
+from bqnn.history import History
 from bqnn.records import Status
 from tests import disturbed
 from tests.searches import last_digest, problem_of
@@ -73,7 +74,7 @@ def _search_under_fire(
     return result.stdout.split()[-1]
 
 
-def _replayed(workdir: Path) -> tuple[journal.History, str]:
+def _replayed(workdir: Path) -> tuple[History, str]:
     with journal.open_readonly(workdir) as facts:
         run, history = facts.run(), facts.history()
     return history, last_digest(list(fold(problem_of(run.config), history)))

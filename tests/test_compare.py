@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bqnn import config_dict, fold, journal
+from bqnn.agent_config import AgentConfig
 from bqnn.compare import contenders, tables
 from bqnn.compare.compare import Entry, Part, compare
 from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
@@ -28,9 +29,10 @@ from bqnn.compare.statistics import (
     summarize,
 )
 from bqnn.compare.store import Store
-from bqnn.config import AgentConfig, Config
+from bqnn.config import Config
 from bqnn.data import load
 from bqnn.errors import ConfigError, DataError, SearchError
+from bqnn.history import Run
 from bqnn.nsc import canonical_hash, parse
 from bqnn.problem import make_candidate, reward
 from bqnn.records import Status
@@ -171,7 +173,7 @@ def test_many_searches_at_once_are_the_launched_search(
     landscape, work = _landscape(), problem_of(config)
     (places,) = searches(landscape, config.agent, batch=4, seeds=2)
     with journal.create_or_open(tmp_path) as facts:
-        facts.start(journal.Run(config, SPEC, "none", {}))
+        facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
         events = list(fold.evaluated(work, facts.history()))
     rows = np.stack([work.space.encode(event.candidate.block) for event in events])

@@ -12,7 +12,7 @@ from bqnn.config import Config
 from bqnn.errors import ConfigError, DataError
 from bqnn.events import Evaluated, Event
 from bqnn.executors import EXECUTORS, Executor, Options
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.records import Status
 from tests.faults import AheadWorker, faulty, slow
 from tests.searches import (

@@ -9,7 +9,7 @@ import pytest
 from bqnn import journal
 from bqnn.config import Config
 from bqnn.errors import JournalError
-from bqnn.journal import Ask, Run, Tell
+from bqnn.history import Ask, Run, Tell
 from bqnn.nsc import parse
 from bqnn.records import Candidate, Evaluation, Status
 from tests.searches import SPEC, tiny_config

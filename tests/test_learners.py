@@ -12,9 +12,11 @@ import pytest
 
 from bqnn import journal, qtable, replay
 from bqnn.agent import digest, make_agent
-from bqnn.config import AgentConfig, EvolutionConfig, QConfig, SearchConfig
+from bqnn.agent_config import AgentConfig, EvolutionConfig, QConfig
+from bqnn.config import SearchConfig
 from bqnn.events import Evaluated
 from bqnn.fold import fold
+from bqnn.history import Run
 from bqnn.learners import LEARNERS, make_learner
 from bqnn.learners import unseen as unseen_lib
 from bqnn.learners.mutation import mutate
@@ -90,7 +92,7 @@ def test_a_stopped_search_goes_on_and_replays(name: str, tmp_path: Path) -> None
     config = tiny_config(agent={"name": name})
     events = run_search(tmp_path / "whole", config, TableExecutor())
     work, stopped = problem_of(config), tmp_path / "stopped"
-    run = journal.Run(config, work.images, "none", {})
+    run = Run(config, work.images, "none", {})
     for limit in (10, None):
         with journal.create_or_open(stopped) as facts:
             facts.start(run)

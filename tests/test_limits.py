@@ -13,7 +13,7 @@ from bqnn.config import Config
 from bqnn.errors import JournalError
 from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.fold import fold
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.records import Status
 from bqnn.search import Limits, search
 from tests.searches import SPEC, TableExecutor, problem_of, tiny_config

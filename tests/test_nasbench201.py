@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bqnn.agent_config import AgentConfig
 from bqnn.compare import tables
 from bqnn.compare.landscape import all_actions
 from bqnn.compare.many_seeds import searches
 from bqnn.compare.statistics import Runs, best_so_far, bootstrap
-from bqnn.config import AgentConfig
 from bqnn.errors import DataError, NscError
 from bqnn.nasbench201 import NasBench201Space
 

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from bqnn import journal
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.nsc import Block, LayerType
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.report.layout import layout

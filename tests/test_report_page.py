@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from bqnn import agent, cost, journal, problem, schedule
-from bqnn.config import AgentConfig, Config
+from bqnn.agent_config import AgentConfig
+from bqnn.config import Config
 from bqnn.errors import JournalError
-from bqnn.journal import Ask, Run, Tell
+from bqnn.history import Ask, Run, Tell
 from bqnn.plan import ImageSpec
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.report.page.page import render, watch, write_page

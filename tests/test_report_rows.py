@@ -11,7 +11,7 @@ import pytest
 from bqnn import journal
 from bqnn.config import Config
 from bqnn.fold import ReplayError, fold
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.learners.q import QState
 from bqnn.records import Status
 from bqnn.report.mind import Mind

@@ -15,7 +15,7 @@ from bqnn.config import Config
 from bqnn.errors import JournalError, SearchError
 from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.fold import ReplayError, fold
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.records import Evaluation, Status
 from bqnn.search import search
 from tests.searches import SPEC, TableExecutor, problem_of, tabulated, tiny_config

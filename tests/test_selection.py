@@ -16,7 +16,7 @@ from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.selection import Trained
 from bqnn.final.workdir import read_result, read_run
 from bqnn.final.worker import final_workers, rank_folder
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.rank_correlation import correlation, difference
 from bqnn.records import Evaluation, Status
 from bqnn.search import search

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bqnn import journal
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.records import Status
 from bqnn.report import watch
 from bqnn.report.rows import Row, rows

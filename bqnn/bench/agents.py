@@ -11,8 +11,9 @@ from jax import Array, lax
 
 from bqnn import schedule
 from bqnn.agent import Agent, AgentState, make_agent
+from bqnn.agent_config import AgentConfig
 from bqnn.bench.dict_agent import DictAgent, Rule, Steps
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.config import SearchConfig
 from bqnn.learners import Learner, make_learner
 from bqnn.space import NscSpace, Space
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bqnn import journal, problem
+from bqnn.agent_config import AgentConfig
 from bqnn.bench.cluster import VirtualCluster, heavy_tailed
-from bqnn.config import AgentConfig, Config, SearchConfig
+from bqnn.config import Config, SearchConfig
 from bqnn.events import Asked, Told
 from bqnn.executors.worker_process import resident_memory
-from bqnn.journal import Run
+from bqnn.history import Run
 from bqnn.plan import ImageSpec
 from bqnn.problem import Problem, make_problem
 from bqnn.search import Limits, search

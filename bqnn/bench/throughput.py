@@ -29,6 +29,7 @@ from bqnn.errors import BqnnError
 from bqnn.events import Evaluated
 from bqnn.executors import Options, ProcessExecutor
 from bqnn.executors.worker import Worker
+from bqnn.history import Run
 from bqnn.problem import make_problem
 from bqnn.records import Status
 from bqnn.search import search
@@ -105,7 +106,7 @@ def _search(workers: int, cache_dir: str, config: Config = CONFIG) -> Throughput
     options = Options(cache_dir=cache_dir, workers=workers, make_worker=make_worker)
     executor, dataset = ProcessExecutor(config, options), load(config.data)
     versions = runtime.versions()
-    run = journal.Run(config, dataset.spec, dataset.fingerprint(), versions)
+    run = Run(config, dataset.spec, dataset.fingerprint(), versions)
     problem = make_problem(config, dataset.spec)
     try:
         for _ in executor.start(dataset):

@@ -16,6 +16,7 @@ from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.events import Evaluated
 from bqnn.executors import Executor
+from bqnn.history import Run
 from bqnn.problem import make_problem
 from bqnn.reward import final_accuracy
 from bqnn.search import search
@@ -92,7 +93,7 @@ class TrainingEvaluator:
             ),
         )
         work = make_problem(config, self._dataset.spec)
-        facts = journal.Run(
+        facts = Run(
             config, work.images, self._dataset.fingerprint(), runtime.versions()
         )
         workdir = self._workdir / f"{contender.label}-{budget}" / str(seed)

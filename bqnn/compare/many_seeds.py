@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn import schedule
+from bqnn.agent_config import AgentConfig
 from bqnn.compare.landscape import Landscape
-from bqnn.config import AgentConfig
 from bqnn.learners import State, make_learner
 from bqnn.space import Int32
 

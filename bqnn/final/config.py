@@ -6,7 +6,8 @@ is off by default.
 
 from dataclasses import dataclass, field
 
-from bqnn.config import DataConfig, NetworkConfig, check, one_of
+from bqnn.checks import check, one_of
+from bqnn.config import DataConfig, NetworkConfig
 from bqnn.errors import ConfigError
 
 

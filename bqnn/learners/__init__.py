@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bqnn.config import AgentConfig
+from bqnn.agent_config import AgentConfig
 from bqnn.learners.evolution import make_evolution
 from bqnn.learners.learner import Learner, State
 from bqnn.learners.q import make_q, make_q_plus

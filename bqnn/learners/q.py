@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bqnn import qtable, replay, schedule
-from bqnn.config import AgentConfig, QConfig
+from bqnn.agent_config import AgentConfig, QConfig
 from bqnn.learners import sampling, unseen
 from bqnn.learners.learner import Learner, key_of, seed_key
 from bqnn.replay import ReplayMemory

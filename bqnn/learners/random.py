@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from bqnn import schedule
-from bqnn.config import AgentConfig
+from bqnn.agent_config import AgentConfig
 from bqnn.learners.learner import Learner, key_of, seed_key
 from bqnn.learners.sampling import random_blocks
 from bqnn.space import Space

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bqnn import agent, problem
 from bqnn.fold import ReplayError, final_evaluations
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.learners.q import QState, greedy_actions
 from bqnn.nsc import Block, LayerType
 from bqnn.problem import Problem

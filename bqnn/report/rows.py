@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bqnn.cost import Density
 from bqnn.events import Evaluated
 from bqnn.fold import evaluated
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.problem import Problem
 from bqnn.report.summary import headline
 from bqnn.reward import final_accuracy

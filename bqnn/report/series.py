@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.report.rows import Row
 
 LOW, HIGH = 0.1, 0.9

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bqnn.fold import final_evaluations
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.records import Evaluation, Status
 from bqnn.report.rows import Times, busy_seconds
 from bqnn.report.summary import headline

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bqnn.events import Asked, Event, Told
 from bqnn.fold import evaluated
-from bqnn.journal import History
+from bqnn.history import History
 from bqnn.problem import Problem
 from bqnn.records import Status
 from bqnn.report import summary as summary_lib

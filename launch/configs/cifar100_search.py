@@ -11,7 +11,8 @@ Q-values begin at 0.5, and a random action is drawn over all codes.
 
 from ml_collections import ConfigDict
 
-from bqnn.config import AgentConfig, Config
+from bqnn.agent_config import AgentConfig
+from bqnn.config import Config
 from launch.cli import config_dict
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bqnn import config_dict, journal
 from bqnn.fold import evaluated
-from bqnn.journal import History, Run
+from bqnn.history import History, Run
 from bqnn.nsc import LayerType
 from bqnn.problem import Problem, make_problem
 from bqnn.report import summary as summary_lib
