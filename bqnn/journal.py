@@ -221,6 +221,15 @@ def create_or_open(workdir: Path) -> Journal:
     return Journal(path, connection, lock)
 
 
+def has_writer(workdir: Path) -> bool:
+    """Tell whether a search is running in `workdir`, on this host or another.
+
+    Raises:
+      JournalError: if that cannot be found out.
+    """
+    return sqlite.has_writer(workdir / FILE_NAME)
+
+
 def open_readonly(workdir: Path) -> Journal:
     """Open the journal of `workdir` to read; a search may be writing to it.
 

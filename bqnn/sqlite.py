@@ -27,7 +27,7 @@ def open_writer(
     """
     with errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = locks.take(path.with_suffix(".lock"))
+        lock = locks.take(_lock_of(path))
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -48,6 +48,16 @@ def open_reader(path: Path, version: int) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         _check(path, connection, version)
     return connection
+
+
+def has_writer(path: Path) -> bool:
+    """Tell whether a process has a file open to write.
+
+    Raises:
+      JournalError: if that cannot be found out.
+    """
+    with errors(path):
+        return locks.held(_lock_of(path))
 
 
 @contextlib.contextmanager
@@ -73,6 +83,10 @@ def errors(path: Path) -> Iterator[None]:
             f"{path} holds a malformed fact ({type(error).__name__}: {error}): "
             "restore a copy of it"
         ) from error
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_suffix(".lock")
 
 
 def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from bqnn import journal, runtime
 from bqnn.config import Config
 from bqnn.data import load
-from bqnn.executors import Executor
+from bqnn.executors import Executor, ObservedExecutor
 from bqnn.history import Run
 from bqnn.problem import make_problem
 from bqnn.report.board import Board, NoBoard
@@ -65,7 +65,7 @@ def main() -> None:
     console = cli.console()
     interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.
-    executor = make_executor(config, interrupted)
+    executor = ObservedExecutor(make_executor(config, interrupted), workdir)
     try:
         summary = _search(config, workdir, console, executor, interrupted)
     finally:

@@ -2,8 +2,8 @@
 
   python -m launch.watch --workdir=runs/first
 
-Reads the journal alone, and disturbs nobody. Ctrl-C ends watching, not the search.
-Where there is no terminal, prints the state once.
+Reads files of the work directory, and disturbs nobody. Ctrl-C ends watching, not the
+search. Where there is no terminal, prints the state once.
 """
 
 import time
@@ -15,10 +15,11 @@ from rich.live import Live
 from rich.text import Text
 
 from bqnn import journal
+from bqnn.executors import activity
 from bqnn.problem import Problem, make_problem
 from bqnn.report import watch
-from bqnn.report.rows import Row, rows
-from bqnn.report.summary import Summary
+from bqnn.report.rows import rows
+from bqnn.report.watch import View
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string(
@@ -29,55 +30,57 @@ _INTERVAL = flags.DEFINE_float(
 )
 
 
-class _View:
-    """What was last read of a journal."""
+class _Watcher:
+    """What was last read of a search."""
 
     def __init__(self, workdir: Path) -> None:
         """Read nothing yet."""
         self._workdir = workdir
         self._work: Problem | None = None
-        self._summary: Summary | None = None
-        self._rows: list[Row] = []
-        self._pending = 0
+        self._view: View | None = None
 
     @property
     def complete(self) -> bool:
         """Whether there is nothing left to see."""
-        return self._summary is not None and self._summary.complete
+        return self._view is not None and self._view.summary.complete
 
     def read(self) -> None:
-        """Read the journal again."""
+        """Read the journal again, and what the workers are doing."""
         with journal.open_readonly(self._workdir) as facts:
             if not facts.began():
                 return
             run, history, times = facts.run(), facts.history(), facts.times()
         self._work = self._work or make_problem(run.config, run.images)
-        self._summary = watch.summarize(self._work, history)
-        self._rows = rows(self._work, history, times)
-        asked = sum(len(ask.candidates) for ask in history.asks)
-        self._pending = asked - self._summary.done
+        summary = watch.summarize(self._work, history)
+        running = journal.has_writer(self._workdir)
+        self._view = View(
+            str(self._workdir),
+            summary,
+            rows(self._work, history, times),
+            sum(len(ask.candidates) for ask in history.asks) - summary.done,
+            running,
+            activity.read(self._workdir) if running else [],
+        )
 
     def render(self) -> RenderableType:
         """Lay out what was read, as of now."""
-        if self._summary is None:
+        if self._view is None:
             return Text(f"{self._workdir}: its search has not begun")
-        return watch.dashboard(
-            str(self._workdir), self._summary, self._rows, self._pending, time.time()
-        )
+        return watch.dashboard(self._view, time.time())
 
 
 def main() -> None:
     """Show the search until it is complete."""
-    view, console = _View(Path(_WORKDIR.value)), cli.console()
-    view.read()
+    watcher, console = _Watcher(Path(_WORKDIR.value)), cli.console()
+    watcher.read()
     if not console.is_terminal:
-        console.print(view.render())
+        console.print(watcher.render())
         return
     interrupted = cli.Interrupt()
-    with Live(console=console, get_renderable=view.render) as live:
-        while not view.complete and not interrupted():
+    with Live(console=console, get_renderable=watcher.render) as live:
+        while not watcher.complete and not interrupted():
             time.sleep(_INTERVAL.value)
-            view.read()
+            watcher.read()
             live.refresh()
 
 

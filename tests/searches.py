@@ -13,6 +13,7 @@ from bqnn.config import Config
 from bqnn.data import load
 from bqnn.events import Evaluated, Event, Retried, Told
 from bqnn.executors import Executor
+from bqnn.executors.activity import Activity
 from bqnn.history import Run
 from bqnn.plan import ImageSpec
 from bqnn.problem import Problem, make_problem
@@ -98,6 +99,11 @@ class TableExecutor:
                 evaluation, status=fault, accuracy=(), error=f"{fault} on purpose"
             )
         return [(candidate, evaluation)]
+
+    def activities(self) -> list[Activity]:
+        """List what is queued, a worker each."""
+        queued = enumerate(self._queue)
+        return [Activity(f"worker {n}", True, str(c.block), 0.0) for n, c in queued]
 
     def close(self) -> None:
         """Forget what is queued."""

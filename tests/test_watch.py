@@ -1,10 +1,14 @@
 """`launch.watch`: where a search stands, from its journal alone."""
 
+import fcntl
+import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,10 +16,15 @@ import pytest
 from rich.console import Console
 
 from bqnn import journal
+from bqnn.events import Evaluated, Event
+from bqnn.executors import ObservedExecutor, activity
+from bqnn.executors.activity import Activity
 from bqnn.history import Run
 from bqnn.records import Status
 from bqnn.report import watch
 from bqnn.report.rows import Row, rows
+from bqnn.report.summary import Summary
+from bqnn.report.watch import View
 from bqnn.search import Limits, search
 from tests.searches import TableExecutor, problem_of, run_search, tiny_config
 
@@ -48,22 +57,46 @@ def test_workers_by_hand() -> None:
             _row("a", 20, 1),
             _row("b", 10, 2),
             _row("", 40, 0, "reused"),
-        ]
+            _row("worker 10", 40, 5),
+        ],
+        [Activity("worker 9", True, "1,1,3,0,0", 50.0), Activity("b", True, "", 31.0)],
     )
-    assert [(w.name, w.done, w.mean) for w in found] == [("a", 1, 1), ("b", 2, 3)]
-    assert found[1].last.finished == 30
+    assert [(w.name, w.done, w.mean) for w in found] == [
+        ("a", 1, 1),
+        ("b", 2, 3),
+        ("worker 9", 0, None),
+        ("worker 10", 1, 5),
+    ]
+    assert found[1].last and found[1].last.finished == 30
+    assert [w.now and w.now.block for w in found] == [None, "", "1,1,3,0,0", None]
 
 
-def _text(workdir: Path) -> str:
+def _print(view: View, now: float) -> str:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(watch.dashboard(view, now))
+    return console.export_text()
+
+
+def test_a_thousand_workers_are_counted_and_the_slowest_listed() -> None:
+    activities = [
+        Activity(f"worker {n}", n > 3, "1,1,3,0,0" if n > 9 else "", 1000.0 - n)
+        for n in range(1000)
+    ]
+    summary = Summary(10, 64)
+    text = _print(View("here", summary, [], 1020, True, activities), now=1090.0)
+    assert "990 in training, 30 waiting" in text
+    assert "Workers: 990 training, 6 idle, 4 starting" in text
+    assert re.findall(r"worker (\d+)", text) == [str(n) for n in range(984, 1000)]
+    assert "training for 18:09" in text
+
+
+def _text(workdir: Path, running: bool) -> str:
     work = problem_of(CONFIG)
     with journal.open_readonly(workdir) as facts:
         history, times = facts.history(), facts.times()
     summary = watch.summarize(work, history)
-    console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     seen = rows(work, history, times)
-    console.print(watch.dashboard("here", summary, seen, 3, time.time()))
-    console.file.close()
-    return console.export_text()
+    return _print(View("here", summary, seen, 3, running), time.time())
 
 
 def test_a_search_that_stopped_half_way(tmp_path: Path) -> None:
@@ -73,10 +106,13 @@ def test_a_search_that_stopped_half_way(tmp_path: Path) -> None:
         facts.start(run)
         list(search(work, facts, executor, Limits(candidates=9)))
         # Another process reads while the writer has it open.
-        text = _text(tmp_path)
-    assert "iteration 2/6, epsilon 1, 3 in training or waiting" in text
+        text = _text(tmp_path, journal.has_writer(tmp_path))
+    assert "iteration 2/6, epsilon 1, 0 in training, 3 waiting" in text
     assert "candidates/min" in text and "last result" in text
     assert "failed on purpose" in text
+    text = _text(tmp_path, journal.has_writer(tmp_path))
+    assert "not running, 3 to be trained again" in text
+    assert "the same launch.search goes on" in text
 
 
 def _watch(workdir: Path, **options: object) -> "subprocess.Popen[bytes]":
@@ -100,3 +136,37 @@ def test_watching_ends_with_the_search_or_with_ctrl_c(tmp_path: Path) -> None:
     assert running.wait(timeout=30) == 0
     os.close(terminal)
     os.close(inside)
+
+
+def test_a_running_search_is_seen_from_outside(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, Evaluated) and not seen:
+            out = _watch(tmp_path, stdout=subprocess.PIPE).communicate(timeout=60)[0]
+            seen.append(out.decode())
+
+    executor = ObservedExecutor(TableExecutor(places=3), tmp_path)
+    run_search(tmp_path, CONFIG, executor, on_event=look)
+    assert "iteration 0/6, epsilon 1, 3 in training, 4 waiting" in seen[0]
+    assert re.search(r"worker 2 +│ +training for", seen[0])
+    # Workers that were stopped do nothing.
+    assert activity.read(tmp_path) == []
+    assert not journal.has_writer(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[[1, 2]]", '[["a"]]', "[3]"])
+def test_news_that_make_no_sense_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / activity.FILE_NAME).write_text(text)
+    assert activity.read(tmp_path) == []
+
+
+def test_looking_for_a_writer_keeps_none_from_starting(tmp_path: Path) -> None:
+    journal.create_or_open(tmp_path).__exit__()
+    with (tmp_path / "journal.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        timer = threading.Timer(0.02, file.close)
+        timer.start()
+        with journal.create_or_open(tmp_path):
+            assert journal.has_writer(tmp_path)
+        timer.join()

@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from bqnn.data import Dataset
+from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.warmup import Progress
@@ -88,6 +89,11 @@ class VirtualCluster:
         """Share of the time so far that workers had something to do."""
         later = sum(end - self.now for end, *_ in self._running)
         return (self.busy - later) / (self._workers * self.now)
+
+    def activities(self) -> list[Activity]:
+        """List what the workers that are not idle are doing."""
+        running = (candidate for _, _, candidate, _ in self._running)
+        return [Activity("virtual", True, str(c.block), 0.0) for c in running]
 
     def close(self) -> None:
         """Forget what is running."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from bqnn.config import Config
 from bqnn.executors.executor import Executor
 from bqnn.executors.inline import InlineExecutor
+from bqnn.executors.observed import ObservedExecutor
 from bqnn.executors.options import Options
 from bqnn.executors.process import ProcessExecutor
 from bqnn.executors.ray import RayExecutor
@@ -20,6 +21,7 @@ __all__ = [
     "EXECUTORS",
     "Executor",
     "InlineExecutor",
+    "ObservedExecutor",
     "Options",
     "ProcessExecutor",
     "RayExecutor",

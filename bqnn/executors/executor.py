@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from bqnn.data import Dataset
+from bqnn.executors.activity import Activity
 from bqnn.records import Candidate, Evaluation
 from bqnn.warmup import Progress
 
@@ -48,6 +49,9 @@ class Executor(Protocol):
           LookupError: if no candidate was submitted that was not collected.
           KeyboardInterrupt: if interrupted; what was being evaluated is not recorded.
         """
+
+    def activities(self) -> list[Activity]:
+        """List what the workers are doing."""
 
     def close(self) -> None:
         """Stop all workers and forget what they were doing."""

@@ -1,11 +1,13 @@
 """Evaluates in this process, one candidate after the other."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.executors.options import Options
 from bqnn.executors.worker import Worker
@@ -30,6 +32,7 @@ class InlineExecutor:
         self._make_worker = options.make_worker
         self._worker: Worker | None = None
         self._candidate: Candidate | None = None
+        self._since = time.time()
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
         """Compile what candidates are made of."""
@@ -45,7 +48,7 @@ class InlineExecutor:
 
     def submit(self, candidate: Candidate) -> None:
         """Take a candidate."""
-        self._candidate = candidate
+        self._candidate, self._since = candidate, time.time()
 
     def collect(self) -> list[Attempt]:
         """Evaluate the candidate.
@@ -59,6 +62,11 @@ class InlineExecutor:
             raise LookupError("no candidate was submitted")
         evaluation = self._worker.run(candidate, interrupted=self._interrupted)
         return [(candidate, dataclasses.replace(evaluation, worker="inline"))]
+
+    def activities(self) -> list[Activity]:
+        """Tell what this process is doing."""
+        block = str(self._candidate.block) if self._candidate else ""
+        return [Activity("inline", self._worker is not None, block, self._since)]
 
     def close(self) -> None:
         """Forget the candidate."""

@@ -1,7 +1,9 @@
 """What one worker has to do, and how work is spread over several."""
 
+import time
 from collections.abc import Sequence
 
+from bqnn.executors.activity import Activity
 from bqnn.records import Candidate
 
 # Candidates of a worker that prepares the next one: the one that trains, the next one,
@@ -28,14 +30,22 @@ class Lane:
         self.candidate: Candidate | None = None
         self.following: list[Candidate] = []
         self._places = 0
+        self._since = time.time()
+
+    def activity(self) -> Activity:
+        """Tell what it is doing."""
+        block = str(self.candidate.block) if self.candidate else ""
+        return Activity(self.name, self._places > 0, block, self._since)
 
     def open(self, pipelined: bool) -> None:
         """Take candidates from now on: more than one to prepare the next."""
         self._places = _PIPELINED if pipelined else 1
+        self._since = time.time()
 
     def reset(self) -> None:
         """Forget everything, and take no candidates."""
         self.candidate, self.following, self._places = None, [], 0
+        self._since = time.time()
 
     @property
     def free(self) -> int:
@@ -51,17 +61,20 @@ class Lane:
     def take(self, candidate: Candidate) -> None:
         """Begin a candidate, or keep it for later."""
         if self.candidate is None:
-            self.candidate = candidate
-            self.begin(candidate, None)
+            self._begin(candidate, None)
         else:
             self.following.append(candidate)
 
     def go_on(self) -> None:
         """Begin what follows, if anything does; the last candidate is done."""
-        self.candidate = None
+        self.candidate, self._since = None, time.time()
         if self.following:
-            self.candidate = self.following.pop(0)
-            self.begin(self.candidate, next(iter(self.following), None))
+            candidate = self.following.pop(0)
+            self._begin(candidate, next(iter(self.following), None))
+
+    def _begin(self, candidate: Candidate, following: Candidate | None) -> None:
+        self.candidate, self._since = candidate, time.time()
+        self.begin(candidate, following)
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:
         """Have the worker evaluate `candidate`, and prepare `following`."""

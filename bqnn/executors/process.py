@@ -16,6 +16,7 @@ from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.errors import BqnnError
 from bqnn.executors import worker_process
+from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
 from bqnn.executors.lane import spread
@@ -94,6 +95,10 @@ class ProcessExecutor:
         attempts = [attempt for attempt in ended if attempt]
         spread(self._slots, self._orphans)
         return attempts
+
+    def activities(self) -> list[Activity]:
+        """List what the workers are doing."""
+        return [slot.activity() for slot in self._slots]
 
     def close(self) -> None:
         """Kill the workers."""

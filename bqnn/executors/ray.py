@@ -19,6 +19,7 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.errors import BqnnError, ConfigError, SearchError
+from bqnn.executors.activity import Activity
 from bqnn.executors.actor import Actor
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
@@ -91,6 +92,10 @@ class RayExecutor:
         spread(self._lanes, self._orphans)
         return attempts
 
+    def activities(self) -> list[Activity]:
+        """List what the workers are doing."""
+        return [lane.activity() for lane in self._lanes]
+
     def close(self) -> None:
         """Kill the workers and leave the cluster."""
         for lane in self._lanes:
@@ -157,7 +162,7 @@ class RayExecutor:
         if candidate is None:
             lane.ready(answer)
             return None
-        return candidate, _named(evaluation or answer, f"{lane.name} on {lane.host}")
+        return candidate, _named(evaluation or answer, lane.name)
 
     def _answer(self, lane: "_ActorLane") -> tuple[Any, Evaluation | None]:
         """Get what a worker returned, or what becomes of its candidate."""
@@ -194,14 +199,14 @@ class _ActorLane(Lane):
     def __init__(self, name: str, actor: Any) -> None:
         """Have it load programs."""
         super().__init__(name)
-        self.actor, self.host, self.opened = actor, "", False
+        self.actor, self.opened = actor, False
         self.ref: Any = actor.make_ready.remote()
         self.begun = 0.0
 
     def ready(self, answer: Any) -> None:
         """Take note that it is ready, if it is."""
         if answer is not None:
-            self.host, self.opened = answer.host, True
+            self.name, self.opened = f"{self.name} on {answer.host}", True
             self.open(answer.pipelined)
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:

@@ -1,5 +1,7 @@
-"""A search seen from outside, by its journal alone: a dashboard for the terminal."""
+"""A search seen from outside: a dashboard for the terminal."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bqnn.events import Asked, Event, Told
+from bqnn.executors.activity import Activity
 from bqnn.fold import evaluated
 from bqnn.history import History
 from bqnn.problem import Problem
@@ -20,8 +23,33 @@ from bqnn.report.progress import duration
 from bqnn.report.rows import Row
 from bqnn.report.summary import Summary
 
+_NUMBERED = re.compile(r"(\D*)(\d*)")
+
 RECENT = 600.0
 """Seconds over which the rate of a search is taken."""
+
+SHOWN = 16
+"""Workers that the dashboard lists: those that do the same for the longest time."""
+
+
+class View(NamedTuple):
+    """What is known of a search at one moment.
+
+    Attributes:
+      title: of the dashboard.
+      summary: of the search.
+      rows: its evaluations.
+      pending: candidates that were asked and have no result.
+      running: whether a search is running.
+      activities: what its workers were doing when it last told.
+    """
+
+    title: str
+    summary: Summary
+    rows: Sequence[Row]
+    pending: int
+    running: bool
+    activities: Sequence[Activity] = ()
 
 
 class WorkerState(NamedTuple):
@@ -29,15 +57,17 @@ class WorkerState(NamedTuple):
 
     Attributes:
       name: of the worker.
+      now: what it is doing; None if it has stopped.
       done: evaluations that it ended.
-      mean: seconds that one took.
+      mean: seconds that one took; None if it ended none.
       last: the last of them.
     """
 
     name: str
+    now: Activity | None
     done: int
-    mean: float
-    last: Row
+    mean: float | None
+    last: Row | None
 
 
 def summarize(work: Problem, history: History) -> Summary:
@@ -48,15 +78,22 @@ def summarize(work: Problem, history: History) -> Summary:
     return summary
 
 
-def workers(rows: Sequence[Row]) -> list[WorkerState]:
-    """Tell what each worker did last, by name; results that were reused have none."""
-    by_name: dict[str, list[Row]] = {}
+def workers(rows: Sequence[Row], activities: Sequence[Activity]) -> list[WorkerState]:
+    """Tell what each worker does and did, by name; who reused a result did nothing."""
+    by_name: dict[str, list[Row]] = {a.worker: [] for a in activities}
     for row in sorted(rows, key=lambda row: row.finished):
         if row.status != Status.REUSED:
             by_name.setdefault(row.worker, []).append(row)
+    now = {activity.worker: activity for activity in activities}
     return [
-        WorkerState(name, len(own), sum(r.seconds for r in own) / len(own), own[-1])
-        for name, own in sorted(by_name.items())
+        WorkerState(
+            name,
+            now.get(name),
+            len(own),
+            sum(row.seconds for row in own) / len(own) if own else None,
+            own[-1] if own else None,
+        )
+        for name, own in sorted(by_name.items(), key=lambda item: _natural(item[0]))
     ]
 
 
@@ -74,31 +111,27 @@ def rate(rows: Sequence[Row], now: float) -> float:
     return 60 * recent / max(now - since, 1e-9)
 
 
-def dashboard(
-    title: str, summary: Summary, rows: Sequence[Row], pending: int, now: float
-) -> RenderableType:
+def dashboard(view: View, now: float) -> RenderableType:
     """Lay out where a search stands.
 
     Args:
-      title: of the dashboard.
-      summary: of the search.
-      rows: its evaluations.
-      pending: candidates that were asked and have no result.
+      view: what is known of it.
       now: in seconds since 1970.
     """
+    summary = view.summary
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
         ProgressBar(summary.total, summary.done, width=40),
         f"{summary.done}/{summary.total}",
     )
     parts: list[RenderableType] = [
-        Text(title, style="bold"),
+        Text(view.title, style="bold"),
         bar,
-        Text(_state(summary, rows, pending, now)),
+        Text(_state(view, now)),
     ]
     if summary.best:
         parts.append(tables.best_blocks(summary.best))
-    parts.append(_worker_table(workers(rows), now))
+    parts.append(_worker_table(workers(view.rows, view.activities), now))
     if summary.failures or summary.retries:
         parts.append(tables.outcomes(summary))
     return Group(*parts)
@@ -112,38 +145,83 @@ def _events(work: Problem, history: History) -> Iterator[Event]:
         yield Told(tell.number, tell.digest, recorded=True)
 
 
-def _state(summary: Summary, rows: Sequence[Row], pending: int, now: float) -> str:
+def _state(view: View, now: float) -> str:
+    summary, rows = view.summary, view.rows
     told = f"iteration {summary.told}/{summary.iterations}"
     if summary.complete:
         return f"{told}: complete, digest {summary.digest[:16]}"
     epsilon = "-" if summary.epsilon is None else f"{summary.epsilon:g}"
+    last = max((row.finished for row in rows), default=None)
+    heard = "no result yet" if last is None else f"last result {_ago(now - last)} ago"
+    if not view.running:
+        return (
+            f"{told}, epsilon {epsilon}, not running, {view.pending} to be trained "
+            f"again, {heard}: the same launch.search goes on"
+        )
+    training = sum(bool(activity.block) for activity in view.activities)
     per_minute = rate(rows, now)
     left = "-"
     if per_minute:
         left = duration((summary.total - summary.done) / per_minute * 60)
-    last = max((row.finished for row in rows), default=None)
-    heard = "no result yet" if last is None else f"last result {_ago(now - last)} ago"
     return (
-        f"{told}, epsilon {epsilon}, {pending} in training or waiting, "
+        f"{told}, epsilon {epsilon}, {training} in training, "
+        f"{max(0, view.pending - training)} waiting, "
         f"{per_minute:.1f} candidates/min, {left} left, {heard}"
     )
 
 
 def _worker_table(states: Sequence[WorkerState], now: float) -> Table:
-    table = Table(title="Workers", title_justify="left")
+    doing = Counter(_doing(state.now) for state in states)
+    counts = ", ".join(f"{count} {what}" for what, count in doing.most_common())
+    title = f"Workers: {counts}" if states else "Workers: none yet"
+    table = Table(title=title, title_justify="left")
     table.add_column("worker")
-    for name in ("done", "seconds each", "last result"):
+    for name in ("now", "done", "seconds each", "last result"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of", overflow="fold", ratio=1)
-    for state in states:
-        table.add_row(
-            escape(state.name) or "-",
-            str(state.done),
-            f"{state.mean:.1f}",
-            f"{state.last.status}, {_ago(now - state.last.finished)} ago",
-            state.last.block,
-        )
+    table.add_column("block", overflow="fold", ratio=1)
+    longest = sorted(states, key=_since)[:SHOWN]
+    for state in (state for state in states if state in longest):
+        table.add_row(*_worker_row(state, now))
+    if len(states) > SHOWN:
+        table.caption = f"the {SHOWN} that do the same for the longest time"
     return table
+
+
+def _worker_row(state: WorkerState, now: float) -> tuple[str, ...]:
+    doing, last, block = _doing(state.now), "-", ""
+    if state.last:
+        last = f"{state.last.status}, {_ago(now - state.last.finished)} ago"
+        block = state.last.block
+    if state.now:
+        doing = f"{doing} for {_ago(now - state.now.since)}"
+        block = state.now.block or block
+    return (
+        escape(state.name) or "-",
+        doing,
+        str(state.done),
+        "-" if state.mean is None else f"{state.mean:.1f}",
+        last,
+        block,
+    )
+
+
+def _doing(activity: Activity | None) -> str:
+    """Say what a worker does, in a word."""
+    if activity is None:
+        return "stopped"
+    if activity.block:
+        return "training"
+    return "idle" if activity.ready else "starting"
+
+
+def _since(state: WorkerState) -> float:
+    """Sort by when a worker began what it does; last those that do nothing more."""
+    return state.now.since if state.now else float("inf")
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Sort names by the numbers in them: `worker 9` before `worker 10`."""
+    return [(text, int(digits or 0)) for text, digits in _NUMBERED.findall(name)]
 
 
 def _ago(seconds: float) -> str:
