@@ -19,6 +19,17 @@ def random_block(rng: np.random.Generator, max_layers: int) -> Block:
     return Block(tuple(layers))
 
 
+def random_blocks(count: int, max_layers: int) -> list[Block]:
+    """Draw blocks: the first of `max_layers`, the others of fewer and fewer."""
+    rng = np.random.default_rng(1)
+    blocks = []
+    for n in range(count):
+        length = max(1, max_layers - n)
+        codes = [_codes(index) for index in range(1, length + 1)]
+        blocks.append(Block(tuple(c[rng.integers(len(c))] for c in codes)))
+    return blocks
+
+
 def all_blocks(max_layers: int) -> list[Block]:
     """List every block of up to `max_layers` layers."""
     found: list[Block] = []

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from bqnn import journal
 from bqnn.history import Run
-from bqnn.nsc import Block, LayerType
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.report.layout import layout
 from bqnn.report.page.page import write_page
-from bqnn.report.page.payload import Source
-from bqnn.space import legal_codes
+from bqnn.report.page.payload import Source, payload
+from tests.blocks import random_blocks
 from tests.browser import browser, complaints, load, requests
 from tests.searches import SPEC, TableExecutor, run_search, tiny_config
 
@@ -194,19 +192,9 @@ def test_the_csv_is_the_table(
     assert [*csv.reader(io.StringIO(text, newline=""))][1] == ['a "b", c\nd']
 
 
-def test_blocks_are_laid_out_as_in_files(
-    chrome: webdriver.Chrome, searched: Path
-) -> None:
+def test_blocks_are_drawn_as_in_files(chrome: webdriver.Chrome, searched: Path) -> None:
     load(chrome, write_page([Source(searched)])[0], 1400)
-    draw = random.Random(0)
-    for length in (1, 2, 5, 9, 23):
-        layers = []
-        for index in range(1, length + 1):
-            codes = legal_codes(index)
-            layers.append(
-                draw.choice([c for c in codes if c.type != LayerType.TERMINAL])
-            )
-        block = Block(tuple(layers))
+    for block in random_blocks(20, 23):
         script = "return layoutBlock(parseBlock(arguments[0]))"
         got: Any = chrome.execute_script(script, str(block))
         centres, edges = layout(block)
@@ -215,15 +203,51 @@ def test_blocks_are_laid_out_as_in_files(
             np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
+# Sides of the boxes of a block's drawing, and of the lines of text in each.
+BOXES_AND_LABELS = """
+  const drawing = drawBlock(arguments[0], arguments[1]);
+  document.body.append(drawing);
+  const sides = ({x, y, width, height}) => [x, y, x + width, y + height];
+  const found = [];
+  for (const part of drawing.children) {
+    if (part.tagName === "rect") found.push([sides(part.getBBox()), []]);
+    if (part.tagName === "text") found.at(-1)[1].push(sides(part.getBBox()));
+  }
+  drawing.remove();
+  return found;
+"""
+
+
+def test_labels_on_the_page_are_within_their_boxes(
+    chrome: webdriver.Chrome, searched: Path
+) -> None:
+    load(chrome, write_page([Source(searched)])[0], 1400)
+    types = payload([])["types"]
+    for block in random_blocks(20, 23):
+        found = chrome.execute_script(BOXES_AND_LABELS, str(block), types)
+        assert len(found) == len(block) + 2
+        for box, labels in found:
+            assert labels
+            for left, top, right, bottom in labels:
+                assert box[0] < left and right < box[2]
+                assert box[1] < top and bottom < box[3]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_searches_are_laid_over_each_other(
     chrome: webdriver.Chrome, searched: Path, tmp_path: Path, width: int
 ) -> None:
     rival = tmp_path / "rival"
-    run_search(rival, tiny_config(agent={"name": "random"}), TimedExecutor())
+    config = tiny_config(
+        agent={"name": "random", "schedule": "1.0:3"}, search={"batch": 8}
+    )
+    run_search(rival, config, TimedExecutor())
     load(chrome, write_page([Source(searched), Source(rival)])[0], width)
     for name in ("overlay-best", "overlay-mean"):
         assert _count(chrome, f"#{name} .scatterlayer .js-line") == 2
+        script = "return document.getElementById(arguments[0]).data.map((d) => d.x)"
+        counts: Any = chrome.execute_script(script, name)
+        assert counts == [[4, 8, 12, 16, 20, 24], [8, 16, 24]]
     assert _count(chrome, "#overlay-flops .scatterlayer .point") == 23 + 24
     assert _count(chrome, "#overlay-params .scatterlayer .point") == 23 + 24
     assert _count(chrome, "#overlay tbody tr") == 2

@@ -9,8 +9,6 @@ from absl import flags
 
 from bqnn import nsc
 from bqnn.nsc import parse
-from bqnn.report import draw
-from bqnn.report.layout import BEND_WIDTH, layout
 from bqnn.report.tables import si
 from bqnn.space import legal_codes
 from launch import cli, show
@@ -71,18 +69,6 @@ def test_a_network_is_drawn_stage_by_stage(tmp_path: Path) -> None:
     assert labels[-1] == "Head: logits 1x1x1000"
     edges = re.findall(r"(\d+) -> (\d+);", path.read_text())
     assert edges == [(str(a), str(a + 1)) for a in range(len(labels) - 1)]
-
-
-def test_a_block_shows_itself_in_a_notebook() -> None:
-    svg = parse(EXAMPLE)._repr_svg_()
-    assert svg.startswith("<?xml") and "1: Convolution 3x3" in svg
-
-
-def test_dot_has_every_edge() -> None:
-    text = draw.to_dot(draw.block_drawing(parse(EXAMPLE)))
-    edges = re.findall(r"(\d+) -> (\d+);", text)
-    want = [(0, 1), (1, 2), (1, 3), (2, 3), (0, 4), (3, 5), (4, 5)]
-    assert edges == [(str(a), str(b)) for a, b in want]
 
 
 @pytest.mark.parametrize(
@@ -173,23 +159,6 @@ def test_a_thousand_malformed_blocks_give_one_line_and_status_2_each(
         assert error.startswith("error: "), text
         assert error.count("\n") == 1, text
         assert len(error) < 300, text
-
-
-def test_boxes_and_bends_of_a_drawing_do_not_overlap() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        block = random_block(rng, 23)
-        drawing = layout(block)
-        boxes = drawing.centres
-        bends = [point for edge in drawing.edges for point in edge[1:-1]]
-        for i, (x, y) in enumerate(boxes):
-            near = [a for a, b in boxes[:i] if b == y]
-            assert all(abs(x - a) >= 1 for a in near)
-            passing = [a for a, b in bends if b == y]
-            assert all(abs(x - a) >= (1 + BEND_WIDTH) / 2 for a in passing)
-        for edge in drawing.edges:
-            heights = [y for _, y in edge]
-            assert heights == list(range(int(heights[0]), int(heights[-1]) + 1))
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
 from bqnn.nsc import Block, LayerType
 from bqnn.plan import NetworkPlan, Node
-from bqnn.report.layout import Layout, block_edges, layout, operation
+from bqnn.report.layout import (
+    BOX,
+    Layout,
+    Point,
+    block_edges,
+    connect,
+    layout,
+    operation,
+)
 
 # Okabe and Ito's palette, distinguishable for colour-blind readers.
 COLOURS = {
@@ -39,8 +48,7 @@ _PARTS = {
     "pcc": ("Convolution", COLOURS[LayerType.CONVOLUTION]),
     "head": ("Head: logits", _ENDS_COLOUR),
 }
-_ROW_HEIGHT, _COLUMN_WIDTH = 0.75, 1.5  # inches
-_BOX = (1.0, 0.5)
+_ROW_HEIGHT, _COLUMN_WIDTH = 0.95, 1.5  # inches
 
 
 class Drawing(NamedTuple):
@@ -68,7 +76,7 @@ def network_drawing(network: NetworkPlan) -> Drawing:
     boxes = tuple(_part([*nodes]) for _, nodes in groups)
     centres = tuple((0.0, float(row)) for row in range(len(boxes)))
     pairs = tuple(itertools.pairwise(range(len(boxes))))
-    lines = tuple((centres[a], centres[b]) for a, b in pairs)
+    lines = tuple(connect((centres[a], centres[b])) for a, b in pairs)
     return Drawing(boxes, pairs, Layout(centres, lines))
 
 
@@ -76,12 +84,12 @@ def draw(axes: Axes, drawing: Drawing) -> None:
     """Draw a graph into `axes`."""
     centres, lines = drawing.layout
     for line in lines:
-        _draw_arrow(axes, line)
+        axes.add_patch(_arrow(line))
     for (x, y), (label, colour) in zip(centres, drawing.boxes, strict=True):
         axes.add_patch(
             FancyBboxPatch(
-                (x - _BOX[0] / 2, y - _BOX[1] / 2),
-                *_BOX,
+                (x - BOX[0] / 2, y - BOX[1] / 2),
+                *BOX,
                 boxstyle="round,pad=0,rounding_size=0.1",
                 facecolor=colour,
                 edgecolor="#222222",
@@ -89,10 +97,19 @@ def draw(axes: Axes, drawing: Drawing) -> None:
             )
         )
         axes.text(x, y, label, ha="center", va="center", fontsize=8, zorder=3)
-    xs, ys = zip(*(point for line in lines for point in line), strict=True)
-    axes.set_xlim(min(xs) - 0.7, max(xs) + 0.7)
-    axes.set_ylim(max(ys) + 0.5, min(ys) - 0.5)
+    left, right = _sides(drawing)
+    axes.set_xlim(left, right)
+    axes.set_ylim(centres[-1][1] + 0.4, -0.4)
     axes.set_axis_off()
+
+
+def figure(drawing: Drawing) -> Figure:
+    """Draw a graph into a figure of its own, in which everything can be read."""
+    left, right = _sides(drawing)
+    rows = drawing.layout.centres[-1][1] + 0.8
+    made = Figure(((right - left) * _COLUMN_WIDTH, rows * _ROW_HEIGHT))
+    draw(made.add_axes((0, 0, 1, 1)), drawing)
+    return made
 
 
 def to_dot(drawing: Drawing) -> str:
@@ -110,13 +127,13 @@ def to_svg(drawing: Drawing) -> str:
     """Write a graph as SVG: text stays text, the same graph gives the same bytes."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bqnn"}):
-        _figure(drawing).savefig(file, format="svg", metadata={"Date": None})
+        figure(drawing).savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
 def to_pixels(drawing: Drawing) -> NDArray[np.uint8]:
     """Draw a graph as an image.  # [H, W, 3]."""
-    canvas = FigureCanvasAgg(_figure(drawing))
+    canvas = FigureCanvasAgg(figure(drawing))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
@@ -138,23 +155,35 @@ def save(drawing: Drawing, path: Path) -> None:
         raise ConfigError(f"{path}: cannot be written: {error}") from error
 
 
-def _draw_arrow(axes: Axes, line: tuple[tuple[float, float], ...]) -> None:
-    """Draw a polyline that ends on a box's upper side, where its head is seen."""
-    (*before, (x, y)) = line
-    points = [*before, (x, y - _BOX[1] / 2)]
-    for start, end in itertools.pairwise(points):
-        axes.annotate(
-            "",
-            xy=end,
-            xytext=start,
-            arrowprops={
-                "arrowstyle": "-|>" if end is points[-1] else "-",
-                "color": "#444444",
-                "shrinkA": 0,
-                "shrinkB": 0,
-            },
-            zorder=1,
-        )
+def _arrow(line: tuple[Point, ...]) -> FancyArrowPatch:
+    """Draw an edge: it leaves, passes and enters upright, and is curved in between.
+
+    Curves of one shape cross no more often than straight lines would.
+    """
+    points, codes = [line[0]], [Curve.MOVETO]
+    for (x, y), (to_x, to_y) in itertools.pairwise(line):
+        middle = (y + to_y) / 2
+        points += [(x, middle), (to_x, middle), (to_x, to_y)]
+        codes += [Curve.CURVE4] * 3
+    return FancyArrowPatch(
+        path=Curve(points, codes),
+        arrowstyle="-|>",
+        mutation_scale=8,
+        shrinkA=0,
+        shrinkB=0,
+        facecolor="#444444",
+        edgecolor="#444444",
+        zorder=1,
+    )
+
+
+def _sides(drawing: Drawing) -> tuple[float, float]:
+    """Return where a drawing begins and ends, from left to right."""
+    boxes = [x for x, _ in drawing.layout.centres]
+    lanes = [x for line in drawing.layout.edges for x, _ in line]
+    left = min(min(boxes) - BOX[0] / 2, *lanes)
+    right = max(max(boxes) + BOX[0] / 2, *lanes)
+    return left - 0.1, right + 0.1
 
 
 def _boxes(block: Block) -> list[tuple[str, str]]:
@@ -179,21 +208,12 @@ def _part(nodes: list[Node]) -> tuple[str, str]:
     return f"{title}{window}\n{shape}", colour
 
 
-def _figure(drawing: Drawing) -> Figure:
-    centres, lines = drawing.layout
-    xs = [x for line in lines for x, _ in line]
-    width = (max(xs) - min(xs) + 1.4) * _COLUMN_WIDTH
-    figure = Figure((width, (centres[-1][1] + 1) * _ROW_HEIGHT))
-    draw(figure.add_axes((0, 0, 1, 1)), drawing)
-    return figure
-
-
 def _save_svg(drawing: Drawing, path: Path) -> None:
     path.write_text(to_svg(drawing), encoding="utf-8")
 
 
 def _save_png(drawing: Drawing, path: Path) -> None:
-    _figure(drawing).savefig(path, dpi=150)
+    figure(drawing).savefig(path, dpi=150)
 
 
 def _save_dot(drawing: Drawing, path: Path) -> None:

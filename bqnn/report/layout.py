@@ -8,21 +8,22 @@ barycentre of neighbours, then coordinates near the neighbours' mean.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from bqnn.nsc import Block, Layer, LayerType
 
 Point = tuple[float, float]
-BEND_WIDTH = 0.4  # of a bend's lane; a box takes 1
+BOX = (1.0, 0.4)  # width and height of a box
+BEND_WIDTH = 0.4  # of a bend's lane
 _SWEEPS = 24
 
 
 class Layout(NamedTuple):
-    """A drawing in units of boxes; y grows downwards.
+    """A drawing in units of a box's width and a row's height; y grows downwards.
 
     Attributes:
       centres: of the boxes: the input, the layers in order, the output.
-      edges: one polyline per edge, from a predecessor's centre to its reader's.
+      edges: the points that each edge goes through, from the lower side of its
+        predecessor to the upper side of its reader. It passes rows upright, so that it
+        can change sides only where no boxes are.
     """
 
     centres: tuple[Point, ...]
@@ -52,8 +53,19 @@ def layout(block: Block) -> Layout:
     points = [(x[node], float(ranks[node])) for node in range(len(ranks))]
     return Layout(
         tuple(points[: len(block) + 2]),
-        tuple(tuple(points[node] for node in chain) for chain in chains),
+        tuple(connect([points[node] for node in chain]) for chain in chains),
     )
+
+
+def connect(chain: Sequence[Point]) -> tuple[Point, ...]:
+    """Lead an edge from box to box.
+
+    Args:
+      chain: centres of the first box, of the lanes in between and of the last box.
+    """
+    half = BOX[1] / 2
+    sides = [(x, y + side) for x, y in chain for side in (-half, half)]
+    return tuple(sides[1:-1])
 
 
 def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -114,7 +126,7 @@ def _sweep(
 
         def barycentre(node: int, before: int = rank - step) -> float:
             seen = [place[n] for n in neighbours[node] if ranks[n] == before]
-            return float(np.mean(seen)) if seen else place[node]
+            return sum(seen) / len(seen) if seen else place[node]
 
         result[rank] = sorted(rows[rank], key=barycentre)
         place.update({node: i for i, node in enumerate(result[rank])})
@@ -149,7 +161,8 @@ def _coordinates(
     x = [0.0] * len(size)
     for sweep in range(_SWEEPS):
         for row in rows if sweep % 2 == 0 else rows[::-1]:
-            wanted = [float(np.mean([x[n] for n in neighbours[node]])) for node in row]
+            near = [[x[n] for n in neighbours[node]] for node in row]
+            wanted = [sum(values) / len(values) for values in near]
             for node, value in zip(row, _spread(wanted, row, size), strict=True):
                 x[node] = value
     return x

@@ -2,7 +2,7 @@
 // A page can hold thousands of blocks; each is laid out when it is asked for.
 
 const BEND_WIDTH = 0.4, SWEEPS = 24;
-const BOX = [1.0, 0.5], COLUMN = 118, ROW = 64;
+const BOX = [1.0, 0.4], COLUMN = 118, ROW = 80;
 
 function parseBlock(text) {
   const layers = text.split(";").map((part) => part.split(",").map(Number))
@@ -42,7 +42,8 @@ function layoutBlock(block) {
   const x = coordinates(leastCrossings(rows, near, ranks), near, real);
   const points = ranks.map((rank, node) => [x[node], rank]);
   return {centres: points.slice(0, real),
-    edges: chains.map((chain) => chain.map((node) => points[node]))};
+    edges: chains.map((chain) => chain.map((node) => points[node]).flatMap(
+      ([cx, y]) => [[cx, y - BOX[1] / 2], [cx, y + BOX[1] / 2]]).slice(1, -1))};
 }
 
 function placesOf(rows) {
@@ -137,10 +138,11 @@ function describeBlock(block, types) {
 // An SVG element; input on top, output at the bottom, as in the paper's figure 9.
 function drawBlock(text, types) {
   const block = parseBlock(text), {centres, edges} = layoutBlock(block);
-  const xs = edges.flat().map((point) => point[0]);
-  const left = Math.min(...xs) - 0.6, width = Math.max(...xs) + 0.6 - left;
-  const height = Math.max(...centres.map((c) => c[1])) + 1;
-  const at = ([x, y]) => [(x - left) * COLUMN, (y + 0.5) * ROW];
+  const boxes = centres.map((c) => c[0]), lanes = edges.flat().map((point) => point[0]);
+  const left = Math.min(Math.min(...boxes) - BOX[0] / 2, ...lanes) - 0.1;
+  const width = Math.max(Math.max(...boxes) + BOX[0] / 2, ...lanes) + 0.1 - left;
+  const height = Math.max(...centres.map((c) => c[1])) + 0.8;
+  const at = ([x, y]) => [(x - left) * COLUMN, (y + 0.4) * ROW];
   const root = svg("svg", {viewBox: `0 0 ${width * COLUMN} ${height * ROW}`,
     width: width * COLUMN, height: height * ROW, role: "img", class: "block"});
   root.setAttribute("aria-label", describeBlock(block, types));
@@ -148,13 +150,9 @@ function drawBlock(text, types) {
   root.style.minWidth = `${0.65 * width * COLUMN}px`;  // smaller could not be read
   const half = BOX[1] / 2;
   for (const edge of edges) {
-    const [x, y] = edge[edge.length - 1];
-    const line = [...edge.slice(0, -1), [x, y - half]].map(at);
-    const [[fx, fy], [tx, ty]] = line.slice(-2), turn = Math.atan2(ty - fy, tx - fx);
-    const wing = (side) => [tx - 9 * Math.cos(turn + side), ty - 9 * Math.sin(turn + side)];
-    root.append(svg("polyline", {points: line.join(" "), class: "edge"}));
-    root.append(svg("polygon", {class: "head",
-      points: [[tx, ty], wing(0.4), wing(-0.4)].join(" ")}));
+    const line = edge.map(at), [x, y] = line[line.length - 1];
+    root.append(svg("path", {d: curve(line), class: "edge"}),
+      svg("polygon", {class: "head", points: [[x, y], [x - 4, y - 9], [x + 4, y - 9]].join(" ")}));
   }
   const labels = [["Input"], ...block.layers.map((layer) =>
     `${layer.index}: ${operation(layer, types)}`.replace(" pool", "\npool").split("\n")),
@@ -171,6 +169,15 @@ function drawBlock(text, types) {
     });
   });
   return root;
+}
+
+// Leaves, passes and enters upright; curves of one shape cross as seldom as lines do.
+function curve(points) {
+  const parts = points.slice(1).map(([x, y], i) => {
+    const [fromX, fromY] = points[i], middle = (fromY + y) / 2;
+    return `C ${fromX},${middle} ${x},${middle} ${x},${y}`;
+  });
+  return `M ${points[0]} ${parts.join(" ")}`;
 }
 
 function svg(name, attributes) {

@@ -5,10 +5,11 @@ async function overlay(searches, types, state) {
   parent.hidden = false;
   parent.append(element("h2", {textContent: "Side by side"}), comparison(searches));
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
-  const styled = (key, search, i) => line(search.series.iteration, search.series[key],
-    search.name, COLOURS[i % COLOURS.length], {mode: "lines", line: {width: 2,
-      color: COLOURS[i % COLOURS.length], dash: dashes[i % dashes.length]}});
-  const axes = {xaxis: axis("iteration"), yaxis: axis("reward")};
+  const styled = (key, search, i) => line(evaluations(search), search.series[key],
+    search.name, COLOURS[i % COLOURS.length], {mode: "lines",
+      hovertemplate: `%{x} evaluations: %{y:.4f}<extra>${search.name}</extra>`,
+      line: {width: 2, color: COLOURS[i % COLOURS.length], dash: dashes[i % dashes.length]}});
+  const axes = {xaxis: axis("evaluations"), yaxis: axis("reward")};
   const grid = element("div", {className: "grid"});
   parent.append(grid);
   await chart(grid, "overlay-best", "Best reward so far.", "A line for each search.",
@@ -20,6 +21,12 @@ async function overlay(searches, types, state) {
     await overlaidScatter(grid, searches, types, cost, title);
   }
   parent.append(chooser(searches, types, state));
+}
+
+// How many there were after each batch: batches of two searches may differ in size.
+function evaluations(search) {
+  let sum = 0;
+  return search.series.evaluated.map((count) => (sum += count));
 }
 
 function overlaidScatter(parent, searches, types, cost, title) {
