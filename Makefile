@@ -31,4 +31,6 @@ format: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
 	  --requirement requirements.txt
+	@# In parallel, unlike pip. A few files are for other versions of Python.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
 	@touch $@

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,4 +59,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("may not mount a small file system")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    # Whoever was stopped in it may take a moment to let go.
+    for _ in range(50):
+        if not subprocess.run(["umount", str(folder)], capture_output=True).returncode:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"{folder} stays in use")
