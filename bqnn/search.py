@@ -47,8 +47,7 @@ def search(
       work: the search to do.
       journal: open to write, and started with the same configuration.
       executor: evaluates candidates.
-      limits: when to stop early: nothing more is started then, what is being evaluated
-        comes to its end.
+      limits: when to start nothing more; what is being evaluated comes to its end.
 
     Yields:
       An event per batch asked, attempt to be repeated, final evaluation and batch told:

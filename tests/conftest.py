@@ -18,7 +18,9 @@ import jax
 import pytest
 
 from bqnn.engines.walk import _compiled_reader
+from bqnn.records import Status
 from bqnn.unit_programs import accumulate, unit_programs
+from tests.searches import TableExecutor, run_search, tiny_config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -48,6 +50,14 @@ def quick_compilation() -> Iterator[None]:
         cached.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of 24 candidates, the fourth of which failed."""
+    workdir = tmp_path_factory.mktemp("searched")
+    run_search(workdir, tiny_config(), TableExecutor(faults={3: Status.FAILED}))
+    return workdir
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 400 kB."""
@@ -64,4 +74,5 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         if not subprocess.run(["umount", str(folder)], capture_output=True).returncode:
             return
         time.sleep(0.2)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
     raise TimeoutError(f"{folder} stays in use")

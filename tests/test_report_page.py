@@ -30,14 +30,6 @@ from tests.thorough import times
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of 24 candidates."""
-    workdir = tmp_path_factory.mktemp("searched")
-    run_search(workdir, tiny_config(), TableExecutor(faults={3: Status.FAILED}))
-    return workdir
-
-
 def unpacked(text: str, name: str) -> bytes:
     """Unpack what a page holds under a name."""
     match = re.search(rf'id="{name}">([^<]*)<', text)

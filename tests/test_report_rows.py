@@ -13,13 +13,12 @@ from bqnn.config import Config
 from bqnn.fold import ReplayError, fold
 from bqnn.history import History
 from bqnn.learners.q import QState
-from bqnn.records import Status
 from bqnn.report.mind import Mind
 from bqnn.report.rows import front, rows
 from bqnn.report.series import series
 from bqnn.report.spent import Failure, failures, phases, spans
 from tests.hand_journal import HAND, by_hand
-from tests.searches import TableExecutor, problem_of, run_search, tiny_config
+from tests.searches import problem_of, tiny_config
 
 
 def _read(workdir: Path) -> tuple[History, dict[tuple[int, int, int], float]]:
@@ -88,14 +87,6 @@ def test_the_front_holds_what_nothing_beats(tmp_path: Path) -> None:
     found = [row._replace(flops=flops, accuracy=acc) for flops, acc in pairs]
     assert front(found, "flops") == [2, 1, 5]
     assert front([], "flops") == []
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of 24 candidates."""
-    workdir = tmp_path_factory.mktemp("searched")
-    run_search(workdir, tiny_config(), TableExecutor(faults={3: Status.FAILED}))
-    return workdir
 
 
 def _final_state(config: Config, history: History) -> Any:

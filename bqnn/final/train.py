@@ -64,21 +64,27 @@ def train(
             return result
         return _train(job, workdir, interrupted, on_event, test)
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise OutOfMemoryError(
-                f"the device has too little memory for train.batch="
-                f"{config.train.batch}: try train.accumulate=2 or more, "
-                "train.remat=True, or more devices"
-            ) from error
-        if jax.process_count() > 1:
-            cause = str(error).splitlines()[0][:200]
-            raise ProcessLostError(
-                f"this process has lost the others ({cause}): see what they say, and "
-                "run all of them again to go on"
-            ) from error
+        if known := _known(error, config):
+            raise known from error
         raise
     finally:
         os.close(lock)
+
+
+def _known(error: jax.errors.JaxRuntimeError, config: FinalConfig) -> BqnnError | None:
+    """Tell the errors of jax that have a cure."""
+    if "RESOURCE_EXHAUSTED" in str(error):
+        return OutOfMemoryError(
+            f"the device has too little memory for train.batch={config.train.batch}: "
+            "try train.accumulate=2 or more, train.remat=True, or more devices"
+        )
+    if jax.process_count() > 1:
+        cause = str(error).splitlines()[0][:200]
+        return ProcessLostError(
+            f"this process has lost the others ({cause}): see what they say, and run "
+            "all of them again to go on"
+        )
+    return None
 
 
 def _train(
