@@ -70,6 +70,17 @@ def test_the_page_holds_the_search(searched: Path) -> None:
     assert len(search["digest"]) == 64
 
 
+def test_the_command_that_trains_names_the_data(tmp_path: Path) -> None:
+    data = {"name": "cifar100", "data_dir": "my data", "validation": 0.1}
+    with journal.create_or_open(tmp_path) as facts:
+        facts.start(Run(tiny_config(data=data), SPEC, "f", {}))
+    train = Source(tmp_path).read()["commands"]["train"]
+    assert train.endswith(
+        "--config=launch/configs/cifar_final.py --config.data.name=cifar100 "
+        "--config.data.data_dir='my data'"
+    )
+
+
 def test_an_agent_without_q_values_has_no_charts_of_them(tmp_path: Path) -> None:
     run_search(tmp_path, tiny_config(agent={"name": "random"}), TableExecutor())
     assert Source(tmp_path).read()["mind"] is None

@@ -166,14 +166,16 @@ def _rounded(value: Any) -> Any:
 
 def _commands(workdir: Path, run: Run) -> dict[str, str]:
     """Write the commands that train a block of the search, and that replay it."""
-    where, data = shlex.quote(str(workdir)), run.config.data.name
+    where, data = shlex.quote(str(workdir)), run.config.data
     final = shlex.quote(f"{str(workdir).rstrip('/')}-final")
     train = (
         f"python -m launch.train --search={where} --rank=1 --workdir={final} "
-        f"--config=launch/configs/{_FINALS.get(data, 'cifar_final.py')}"
+        f"--config=launch/configs/{_FINALS.get(data.name, 'cifar_final.py')}"
     )
-    if data not in _FINALS:
-        train += f" --config.data.name={shlex.quote(data)}"
+    if data.name not in _FINALS:
+        train += f" --config.data.name={shlex.quote(data.name)}"
+    if data.data_dir:
+        train += f" --config.data.data_dir={shlex.quote(data.data_dir)}"
     return {"train": train, "replay": f"python -m launch.replay --workdir={where}"}
 
 
