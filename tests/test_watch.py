@@ -155,6 +155,18 @@ def test_a_running_search_is_seen_from_outside(tmp_path: Path) -> None:
     assert not journal.has_writer(tmp_path)
 
 
+def test_a_master_that_may_not_start_leaves_the_news_of_the_one_that_runs(
+    tmp_path: Path,
+) -> None:
+    running = ObservedExecutor(TableExecutor(), tmp_path)
+    with pytest.raises(LookupError):
+        running.collect()
+    ObservedExecutor(TableExecutor(), tmp_path).close()
+    assert (tmp_path / activity.FILE_NAME).exists()
+    running.close()
+    assert not (tmp_path / activity.FILE_NAME).exists()
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[[1, 2]]", '[["a"]]', "[3]"])
 def test_news_that_make_no_sense_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / activity.FILE_NAME).write_text(text)

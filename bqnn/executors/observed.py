@@ -51,7 +51,8 @@ class ObservedExecutor:
     def close(self) -> None:
         """Stop the workers, of which there is nothing to tell then."""
         self._executor.close()
-        activity.forget(self._workdir)
+        if self._told is not None:  # else the file is of another master, which runs
+            activity.forget(self._workdir)
 
     def _tell(self) -> None:
         start = time.monotonic()
