@@ -16,9 +16,8 @@ from rich.text import Text
 
 from bqnn import journal
 from bqnn.executors import activity
-from bqnn.problem import Problem, make_problem
 from bqnn.report import watch
-from bqnn.report.rows import rows
+from bqnn.report.record import Record, read
 from bqnn.report.watch import View
 from launch import cli
 
@@ -36,7 +35,7 @@ class _Watcher:
     def __init__(self, workdir: Path) -> None:
         """Read nothing yet."""
         self._workdir = workdir
-        self._work: Problem | None = None
+        self._record: Record | None = None
         self._view: View | None = None
 
     @property
@@ -46,18 +45,16 @@ class _Watcher:
 
     def read(self) -> None:
         """Read the journal again, and what the workers are doing."""
-        with journal.open_readonly(self._workdir) as facts:
-            if not facts.began():
-                return
-            run, history, times = facts.run(), facts.history(), facts.times()
-        self._work = self._work or make_problem(run.config, run.images)
-        summary = watch.summarize(self._work, history)
+        record = self._record = read(self._workdir, self._record)
+        if record is None:
+            return
+        summary = watch.summarize(record.problem, record.history)
         running = journal.has_writer(self._workdir)
         self._view = View(
             str(self._workdir),
             summary,
-            rows(self._work, history, times),
-            sum(len(ask.candidates) for ask in history.asks) - summary.done,
+            record.rows(),
+            sum(len(ask.candidates) for ask in record.history.asks) - summary.done,
             running,
             activity.read(self._workdir) if running else [],
         )

@@ -14,10 +14,9 @@ from rich.table import Table
 from bqnn.compare.compare import Entry
 from bqnn.compare.statistics import Interval, Summary, best_so_far, bootstrap
 from bqnn.errors import DataError
+from bqnn.report.palette import LINES
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; and lines that differ.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_LINES = ("-", "--", "-.", ":")
+_STYLES = ("-", "--", "-.", ":")
 _SKIPPED = 0.1
 """Share of the evaluations that the figure leaves out: the first ones tell little."""
 
@@ -99,7 +98,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Interval]) -> None:
       axes: to draw on.
       curves: by label; fractions, from the first evaluation.  # [N] each
     """
-    styles = zip(itertools.cycle(_COLOURS), itertools.cycle(_LINES), strict=False)
+    styles = zip(itertools.cycle(LINES), itertools.cycle(_STYLES), strict=False)
     for (label, curve), (colour, line) in zip(curves.items(), styles, strict=False):
         mean, low, high = (100 * np.asarray(values) for values in curve)
         first = int(_SKIPPED * len(mean))

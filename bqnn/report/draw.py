@@ -80,8 +80,8 @@ def network_drawing(network: NetworkPlan) -> Drawing:
     return Drawing(boxes, pairs, Layout(centres, lines))
 
 
-def draw(axes: Axes, drawing: Drawing) -> None:
-    """Draw a graph into `axes`."""
+def draw(axes: Axes, drawing: Drawing) -> Axes:
+    """Draw a graph into `axes`, and return them."""
     centres, lines = drawing.layout
     for line in lines:
         axes.add_patch(_arrow(line))
@@ -101,6 +101,7 @@ def draw(axes: Axes, drawing: Drawing) -> None:
     axes.set_xlim(left, right)
     axes.set_ylim(centres[-1][1] + 0.4, -0.4)
     axes.set_axis_off()
+    return axes
 
 
 def figure(drawing: Drawing) -> Figure:

@@ -14,11 +14,12 @@ from bqnn import config_dict, journal
 from bqnn.fold import evaluated
 from bqnn.history import History, Run
 from bqnn.nsc import LayerType
-from bqnn.problem import Problem, make_problem
+from bqnn.problem import Problem
 from bqnn.report import summary as summary_lib
 from bqnn.report.draw import COLOURS
 from bqnn.report.mind import Mind
-from bqnn.report.rows import Row, Times, front, rows
+from bqnn.report.record import Record, read
+from bqnn.report.rows import Row, front
 from bqnn.report.series import Point, series
 from bqnn.report.spent import Failure, Span, failures, phases, spans
 from bqnn.report.summary import Summary
@@ -38,7 +39,7 @@ class Source:
     def __init__(self, workdir: Path) -> None:
         """Read nothing yet."""
         self.workdir = workdir
-        self._problem: Problem | None = None
+        self._record: Record | None = None
         self._mind: Mind | None = None
 
     def read(self) -> Json:
@@ -47,15 +48,12 @@ class Source:
         Raises:
           JournalError: if there is no journal, or it cannot be read.
         """
-        with journal.open_readonly(self.workdir) as facts:
-            if not facts.began():
-                return {"name": str(self.workdir), "began": False}
-            run, history, times = facts.run(), facts.history(), facts.times()
-        if self._problem is None or self._mind is None:
-            self._problem = make_problem(run.config, run.images)
-            self._mind = Mind(self._problem)
-        self._mind.follow(history)
-        return _search(self.workdir, run, self._problem, self._mind, history, times)
+        record = self._record = read(self.workdir, self._record)
+        if record is None:
+            return {"name": str(self.workdir), "began": False}
+        self._mind = self._mind or Mind(record.problem)
+        self._mind.follow(record.history)
+        return _search(self.workdir, record, self._mind)
 
     def signature(self) -> tuple[tuple[int, int], ...]:
         """Return what changes whenever somebody writes to the journal."""
@@ -86,15 +84,9 @@ def to_json(value: Json) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _search(
-    workdir: Path,
-    run: Run,
-    search: Problem,
-    mind: Mind,
-    history: History,
-    times: Times,
-) -> Json:
-    found, summary = rows(search, history, times), _summary(search, history)
+def _search(workdir: Path, record: Record, mind: Mind) -> Json:
+    run, search, history, times = record
+    found, summary = record.rows(), _summary(search, history)
     by_place = {(row.iteration, row.slot): i for i, row in enumerate(found)}
     best = [by_place[event.candidate.place] for event in summary.best]
     return {
