@@ -1,7 +1,6 @@
 """A search for TensorBoard: scalars, and pictures of the best blocks."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bqnn.events import Asked, Evaluated, Event, Told
@@ -68,12 +67,7 @@ class Board:
         """Return the board."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Write what is left."""
         self._writer.close()
 

@@ -1,6 +1,5 @@
 """Progress of a full training: a bar in a terminal, a line an epoch elsewhere."""
 
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
@@ -40,12 +39,7 @@ class EpochDisplay:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop showing."""
         self._bar.stop()
 

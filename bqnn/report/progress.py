@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
@@ -30,12 +29,7 @@ class Display(Protocol):
     def __enter__(self) -> Self:
         """Begin to show."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop showing."""
 
 
@@ -92,13 +86,8 @@ class LiveDisplay:
 
     def _render(self) -> RenderableType:
         seconds = time.monotonic() - self._start
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(self.summary.total, self.summary.done, width=40),
-            f"{self.summary.done}/{self.summary.total}",
-        )
         lines = [status_line(self.summary, seconds), *_problems(self.summary)]
-        return Group(bar, *map(Text, lines), self._best())
+        return Group(bar(self.summary), *map(Text, lines), self._best())
 
     def _best(self) -> Text:
         if not self.summary.best:
@@ -108,17 +97,12 @@ class LiveDisplay:
 
     def __enter__(self) -> Self:
         """Begin to draw."""
-        self._live.__enter__()
+        self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Draw once more, and stop."""
-        self._live.__exit__(kind, error, trace)
+        self._live.stop()
 
 
 def track_start(
@@ -133,19 +117,27 @@ def track_start(
     """
     start = time.monotonic()
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("loading or compiling layer programs")
+    shown = Progress(*columns, console=console, transient=True)
+    task = shown.add_task("loading or compiling layer programs")
     try:
         for state in progress:
-            bar.update(task, completed=state.done, total=state.total)
-            if not bar.live.is_started and time.monotonic() - start > shown_after:
-                bar.start()
+            shown.update(task, completed=state.done, total=state.total)
+            if not shown.live.is_started and time.monotonic() - start > shown_after:
+                shown.start()
             yield state
     finally:
-        bar.stop()
+        shown.stop()
     spent = time.monotonic() - start
     if spent > shown_after:
         console.print(f"workers and layer programs were ready after {duration(spent)}")
+
+
+def bar(summary: Summary) -> RenderableType:
+    """Draw how many of its evaluations a search has done."""
+    grid = Table.grid(padding=(0, 1))
+    done = ProgressBar(summary.total, summary.done, width=40)
+    grid.add_row(done, f"{summary.done}/{summary.total}")
+    return grid
 
 
 def status_line(summary: Summary, seconds: float) -> str:

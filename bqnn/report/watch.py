@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +18,7 @@ from bqnn.problem import Problem
 from bqnn.records import Status
 from bqnn.report import summary as summary_lib
 from bqnn.report import tables
-from bqnn.report.progress import duration
+from bqnn.report.progress import bar, duration
 from bqnn.report.rows import Row
 from bqnn.report.summary import Summary
 
@@ -119,14 +118,9 @@ def dashboard(view: View, now: float) -> RenderableType:
       now: in seconds since 1970.
     """
     summary = view.summary
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(summary.total, summary.done, width=40),
-        f"{summary.done}/{summary.total}",
-    )
     parts: list[RenderableType] = [
         Text(view.title, style="bold"),
-        bar,
+        bar(summary),
         Text(_state(view, now)),
     ]
     if summary.best:
