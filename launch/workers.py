@@ -4,7 +4,7 @@ import os
 
 from absl import flags
 
-from bqnn import runtime
+from bqnn import orphans, runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 from bqnn.executors import EXECUTORS, Executor, Options
@@ -55,6 +55,8 @@ def make_executor(
     config: Config, interrupted: cli.Interrupt, make_worker: MakeWorker = Worker
 ) -> Executor:
     """Make the executor that the flags ask for; call it before jax starts."""
+    if _EXECUTOR.value == "process":
+        orphans.spare_the_program()
     options = Options(
         interrupted=interrupted,
         cache_dir=_PROGRAM_CACHE.value or None,

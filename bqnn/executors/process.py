@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -121,7 +120,6 @@ class ProcessExecutor:
             memory=memory,
             # Drivers of accelerators map the whole memory of host and device.
             limited=found.devices == 0,
-            master=os.getpid(),
             make_worker=self._options.make_worker,
         )
 

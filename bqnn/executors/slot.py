@@ -1,6 +1,7 @@
 """One place for a worker process: whoever dies in it is replaced."""
 
 import contextlib
+import os
 import signal
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +12,7 @@ from bqnn.errors import BqnnError, SearchError
 from bqnn.executors import worker_process
 from bqnn.executors.lane import GRACE, Lane
 from bqnn.executors.worker_process import Ready, Settings, WorkerLostError
+from bqnn.orphans import end_with
 from bqnn.records import Candidate, Evaluation, Status
 
 # Processes that may die, one after the other, before one of them is ready.
@@ -92,7 +94,12 @@ class Slot(Lane):
     def _start(self) -> None:
         from pebble import ProcessPool  # not where candidates are evaluated inline
 
-        self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
+        self._pool = ProcessPool(
+            max_workers=1,
+            initializer=end_with,
+            initargs=[os.getpid()],
+            context=get_context("spawn"),
+        )
         self._started = self._pool.schedule(worker_process.start, args=[self.settings])
         self.future = self._started
         self.ready = None

@@ -1,11 +1,7 @@
 """The life of a worker process: these functions run there, one after the other."""
 
 import contextlib
-import ctypes
 import os
-import signal
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +23,6 @@ class Settings(NamedTuple):
       cache_dir: where compiled programs are kept.
       memory: bytes it may hold.
       limited: whether allocations fail beyond them, where the system can do that.
-      master: process id of the master, which it must not outlive.
       make_worker: makes what evaluates candidates.
     """
 
@@ -36,7 +31,6 @@ class Settings(NamedTuple):
     cache_dir: str
     memory: int
     limited: bool
-    master: int
     make_worker: MakeWorker
 
 
@@ -78,7 +72,6 @@ def start(settings: Settings) -> None:
     Raises:
       BqnnError: if that cannot be done; it would meet every worker.
     """
-    end_with(settings.master)
     os.environ.update(settings.environment)
     runtime.settle(settings.config.train.threads, settings.cache_dir)
     if settings.limited:
@@ -122,21 +115,6 @@ def read_progress(progress_file: str) -> Progress | None:
         done, total = Path(progress_file).read_text().split()
         return Progress(int(done), int(total))
     return None
-
-
-def end_with(master: int) -> None:
-    """Have this process die when the master does, however that happens."""
-    set_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-
-    def watch() -> None:
-        # Where there is no such signal; and once, where the master died before it.
-        while os.getppid() == master:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="watch the master", daemon=True).start()
 
 
 def resident_memory() -> int:
