@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bqnn import problem, runtime
+from bqnn import orphans, problem, runtime
 from bqnn.config import Config
 from bqnn.events import Event, Told
 from bqnn.executors import Options, ProcessExecutor
@@ -45,6 +45,7 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
 
 
 if __name__ == "__main__":
+    orphans.spare_the_program()  # as the launchers do
     for event in run(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])):
         if isinstance(event, Told):
             print(event.number, event.digest)
