@@ -50,6 +50,16 @@ def settle(threads: int, cache_dir: str | None = None) -> None:
         _keep_programs(cache_dir)
 
 
+def leave_accelerators() -> None:
+    """Keep this process on the host, before jax starts: their memory is others' to use.
+
+    Agents run on the host anyway (`bqnn.agent`).
+    """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
 def default_cache_dir() -> str:
     """Return where compiled programs are kept unless a flag says otherwise."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn import journal
+from bqnn import journal, runtime
 from bqnn.fold import fold
 from bqnn.problem import make_problem
 from bqnn.report import summary as summary_lib
@@ -25,6 +25,7 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Replay the search and print what it comes to."""
+    runtime.leave_accelerators()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
     work = make_problem(run.config, run.images)

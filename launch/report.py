@@ -14,9 +14,9 @@ import sys
 import webbrowser
 from pathlib import Path
 
-import jax
 from absl import flags
 
+from bqnn import runtime
 from bqnn.errors import ConfigError
 from bqnn.report.page.page import watch, write_page
 from bqnn.report.page.payload import Source
@@ -35,8 +35,7 @@ def main() -> None:
     workdirs = _WORKDIR.value or []
     if len(set(workdirs)) < len(workdirs):
         raise ConfigError("--workdir: the same directory was given twice")
-    # The agent runs on the host: leave an accelerator's memory to the search.
-    jax.config.update("jax_platforms", "cpu")
+    runtime.leave_accelerators()
     sources = [Source(Path(workdir)) for workdir in workdirs]
     if not _WATCH.value:
         _tell(write_page(sources)[0], first=True)

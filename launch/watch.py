@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from bqnn import journal
+from bqnn import journal, runtime
 from bqnn.executors import activity
 from bqnn.report import watch
 from bqnn.report.record import Record, read
@@ -68,6 +68,7 @@ class _Watcher:
 
 def main() -> None:
     """Show the search until it is complete."""
+    runtime.leave_accelerators()
     watcher, console = _Watcher(Path(_WORKDIR.value)), cli.console()
     watcher.read()
     if not console.is_terminal:

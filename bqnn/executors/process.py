@@ -8,8 +8,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from bqnn import machine, runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
@@ -42,7 +40,7 @@ class ProcessExecutor:
     def __init__(self, config: Config, options: Options) -> None:
         """Settle this process, which leaves the accelerators to the workers."""
         runtime.settle(config.train.threads, options.cache_dir)
-        jax.config.update("jax_platforms", "cpu")
+        runtime.leave_accelerators()
         self._config, self._options = config, options
         self._slots: list[Slot] = []
         # What waited behind a worker that was replaced.

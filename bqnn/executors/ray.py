@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-import jax
-
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
@@ -47,7 +45,7 @@ class RayExecutor:
         """Settle this process, which leaves the accelerators to the workers."""
         self._ray = _import_ray()
         runtime.settle(config.train.threads, options.cache_dir)
-        jax.config.update("jax_platforms", "cpu")
+        runtime.leave_accelerators()
         self._config, self._options = config, options
         self._resources = options.resources or {"CPU": float(config.train.threads)}
         self._lanes: list[_ActorLane] = []
