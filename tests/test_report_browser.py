@@ -25,6 +25,8 @@ from tests.blocks import random_blocks
 from tests.browser import browser, complaints, load, requests
 from tests.searches import SPEC, TableExecutor, run_search, tiny_config
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 FAULTS = {3: Status.FAILED, 7: Status.WORKER_LOST}
 WIDTHS = (1400, 400)
 

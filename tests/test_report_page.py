@@ -27,6 +27,8 @@ from tests.hand_journal import HAND, ask, by_hand, tell
 from tests.searches import SPEC, TableExecutor, run_search, tiny_config
 from tests.thorough import times
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = Path(__file__).parent.parent
 
 
