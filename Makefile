@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test thorough format
+.PHONY: search test types tests thorough format
 
 search: .venv/installed
 	$(BIN)/python -m launch.search --config=launch/configs/quickstart.py \
@@ -14,7 +14,13 @@ search: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@# Together: the tests wait now and then.
+	$(MAKE) --no-print-directory --jobs=2 types tests
+
+types:
 	$(BIN)/mypy
+
+tests:
 	$(BIN)/python -m pytest
 
 # With many more kills and restarts: for a release.

@@ -30,6 +30,15 @@ hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
 
 
+# Modules whose tests take longest.
+_LONG = ("test_chaos", "test_launch", "test_final_launch", "test_executors")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that all processes end together."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 @pytest.fixture(scope="module")
 def quick_compilation() -> Iterator[None]:
     """Have XLA compile with few optimisations, where nothing takes as long as that.
