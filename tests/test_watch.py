@@ -167,7 +167,10 @@ def test_a_master_that_may_not_start_leaves_the_news_of_the_one_that_runs(
     assert not (tmp_path / activity.FILE_NAME).exists()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[[1, 2]]", '[["a"]]', "[3]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[[1, 2]]", '[["a"]]', "[3]", '[["a", true, "b", "x"]]'],
+)
 def test_news_that_make_no_sense_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / activity.FILE_NAME).write_text(text)
     assert activity.read(tmp_path) == []

@@ -39,10 +39,13 @@ def write(workdir: Path, activities: Sequence[Activity]) -> None:
 
 
 def read(workdir: Path) -> list[Activity]:
-    """Read the news; none if there are none."""
+    """Read the news; none if there are none, or they make no sense."""
     try:
         found = json.loads((workdir / FILE_NAME).read_text(encoding="utf-8"))
-        return [Activity(*values) for values in found]
+        return [
+            Activity(str(worker), bool(ready), str(block), float(since))
+            for worker, ready, block, since in found
+        ]
     except (OSError, ValueError, TypeError):
         return []
 
