@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from bqnn import cost, runtime
+from bqnn import cost, numerics, runtime
 from bqnn.config import Config, DataConfig
 from bqnn.data import Dataset, load
 from bqnn.engines import ENGINES, Engine, engine_name
@@ -32,8 +32,9 @@ def evaluate(
 ) -> Evaluation:
     """Build, train and measure a candidate; a pure function of its two arguments.
 
-    Pure on one kind of machine with `config.train.threads` threads: the same arguments
-    give the same accuracies to the last bit, in any process.
+    Pure on one kind of machine: the same arguments give the same accuracies to the last
+    bit, in any process. So it settles the process if jax has not started, and else
+    insists on `config.train.threads` threads.
 
     Args:
       candidate: the block, and the seed of its training.
@@ -42,7 +43,11 @@ def evaluate(
 
     Returns:
       An evaluation whose status is `ok`, `over_budget` or `diverged`.
+
+    Raises:
+      ConfigError: if jax has started with another number of threads.
     """
+    runtime.settle(config.train.threads)
     dataset = _on_device(config.data)
     prepared = prepare(candidate, config, dataset)
     if isinstance(prepared, Evaluation):
@@ -50,6 +55,7 @@ def evaluate(
     return train(prepared, candidate, config, dataset, on_step)
 
 
+@numerics.pinned()
 def prepare(
     candidate: Candidate, config: Config, dataset: Dataset
 ) -> Prepared | Evaluation:
@@ -75,6 +81,7 @@ def prepare(
     return Prepared(engine, engine.init())
 
 
+@numerics.pinned()
 def train(
     prepared: Prepared,
     candidate: Candidate,

@@ -106,10 +106,13 @@ def tell(
     state: AgentState,
     batch: Sequence[tuple[Candidate, Evaluation]],
 ) -> AgentState:
-    """Teach the agent a batch of evaluated candidates, in the order given."""
+    """Teach the agent a batch of evaluated candidates, in the order given.
+
+    Takes over the buffers of `state`.
+    """
     actions = np.stack([problem.space.encode(c.block) for c, _ in batch])
     rewards = np.array([reward(problem, c, e) for c, e in batch], np.float32)
-    return problem.agent.tell(state, actions, rewards)
+    return problem.agent.tell_donating(state, actions, rewards)
 
 
 def evidence(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import Any, NamedTuple
 
+from bqnn import numerics
 from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines import engine_name
@@ -40,7 +41,7 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
     jobs = _jobs(config, dataset)
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="compile")
     try:
-        futures = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(numerics.pinned()(job)) for job in jobs]
         for done, future in enumerate(as_completed(futures), 1):
             future.result()
             yield Progress(done, len(jobs))

@@ -17,6 +17,7 @@ from bqnn.agent import (
 )
 from bqnn.agent_config import AgentConfig
 from bqnn.config import SearchConfig
+from bqnn.errors import ConfigError, SearchError
 from bqnn.learners import q as q_lib
 from bqnn.learners.q import greedy_actions
 from bqnn.nsc import Block, parse
@@ -206,15 +207,62 @@ def test_shaped_rewards_do_not_shorten_the_greedy_blocks() -> None:
 
 
 def test_states_are_values() -> None:
-    # `ask` leaves the state as it was; `tell` takes its buffers over, and says so by
-    # deleting them rather than by changing them.
     _, agent = _agent()
     state = agent.init()
     before = digest(state)
     actions, _ = agent.ask(state, 0)
-    assert digest(state) == before
-    agent.tell(state, actions, np.zeros(64, np.float32))
+    rewards = np.linspace(0, 1, 64, dtype=np.float32)
+    first, again = (agent.tell(state, actions, rewards) for _ in range(2))
+    assert digest(state) == before != digest(first)
+    assert digest(first) == digest(again)
+
+
+def test_a_donating_tell_gives_the_same_and_deletes_what_it_was_given() -> None:
+    _, agent = _agent()
+    state = agent.init()
+    actions, _ = agent.ask(state, 0)
+    rewards = np.linspace(0, 1, 64, dtype=np.float32)
+    kept = agent.tell(state, actions, rewards)
+    taken = agent.tell_donating(state, actions, rewards)
+    assert digest(taken) == digest(kept)
     assert state.q_values.is_deleted()
+
+
+@pytest.mark.parametrize("name", ["q", "evolution", "random"])
+def test_beyond_the_schedule_nothing_is_asked_or_told(name: str) -> None:
+    config = AgentConfig(name=name, schedule="1.0:2", exploration="types")
+    agent = make_agent(NscSpace(2).arrays, config, SearchConfig(4))
+    state = _tell_random(agent, agent.init(), 2)
+    for iteration in (-1, 2):
+        with pytest.raises(SearchError, match=rf"iteration {iteration} .* 2 from 0"):
+            agent.ask(state, iteration)
+    actions, _ = agent.ask(state, 1)
+    with pytest.raises(SearchError, match=r"iteration 2 .* 2 from 0"):
+        agent.tell(state, actions, np.zeros(4, np.float32))
+
+
+def test_a_batch_that_does_not_fit_is_not_told() -> None:
+    _, agent = _agent(batch=2)
+    state = agent.init()
+    actions, _ = agent.ask(state, 0)
+    for wrong, rewards in (
+        (np.repeat(actions, 2, axis=0), [0.0] * 4),
+        (actions[:0], []),
+        (actions, [0.0]),
+        (actions, [0.0, np.nan]),
+    ):
+        with pytest.raises(SearchError, match="told"):
+            agent.tell(state, wrong, np.array(rewards, np.float32))
+    assert int(agent.tell(state, actions[:1], [0.5]).memory.size) == 1
+
+
+def test_without_the_cpu_there_is_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(backend: str) -> None:
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", unknown)
+    with pytest.raises(ConfigError, match=r"JAX_PLATFORMS=.* want cpu among them"):
+        _agent()
 
 
 def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,3 +134,32 @@ def test_threads_cannot_change_once_jax_has_started() -> None:
     runtime.settle(1)
     with pytest.raises(ConfigError, match="train.threads is 2, but jax has started"):
         runtime.settle(2)
+
+
+def test_an_evaluation_alone_insists_on_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime.device()
+    monkeypatch.delenv("NPROC")
+    config = tiny_config()
+    with pytest.raises(ConfigError, match="NPROC=unset"):
+        evaluate(_candidate(config), config)
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"), [("cuda", "cuda,cpu"), ("cpu", "cpu"), ("tpu,cpu", "tpu,cpu")]
+)
+def test_the_host_is_there_beside_any_accelerator(given: str, settled: str) -> None:
+    program = (
+        "import os; from bqnn import runtime; runtime.settle(1); import jax; "
+        "print(os.environ['JAX_PLATFORMS'], jax.config.jax_platforms)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == [settled, settled]

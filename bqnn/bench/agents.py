@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bqnn import schedule
-from bqnn.agent import Agent, AgentState, make_agent
+from bqnn import numerics, schedule
+from bqnn.agent import Agent, AgentState, host, make_agent
 from bqnn.agent_config import AgentConfig
 from bqnn.bench.dict_agent import DictAgent, Rule, Steps
 from bqnn.config import SearchConfig
@@ -23,7 +23,9 @@ class AgentTimes(NamedTuple):
 
     Attributes:
       iterations: of each search.
-      ours: of one search by `bqnn.agent`; the median.
+      ours: of one search by `bqnn.agent` as the master does it, letting go of every
+        state; the median.
+      kept: of the same where every state stays a value.
       rival: of one search by the dictionary; the median.
       seeds: how many searches `vmapped` makes.
       vmapped: of all of them.
@@ -31,6 +33,7 @@ class AgentTimes(NamedTuple):
 
     iterations: int
     ours: float
+    kept: float
     rival: float
     seeds: int
     vmapped: float
@@ -71,19 +74,27 @@ def measure(
     thinned = schedule.stretched(schedule.PAPER, iterations)
     config = AgentConfig(schedule=str(thinned), replay_updates=replay_updates)
     agent = make_agent(space, config, SearchConfig(batch))
-    _ours(agent, iterations)  # compiles
+    letting_go = agent._replace(tell=agent.tell_donating)
+    for compiling in (letting_go, agent):
+        _ours(compiling, iterations)
     times = [
-        (_ours(agent, iterations), _rival(space, config, batch)) for _ in range(repeats)
+        (
+            _ours(letting_go, iterations),
+            _ours(agent, iterations),
+            _rival(space, config, batch),
+        )
+        for _ in range(repeats)
     ]
-    ours, rival = (statistics.median(column) for column in zip(*times, strict=True))
+    medians = (statistics.median(column) for column in zip(*times, strict=True))
     many = _vmapped(make_learner(space, config, batch), config, seeds, at_once)
-    return AgentTimes(iterations, ours, rival, seeds, many)
+    return AgentTimes(iterations, *medians, seeds, many)
 
 
 def summary(times: AgentTimes) -> str:
     """Say in a few lines what was measured."""
     return (
-        f"agent: {times.iterations} iterations of ask and tell in {times.ours:.2f} s; "
+        f"agent: {times.iterations} iterations of ask and tell in {times.ours:.2f} s, "
+        f"{times.kept:.2f} s where every state is kept; "
         f"a Python dictionary {times.rival:.2f} s, x {times.speedup:.1f}\n"
         f"{times.seeds} seeds in one program: {times.vmapped:.1f} s, "
         f"{times.seeds_ratio:.0f} times one"
@@ -128,7 +139,7 @@ def _vmapped(learner: Learner, config: AgentConfig, seeds: int, at_once: int) ->
         return lax.scan(iterate, learner.init(seed), every)[1]
 
     many = jax.jit(lambda seeds: lax.map(search, seeds, batch_size=at_once))
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with numerics.pinned(), jax.default_device(host()):
         compiled = many.lower(jnp.arange(seeds)).compile()
         start = time.perf_counter()
         jax.block_until_ready(compiled(jnp.arange(seeds)))

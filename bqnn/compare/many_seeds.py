@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bqnn import schedule
+from bqnn import numerics, schedule
+from bqnn.agent import host
 from bqnn.agent_config import AgentConfig
 from bqnn.compare.landscape import Landscape
 from bqnn.learners import State, make_learner
@@ -44,10 +45,10 @@ def searches(
     """
     many = jax.jit(jax.vmap(_search_of(landscape, agent, batch)))
     starts = range(0, seeds, AT_ONCE)
-    host = jax.local_devices(backend="cpu")[0]
-    with jax.default_device(host):
+    with numerics.pinned(), jax.default_device(host()):
         compiled = many.lower(jnp.arange(AT_ONCE)).compile()
 
+    @numerics.pinned()
     def run(start: int) -> Int32:
         # The last part is as long as the others: one program for all.
         seeds_here = jax.device_put(np.arange(start, start + AT_ONCE, dtype=np.int32))

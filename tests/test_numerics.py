@@ -1,0 +1,104 @@
+"""What a user's environment asks of JAX changes no search."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from bqnn.agent import digest, make_agent
+from bqnn.agent_config import AgentConfig
+from bqnn.config import SearchConfig
+from bqnn.engines.walk import _compiled_reader
+from bqnn.evaluate import evaluate
+from bqnn.problem import ask
+from bqnn.space import NscSpace
+from bqnn.unit_programs import accumulate, unit_programs
+from tests.searches import problem_of, tiny_config
+
+ASSETS = Path(__file__).parent / "assets"
+ROOT = Path(__file__).parents[1]
+LAST_DIGEST = "8d3a1f5a6a4c15bdc3a3148ff46aeb16b712237df09ab77bdca5db55bc05d750"
+
+OPTIONS: dict[str, Any] = {
+    "jax_enable_x64": True,
+    "jax_threefry_partitionable": False,
+    "jax_default_prng_impl": "rbg",
+    "jax_enable_custom_prng": True,
+    "jax_random_seed_offset": 5,
+    "jax_legacy_prng_key": "error",
+    "jax_default_matmul_precision": "bfloat16",
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+    "jax_debug_nans": True,
+    "jax_debug_infs": True,
+    "jax_transfer_guard": "disallow",
+    "jax_disable_jit": True,
+    "jax_disable_most_optimizations": True,
+    "jax_optimization_level": "O0",
+}
+
+
+@contextlib.contextmanager
+def _set(names: Iterable[str]) -> Iterator[None]:
+    """Set options of JAX for the whole process, as environment variables do."""
+    before = {name: jax.config.values[name] for name in names}
+    try:
+        for name in before:
+            jax.config.update(name, OPTIONS[name])
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+# Those that were seen to change an agent alone, then all of them.
+@pytest.mark.parametrize(
+    "names",
+    [["jax_enable_x64"], ["jax_threefry_partitionable"], list(OPTIONS)],
+    ids=["x64", "threefry", "all"],
+)
+def test_an_agent_computes_the_same_under_options(names: list[str]) -> None:
+    config = AgentConfig(schedule="0.5:3", replay_updates=4, alpha=0.3)
+    agent = make_agent(NscSpace(2).arrays, config, SearchConfig(4, seed=7))
+    with _set(names):
+        state = agent.init()
+        for iteration in range(3):
+            actions, _ = agent.ask(state, iteration)
+            state = agent.tell(state, actions, actions[:, 0].astype(np.float32) / 7)
+    assert digest(state)[:16] == "68dc44a10779b1f7"
+
+
+def test_an_evaluation_is_the_same_under_all_options() -> None:
+    config = tiny_config(space={"max_layers": 1})
+    problem = problem_of(config)
+    (candidate, *_) = ask(problem, problem.agent.init(), 0, 0).candidates
+    plain = evaluate(candidate, config)
+    for compiled in (unit_programs, accumulate, _compiled_reader):
+        compiled.cache_clear()
+    # The two that say how to optimise may change the rounding of a training.
+    with _set(name for name in OPTIONS if "optimiz" not in name):
+        hostile = evaluate(candidate, config)
+    assert plain.accuracy
+    assert hostile.accuracy == plain.accuracy
+
+
+def test_a_journal_replays_in_a_hostile_environment(tmp_path: Path) -> None:
+    shutil.copy(ASSETS / "journal_v1.sqlite", tmp_path / "journal.sqlite")
+    variables = {option.upper(): str(value) for option, value in OPTIONS.items()}
+    result = subprocess.run(
+        [sys.executable, "-m", "launch.replay", f"--workdir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **variables, "XLA_FLAGS": "--xla_cpu_enable_fast_math=true"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert LAST_DIGEST in result.stdout
