@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 from bqnn.errors import SearchError
 
-_PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
+# Some TPU chips have two cores, each of them a device of jax, and one place.
+_PROBE = """
+import jax
+chips = {tuple(getattr(d, "coords", [d.id])) for d in jax.local_devices()}
+print(jax.default_backend(), len(chips))
+"""
 
 
 class Accelerators(NamedTuple):
@@ -25,7 +30,7 @@ class Accelerators(NamedTuple):
 
 
 def accelerators() -> Accelerators:
-    """Count the accelerators that jax would use.
+    """Count the GPUs or TPU chips that jax would use.
 
     In a process of its own: a process that has started jax holds the memory of every
     accelerator, and workers are to have them.

@@ -44,6 +44,7 @@ def settle(threads: int, cache_dir: str | None = None) -> None:
     """
     _set_threads(threads)
     if not _has_started():
+        _allow_host()
         _add_xla_flags()
         _keep_freed_memory()
     if cache_dir is not None:
@@ -95,6 +96,16 @@ def _has_started() -> bool:
     from jax._src import xla_bridge
 
     return bool(xla_bridge.backends_are_initialized())
+
+
+def _allow_host() -> None:
+    """Let jax use the CPU beside the accelerators that the user named: agents do."""
+    named = os.environ.get("JAX_PLATFORMS", "")
+    if named and "cpu" not in named.split(","):
+        import jax
+
+        os.environ["JAX_PLATFORMS"] = f"{named},cpu"
+        jax.config.update("jax_platforms", f"{named},cpu")
 
 
 def _add_xla_flags() -> None:
