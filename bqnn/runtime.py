@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
-from bqnn import __version__
+from bqnn import __version__, private
 from bqnn.errors import ConfigError
 
 # An unknown flag ends the process, and flags come and go, so these are by the version
@@ -40,7 +41,8 @@ def settle(threads: int, cache_dir: str | None = None) -> None:
         `JAX_COMPILATION_CACHE_DIR` goes before.
 
     Raises:
-      ConfigError: if jax has started with another number of threads.
+      ConfigError: if jax has started with another number of threads, or if others may
+        write to the directory.
     """
     _set_threads(threads)
     if not _has_started():
@@ -136,11 +138,15 @@ def _keep_programs(cache_dir: str) -> None:
     """Have jax keep compiled programs on disk, apart for every kind of processor."""
     import jax
 
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if given:
+        private.make(Path(given))
+    else:
         kind = hashlib.sha256(f"{_cpu_model()} {_cpu_flags()}".encode()).hexdigest()
-        jax.config.update(
-            "jax_compilation_cache_dir", os.path.join(cache_dir, kind[:12])
-        )
+        directory = Path(cache_dir) / kind[:12]
+        for folder in (directory.parent, directory):
+            private.make(folder)
+        jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # An entry cut short by a full disk or a kill is compiled again, and said so by jax.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry.*")

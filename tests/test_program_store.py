@@ -1,12 +1,20 @@
 """Compiled programs on disk: kept, shared, mended when broken, switched off."""
 
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import bqnn
+from bqnn import program_key, program_store
+
+PACKAGE = Path(bqnn.__file__).parent
 
 SCRIPT = """
 import sys, time
@@ -76,8 +84,13 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
     assert len(files) > 10
     files[0].write_bytes(files[0].read_bytes()[:100])
     files[1].write_bytes(b"")
+    for place in range(2, 6):
+        # A flipped byte may load, and end the process once the program is called.
+        data = bytearray(files[place].read_bytes())
+        data[len(data) * place // 6] ^= 0x10
+        files[place].write_bytes(data)
     mended = _finish(_start(cache))
-    assert 0 < mended[2] < compiled
+    assert 6 <= mended[2] < compiled
     assert mended[-1] == accuracy
     assert _finish(_start(cache))[2] == 0
 
@@ -147,3 +160,75 @@ def test_a_flag_that_the_user_set_stays_as_it_is() -> None:
         [sys.executable, "-c", script], env=env, capture_output=True, text=True
     )
     assert run.stdout.strip() == given
+
+
+def _refused(cache: Path) -> str:
+    """Start with a cache; returns the line that says why it is refused."""
+    script = f"from bqnn import runtime; runtime.settle(1, {str(cache)!r})"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    return run.stderr.splitlines()[-1] if run.returncode else ""
+
+
+def test_programs_are_kept_where_nobody_else_may_write(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert _refused(cache) == ""
+    (kind,) = cache.iterdir()
+    assert [d.stat().st_mode & 0o777 for d in (cache, kind)] == [0o700, 0o700]
+    for open_to_others in (cache, kind):
+        open_to_others.chmod(0o770)
+        line = _refused(cache)
+        assert f"ConfigError: {open_to_others}, where" in line
+        assert "may be written by other users" in line
+        open_to_others.chmod(0o755)
+    assert _refused(cache) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_programs_of_another_user_are_refused(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    os.chown(cache, 12345, -1)
+    assert "belongs to another user (uid 12345)" in _refused(cache)
+
+
+def test_an_entry_that_another_wrote_is_not_unpickled(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    with pytest.raises(ValueError, match="not an entry"):
+        program_store._loads(pickle.dumps([Attack()]))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_key_is_the_code_of_what_decides_a_program() -> None:
+    files = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in program_key.deciding_files("bqnn.engines.walk")
+    }
+    assert {"engines/walk.py", "unit_programs.py", "kernels.py", "plan.py"} <= files
+    assert not {"orders.py", "search.py", "agent.py", "final/step.py"} & files
+    units = program_key.deciding_files("bqnn.unit_programs")
+    assert PACKAGE / "engines/walk.py" not in units
+
+
+def test_other_code_has_another_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "bqnn"
+    shutil.copytree(PACKAGE, package)
+    monkeypatch.setattr(program_key, "_PACKAGE", package)
+
+    def key() -> str:
+        program_key.code_hash.cache_clear()
+        return program_key.code_hash("bqnn.engines.walk")
+
+    before = key()
+    with open(package / "orders.py", "a") as file:
+        file.write("# nothing to do with programs\n")
+    assert key() == before
+    walk = package / "engines" / "walk.py"
+    walk.write_text(walk.read_text().replace("gather(images", "gather(2 * images"))
+    assert key() != before
+    monkeypatch.undo()
+    program_key.code_hash.cache_clear()
