@@ -3,10 +3,13 @@
 import dataclasses
 import functools
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 
+import jax
 import numpy as np
 
 from bqnn.config import Config
@@ -77,6 +80,56 @@ class SlowWorker(FaultyWorker):
 def slow(seconds: float, faults: Mapping[str, str] = {}) -> MakeWorker:
     """Make workers that take `seconds` for a candidate of `TINY`, most of it rest."""
     return functools.partial(SlowWorker, seconds / STEPS, dict(faults))
+
+
+class _Dying:
+    """Makes a worker, but the first times in a process that dies of it."""
+
+    def __init__(self, marks: Path, times: int, number: int) -> None:
+        self.marks, self.times, self.number = marks, times, number
+
+    def __call__(self, config: Config, data: Dataset) -> Worker:
+        before = len(list(self.marks.iterdir()))
+        if before < self.times:
+            (self.marks / str(before)).touch()
+            signal.raise_signal(self.number)
+        return Worker(config, data)
+
+
+def dying_at_start(marks: Path, times: int, number: int) -> MakeWorker:
+    """Make a worker whose process dies of signal `number` at the first `times` starts.
+
+    Args:
+      marks: an empty directory, where deaths are counted.
+      times: how often.
+      number: of the signal.
+    """
+    return _Dying(marks, times, number)
+
+
+class CacheVictim(Worker):
+    """Dies of SIGSEGV as long as it has the programs of earlier runs."""
+
+    def __init__(self, cache_dir: str, config: Config, data: Dataset) -> None:
+        """Take the directory of the programs that are damaged."""
+        super().__init__(config, data)
+        self._cache_dir = cache_dir
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        config: Config,
+        on_step: Callable[[], None],
+        ready: "Future[Prepared | Evaluation] | None",
+    ) -> Evaluation:
+        if jax.config.values["jax_compilation_cache_dir"].startswith(self._cache_dir):
+            signal.raise_signal(signal.SIGSEGV)
+        return super().evaluate(candidate, config, on_step, ready)
+
+
+def victims_of(cache_dir: str) -> MakeWorker:
+    """Make workers that die while they have the programs in `cache_dir`."""
+    return functools.partial(CacheVictim, cache_dir)
 
 
 class AheadWorker(Worker):

@@ -1,6 +1,7 @@
 """Every executor gives the same search; faults stay with their candidate."""
 
 import functools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ import pytest
 
 from bqnn import journal, runtime
 from bqnn.config import Config
-from bqnn.errors import ConfigError, DataError
-from bqnn.events import Evaluated, Event
-from bqnn.executors import EXECUTORS, Executor, Options
+from bqnn.errors import ConfigError, DataError, SearchError
+from bqnn.events import Evaluated, Event, Retried
+from bqnn.executors import EXECUTORS, Executor, Options, slot
 from bqnn.history import History
 from bqnn.records import Status
-from tests.faults import AheadWorker, faulty, slow
+from tests.faults import AheadWorker, dying_at_start, faulty, slow, victims_of
 from tests.searches import (
     last_digest,
     outcomes,
@@ -168,6 +169,52 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
         assert evaluation.accuracy == before[place][0].accuracy
     assert outcomes(events)["worker_lost", False] == 3
     assert len(whole) + 4 == len(events)
+
+
+def test_whoever_is_killed_while_starting_is_replaced(
+    tmp_path: Path, digests: dict[int, str]
+) -> None:
+    (marks := tmp_path / "marks").mkdir()
+    dying = dying_at_start(marks, 4, signal.SIGKILL)
+    executor = _make("process", _config(1), workers=2, make_worker=dying)
+    events = run_search(tmp_path, _config(1), executor)
+    assert len(list(marks.iterdir())) == 4
+    assert last_digest(events) == digests[1]
+    assert not any(isinstance(event, Retried) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "line"),
+    [
+        (signal.SIGABRT, "_MAX_FAILED", "does not start, 2 times in a row.*SIGABRT"),
+        (signal.SIGKILL, "_MAX_KILLED", "was killed 2 times in a row.*fewer --workers"),
+    ],
+)
+def test_a_worker_that_never_starts_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, most: str, line: str
+) -> None:
+    monkeypatch.setattr(slot, most, 2)
+    (marks := tmp_path / "marks").mkdir()
+    dying = dying_at_start(marks, 1000, number)
+    executor = _make("process", _config(1), workers=1, make_worker=dying)
+    with pytest.raises(SearchError, match=line):
+        run_search(tmp_path, _config(1), executor)
+
+
+def test_programs_that_crash_workers_are_done_without(
+    tmp_path: Path, digests: dict[int, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cache_dir = runtime.default_cache_dir()
+    executor = _make(
+        "process", _config(1), workers=2, make_worker=victims_of(cache_dir)
+    )
+    events = run_search(tmp_path, _config(1), executor, workers=2)
+    assert last_digest(events) == digests[1]
+    retried = [event for event in events if isinstance(event, Retried)]
+    assert 1 <= len(retried) <= 2
+    assert all("SIGSEGV" in event.evaluation.error for event in retried)
+    (record,) = caplog.records
+    assert f"program in {cache_dir} may be damaged" in record.getMessage()
 
 
 def test_an_error_of_the_user_comes_through_from_a_worker(tmp_path: Path) -> None:

@@ -85,9 +85,11 @@ def measure(
         )
         for _ in range(repeats)
     ]
-    medians = (statistics.median(column) for column in zip(*times, strict=True))
+    ours, kept, rival = (
+        statistics.median(column) for column in zip(*times, strict=True)
+    )
     many = _vmapped(make_learner(space, config, batch), config, seeds, at_once)
-    return AgentTimes(iterations, *medians, seeds, many)
+    return AgentTimes(iterations, ours, kept, rival, seeds, many)
 
 
 def summary(times: AgentTimes) -> str:

@@ -10,9 +10,9 @@ from bqnn.records import Candidate
 # which it is told of when it begins the first, and so one in reserve.
 _PIPELINED = 3
 
-GRACE = 5.0
-"""Seconds beyond `budget.timeout` after which a worker is killed that has not ended its
-candidate by itself."""
+# Seconds beyond `budget.timeout` after which a worker is killed that has not ended its
+# candidate by itself.
+_GRACE = 5.0
 
 
 class Lane:
@@ -31,11 +31,12 @@ class Lane:
         self.following: list[Candidate] = []
         self._places = 0
         self._since = time.time()
+        self._begun = 0.0
 
     def activity(self) -> Activity:
         """Tell what it is doing."""
         block = str(self.candidate.block) if self.candidate else ""
-        return Activity(self.name, self._places > 0, block, self._since)
+        return Activity(self.name, self.opened, block, self._since)
 
     def open(self, pipelined: bool) -> None:
         """Take candidates from now on: more than one to prepare the next."""
@@ -54,9 +55,22 @@ class Lane:
         return max(0, self._places - taken)
 
     @property
+    def opened(self) -> bool:
+        """Whether it takes candidates."""
+        return self._places > 0
+
+    @property
     def idle(self) -> bool:
         """Whether it could begin a candidate now."""
-        return self.candidate is None and self._places > 0
+        return self.candidate is None and self.opened
+
+    def overdue(self, limit: float) -> bool:
+        """Tell whether it should have ended its candidate by itself.
+
+        Args:
+          limit: seconds for a candidate.
+        """
+        return time.monotonic() - self._begun > limit + _GRACE
 
     def take(self, candidate: Candidate) -> None:
         """Begin a candidate, or keep it for later."""
@@ -74,6 +88,7 @@ class Lane:
 
     def _begin(self, candidate: Candidate, following: Candidate | None) -> None:
         self.candidate, self._since = candidate, time.time()
+        self._begun = time.monotonic()
         self.begin(candidate, following)
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:
@@ -81,19 +96,19 @@ class Lane:
         raise NotImplementedError
 
 
-def spread(lanes: Sequence[Lane], orphans: list[Candidate]) -> None:
+def spread(lanes: Sequence[Lane], requeued: list[Candidate]) -> None:
     """Give idle workers what waits behind busy ones, and what lost its worker.
 
     Args:
       lanes: all workers.
-      orphans: candidates that waited behind a worker that is gone; those that find a
+      requeued: candidates that waited behind a worker that is gone; those that find a
         place are taken out of the list.
     """
     for lane in lanes:
         if not lane.idle:
             continue
         longest = max(lanes, key=lambda other: len(other.following))
-        if orphans:
-            lane.take(orphans.pop())
+        if requeued:
+            lane.take(requeued.pop())
         elif longest.following:
             lane.take(longest.following.pop())

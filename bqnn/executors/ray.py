@@ -21,7 +21,7 @@ from bqnn.executors.activity import Activity
 from bqnn.executors.actor import Actor
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
-from bqnn.executors.lane import GRACE, Lane, spread
+from bqnn.executors.lane import Lane, spread
 from bqnn.executors.options import Options
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.warmup import Progress
@@ -49,7 +49,7 @@ class RayExecutor:
         self._config, self._options = config, options
         self._resources = options.resources or {"CPU": float(config.train.threads)}
         self._lanes: list[_ActorLane] = []
-        self._orphans: list[Candidate] = []
+        self._requeued: list[Candidate] = []
         self._made, self._looked = 0, 0.0
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
@@ -70,7 +70,7 @@ class RayExecutor:
 
     def free(self) -> int:
         """Count the places of the workers that are ready."""
-        return max(0, sum(lane.free for lane in self._lanes) - len(self._orphans))
+        return max(0, sum(lane.free for lane in self._lanes) - len(self._requeued))
 
     def submit(self, candidate: Candidate) -> None:
         """Give a candidate to the worker with the least to do."""
@@ -87,7 +87,7 @@ class RayExecutor:
         self._wait()
         ended = (self._advance(lane) for lane in list(self._lanes))
         attempts = [attempt for attempt in ended if attempt]
-        spread(self._lanes, self._orphans)
+        spread(self._lanes, self._requeued)
         return attempts
 
     def activities(self) -> list[Activity]:
@@ -151,8 +151,7 @@ class RayExecutor:
             return None
         candidate = lane.candidate
         if not self._ray.wait([lane.ref], timeout=0)[0]:
-            limit = self._config.budget.timeout + GRACE
-            if candidate is None or time.monotonic() - lane.begun < limit:
+            if candidate is None or not lane.overdue(self._config.budget.timeout):
                 return None
             self._drop(lane)
             return candidate, _named(timed_out(self._config), lane.name)
@@ -184,7 +183,7 @@ class RayExecutor:
         return answer, None
 
     def _drop(self, lane: "_ActorLane") -> None:
-        self._orphans += lane.following
+        self._requeued += lane.following
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(lane.actor)
         self._lanes.remove(lane)
@@ -197,19 +196,17 @@ class _ActorLane(Lane):
     def __init__(self, name: str, actor: Any) -> None:
         """Have it load programs."""
         super().__init__(name)
-        self.actor, self.opened = actor, False
+        self.actor = actor
         self.ref: Any = actor.make_ready.remote()
-        self.begun = 0.0
 
     def ready(self, answer: Any) -> None:
         """Take note that it is ready, if it is."""
         if answer is not None:
-            self.name, self.opened = f"{self.name} on {answer.host}", True
+            self.name = f"{self.name} on {answer.host}"
             self.open(answer.pipelined)
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:
         """Have it evaluate `candidate`, and prepare `following`."""
-        self.begun = time.monotonic()
         self.ref = self.actor.run.remote(candidate, following)
 
 

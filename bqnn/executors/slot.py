@@ -1,130 +1,99 @@
 """One place for a worker process: whoever dies in it is replaced."""
 
-import contextlib
-import os
 import signal
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
-from typing import Any
 
-from bqnn.errors import BqnnError, SearchError
+from bqnn.child import Child, ChildDiedError
+from bqnn.errors import SearchError
 from bqnn.executors import worker_process
-from bqnn.executors.lane import GRACE, Lane
-from bqnn.executors.worker_process import Ready, Settings, WorkerLostError
-from bqnn.orphans import end_with
-from bqnn.records import Candidate, Evaluation, Status
+from bqnn.executors.lane import Lane
+from bqnn.executors.worker_process import Ready, Settings
+from bqnn.records import Candidate
 
-# Processes that may die, one after the other, before one of them is ready.
-_MAX_STARTS = 3
+# How often in a row a worker may fail to start: by itself, and because it was killed.
+# The second is more, since whoever kills workers may go on for a while.
+_MAX_FAILED, _MAX_KILLED = 3, 30
+
+_BY_OTHERS = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 
 class Slot(Lane):
-    """A pool of one process, so that it has devices and a memory of its own.
+    """A process of its own, so that it has devices and a memory of its own.
 
     Attributes:
-      settings: of its process.
-      future: of what it is doing; None if nothing.
-      ready: the process that can take candidates; None while it starts.
+      settings: of its process; a change counts for the next one.
+      child: the process.
     """
 
-    future: Future[Any] | None
-    ready: Ready | None
+    child: Child
 
     def __init__(self, name: str, settings: Settings) -> None:
         """Start a process, which loads the data."""
         super().__init__(name)
         self.settings = settings
-        self._deaths = 0
+        self._failed = self._killed = 0
         self._progress_file: str | None = None
+        self._compiles = False
         self._start()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the process was started with other settings."""
+        return self._started_with != self.settings
 
     def make_ready(self, progress_file: str | None = None) -> None:
         """Have the process compile, or load, what candidates are made of."""
-        self._progress_file = progress_file
-        self.future = self._pool.schedule(
-            worker_process.make_ready, args=[progress_file]
-        )
+        self._progress_file, self._compiles = progress_file, True
+        self.child.call(worker_process.make_ready, progress_file)
 
-    def finish_starting(self) -> None:
-        """Take note that the process is ready, or start another one.
+    def take_note(self, answer: Ready | None) -> None:
+        """Take note of how far the process has started."""
+        if answer is not None:
+            self._failed = self._killed = 0
+            self.open(answer.pipelined)
+
+    def start_again(self, error: Exception) -> None:
+        """Replace the process, which did not get ready.
 
         Raises:
-          BqnnError: as the process raises it; `SearchError` if several died.
+          SearchError: if that happens again and again; says what to do.
         """
-        assert self.future
-        error = self._started.exception() or self.future.exception()
-        if error is None:
-            self.ready, self.future, self._deaths = self.future.result(), None, 0
-            self.open(self.ready.pipelined)
-            return
-        if isinstance(error, BqnnError):
-            raise error
-        self._deaths += 1
-        if self._deaths == _MAX_STARTS:
+        if isinstance(error, ChildDiedError) and error.code in _BY_OTHERS:
+            self._killed += 1
+        else:
+            self._failed += 1
+        if self._failed == _MAX_FAILED:
             raise SearchError(
-                f"{self.name} does not start, {_MAX_STARTS} times in a row: "
-                f"{type(error).__name__}: {error}"
+                f"{self.name} does not start, {_MAX_FAILED} times in a row: "
+                f"{type(error).__name__}: {error}; mend the cause, or try "
+                "--executor=inline, which shows more of it"
+            )
+        if self._killed == _MAX_KILLED:
+            raise SearchError(
+                f"{self.name} was killed {_MAX_KILLED} times in a row while it "
+                f"started ({error}): find what kills it; for want of memory, use "
+                "fewer --workers"
             )
         self.replace()
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:
         """Have the process evaluate `candidate`, and prepare `following`."""
-        self.future = self._pool.schedule(
-            worker_process.work,
-            args=[candidate, following],
-            timeout=self.settings.config.budget.timeout + GRACE,
-        )
+        self.child.call(worker_process.work, candidate, following)
 
     def replace(self) -> None:
         """Kill the process and start another one."""
-        self.stop()
+        self.child.kill()
         self._start()
-        self.make_ready(self._progress_file)
-
-    def stop(self) -> None:
-        """Kill the process."""
-        self._pool.stop()
-        # It has nothing to save, and need not be asked first.
-        for child in active_children():
-            if self.ready and child.pid == self.ready.process:
-                child.kill()
-        self._pool.join()
+        if self._compiles:
+            self.make_ready(self._progress_file)
 
     def _start(self) -> None:
-        from pebble import ProcessPool  # not where candidates are evaluated inline
-
-        self._pool = ProcessPool(
-            max_workers=1,
-            initializer=end_with,
-            initargs=[os.getpid()],
-            context=get_context("spawn"),
-        )
-        self._started = self._pool.schedule(worker_process.start, args=[self.settings])
-        self.future = self._started
-        self.ready = None
         self.reset()
-
-
-def lost(error: BaseException) -> Evaluation | None:
-    """Make the evaluation of a candidate whose process died; None if it did not."""
-    from pebble import ProcessExpired
-
-    if isinstance(error, ProcessExpired):
-        cause = f"process {error.pid} ended with {_exit(error.exitcode)}"
-    elif isinstance(error, WorkerLostError | BrokenProcessPool):
-        cause = str(error)
-    else:
-        return None
-    return Evaluation(Status.WORKER_LOST, error=cause)
-
-
-def _exit(code: int) -> str:
-    """Name the signal that a process died of, or its exit status."""
-    if code >= 0:
-        return f"status {code}"
-    with contextlib.suppress(ValueError):
-        code_name = signal.Signals(-code).name
-        hint = ", which the system sends when memory runs out" if code == -9 else ""
-        return f"{code_name}{hint}"
-    return f"signal {-code}"
+        try:
+            self.child = Child(self.name)
+        except OSError as error:
+            raise SearchError(
+                f"{self.name} cannot be started: {error}; use fewer --workers, or "
+                "raise the limit (ulimit)"
+            ) from error
+        self._started_with = self.settings
+        self.child.call(worker_process.start, self.settings)

@@ -38,11 +38,9 @@ class Ready(NamedTuple):
     """A worker is ready.
 
     Attributes:
-      process: its id.
       pipelined: whether it prepares the candidate that follows.
     """
 
-    process: int
     pipelined: bool
 
 
@@ -58,11 +56,8 @@ class Report(NamedTuple):
     resident: int
 
 
-class WorkerLostError(Exception):
-    """This process replaces one that died while it had nothing to do."""
-
-
-# The worker of this process. Functions that a pool runs have nowhere else to keep it.
+# The worker of this process. Functions that are called from outside
+# have nowhere else to keep it.
 _state: dict[str, Any] = {}
 
 
@@ -85,26 +80,21 @@ def make_ready(progress_file: str | None) -> Ready:
     Args:
       progress_file: where to write how far it is, if anywhere.
     """
-    if "settings" not in _state:
-        raise WorkerLostError("the worker was killed while it started")
     settings: Settings = _state["settings"]
     dataset: Dataset = _state["dataset"]
     for progress in warm_up(settings.config, dataset):
         if progress_file:
             Path(progress_file).write_text(f"{progress.done} {progress.total}")
     worker = _state["worker"] = settings.make_worker(settings.config, dataset)
-    return Ready(os.getpid(), worker.pipelined)
+    return Ready(worker.pipelined)
 
 
 def work(candidate: Candidate, following: Candidate | None) -> Report:
     """Evaluate a candidate.
 
     Raises:
-      WorkerLostError: if the process was never made ready.
       BqnnError: as `bqnn.executors.guard.run_guarded` raises it.
     """
-    if "worker" not in _state:
-        raise WorkerLostError("the worker was killed while it was idle")
     worker: Worker = _state["worker"]
     return Report(worker.run(candidate, following), resident_memory())
 
