@@ -5,8 +5,8 @@ class BqnnError(Exception):
     """An error whose message is one line: what was given, what is wrong, the cure."""
 
     def __init__(self, message: str) -> None:
-        """Put `message` on one line."""
-        super().__init__(" ".join(message.split()))
+        """Put `message` on one line, its control characters shown as escapes."""
+        super().__init__(one_line(message))
 
 
 class NscError(BqnnError, ValueError):
@@ -29,7 +29,28 @@ class SearchError(BqnnError):
     """A search that cannot go on."""
 
 
+def printable(text: str) -> str:
+    r"""Show what would act on a terminal as escapes such as `\x1b`.
+
+    All text that is not ours goes through it before it is printed: from journals and
+    other files, names of files and classes, messages of other libraries. Shown are
+    control characters, line breaks and tabs too, and whatever has no glyph: changes of
+    direction, lone surrogates, spaces of a width of their own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """Put a text that may have several lines on one, and make it `printable`."""
+    return printable(" ".join(text.split()))
+
+
 def quote(value: object, limit: int = 60) -> str:
     """Quote `value` on one line, shortened to about `limit` characters."""
-    text = repr(value)
+    try:
+        text = printable(repr(value))
+    except (RecursionError, ValueError):  # nested too deep, or too many digits
+        text = f"{type(value).__name__}(...)"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
