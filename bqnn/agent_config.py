@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from bqnn import schedule
-from bqnn.checks import check, one_of
+from bqnn.checks import LARGE, check, one_of, within
+
+MOST_DRAWS = 10_000_000
+"""Draws from the replay memory in one iteration, those that biases leave out too."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,26 @@ class QConfig:
         """Validate the values."""
         schedule.parse(self.schedule)
         check("agent.alpha", self.alpha, 0 < self.alpha <= 1, "a number in (0, 1]")
-        check("agent.gamma", self.gamma, 0 <= self.gamma <= 1, "a number in [0, 1]")
-        updates = self.replay_updates
-        check("agent.replay_updates", updates, updates >= 0, "0 or more")
         one_of("agent.exploration", self.exploration, ("codes", "types"))
-        check("agent.optimism", self.optimism, self.optimism >= 0, "0 or more")
-        for name in ("replay_newest", "replay_best"):
-            value = getattr(self, name)
-            check(f"agent.{name}", value, value >= 1, "1 or more")
+        within(
+            "agent",
+            self,
+            {
+                "gamma": (0, 1),
+                "replay_updates": (0, 100_000),
+                "q_init": (-LARGE, LARGE),
+                "optimism": (0, LARGE),
+                "replay_newest": (1, 1000),
+                "replay_best": (1, 1000),
+            },
+        )
+        draws = self.replay_updates * self.replay_newest * self.replay_best
+        check(
+            "agent.replay_updates * replay_newest * replay_best",
+            draws,
+            draws <= MOST_DRAWS,
+            f"{MOST_DRAWS:,} at most",
+        )
 
 
 @dataclass(frozen=True)
@@ -70,9 +85,8 @@ class EvolutionConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        for name in ("population", "sample"):
-            value = getattr(self, name)
-            check(f"agent.evolution.{name}", value, value >= 1, "1 or more")
+        ranges = {"population": (1, 100_000), "sample": (1, 10_000)}
+        within("agent.evolution", self, ranges)
 
 
 @dataclass(frozen=True)

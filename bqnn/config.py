@@ -4,11 +4,17 @@ The defaults are the paper's search (sections 3 and 4.2, table 2). `launch/confi
 holds the configurations that ship. Names are a contract with users and journals.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 
+from bqnn import schedule
 from bqnn.agent_config import AgentConfig
-from bqnn.checks import check, one_of
+from bqnn.checks import LARGE, LONGEST_TEXT, check, one_of, positive, within
+
+MOST_CANDIDATES = 1_000_000
+"""Candidates of a search: the places of the replay memory (the paper: 11,392)."""
+
+MOST_BLOCKS = 100
+"""Blocks of a network, over all stages (the paper: 12)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,11 @@ class DataConfig:
             0 <= value < 1,
             "a fraction, 0 or more and less than 1",
         )
-        check("data.split_seed", self.split_seed, self.split_seed >= 0, "0 or more")
+        within("data", self, {"split_seed": (0, 2**63 - 1)})
+        for name in ("name", "data_dir"):
+            text = getattr(self, name) or ""
+            ok, want = len(text) <= LONGEST_TEXT, f"at most {LONGEST_TEXT:,} characters"
+            check(f"data.{name}", text, ok, want)
 
 
 @dataclass(frozen=True)
@@ -72,9 +82,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        check("search.batch", self.batch, self.batch >= 1, "1 or more")
+        within("search", self, {"batch": (1, 10_000), "lag": (0, MOST_CANDIDATES)})
         one_of("search.order", self.order, ("slot", "arrival"))
-        check("search.lag", self.lag, self.lag >= 0, "0 or more")
         check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
 
 
@@ -99,9 +108,14 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         """Validate the values."""
         one_of("network.stem", self.stem, ("small", "cifar", "imagenet", "auto"))
-        ok = bool(self.widths) and all(w >= 1 for w in self.widths)
-        check("network.widths", self.widths, ok, "one positive number per stage")
-        check("network.repeats", self.repeats, self.repeats >= 1, "1 or more")
+        # Ten stages halve an image of 1024 pixels to one.
+        stages = len(self.widths)
+        ok = 1 <= stages <= 10 and all(1 <= w <= 10_000 for w in self.widths)
+        want = "one positive number per stage, up to 10,000, for 1 to 10 stages"
+        check("network.widths", self.widths, ok, want)
+        within("network", self, {"repeats": (1, MOST_BLOCKS)})
+        blocks, want = stages * self.repeats, f"{MOST_BLOCKS} blocks at most"
+        check("network.repeats * stages", blocks, blocks <= MOST_BLOCKS, want)
         one_of("network.width", self.width, ("uniform", "native"))
 
 
@@ -141,16 +155,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        for name in ("epochs", "batch", "decay_epochs", "threads"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, value >= 1, "1 or more")
-        for name in ("learning_rate", "decay", "eps", "restart_decay"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, value > 0, "a positive number")
+        ranges = {
+            "epochs": (1, 100_000),
+            "batch": (1, 1_000_000),
+            "decay_epochs": (1, 100_000),
+            "restarts": (0, 1000),
+            "threads": (1, 4096),
+        }
+        within("train", self, ranges)
+        positive("train", self, ("learning_rate", "decay", "eps", "restart_decay"))
         for name in ("b1", "b2"):
             value = getattr(self, name)
             check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
-        check("train.restarts", self.restarts, self.restarts >= 0, "0 or more")
         one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
         one_of("train.engine", self.engine, ("auto", "walk", "step", "scan"))
 
@@ -161,6 +177,10 @@ class RewardConfig:
 
     mu: float = 1.0
     rho: float = 8.0
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        within("reward", self, {"mu": (-LARGE, LARGE), "rho": (-LARGE, LARGE)})
 
 
 @dataclass(frozen=True)
@@ -181,9 +201,12 @@ class BudgetConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            check(f"budget.{entry.name}", value, value > 0, "a positive number")
+        for name in ("max_params", "max_flops", "max_activation_bytes"):
+            value, want = getattr(self, name), "a positive number up to 10**18"
+            check(f"budget.{name}", value, 0 < value <= 10**18, want)
+        # Python's timers end at 9.2e9 seconds.
+        value, want = self.timeout, "a positive number up to 1e9"
+        check("budget.timeout", value, 0 < value <= 1e9, want)
 
 
 @dataclass(frozen=True)
@@ -203,3 +226,11 @@ class Config:
         """Validate the values that are related."""
         value = self.data.validation
         check("data.validation", value, value > 0, "a fraction between 0 and 1")
+        iterations = schedule.parse(self.agent.schedule).iterations
+        total = iterations * self.search.batch
+        check(
+            "agent.schedule's iterations * search.batch",
+            total,
+            total <= MOST_CANDIDATES,
+            f"{MOST_CANDIDATES:,} candidates at most",
+        )

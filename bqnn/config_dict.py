@@ -1,12 +1,13 @@
 """Configurations as plain nested dictionaries: for files, flags and the journal."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
-from bqnn.errors import ConfigError, quote
+from bqnn.errors import ConfigError, quote, shortened
 
 C = TypeVar("C")
 
@@ -39,7 +40,7 @@ def differences(old: Any, new: Any) -> Iterator[str]:
 def section(name: str, values: Mapping[str, Any], cls: type[C]) -> C:
     """Build one section of a configuration, as `from_dict` does."""
     hints = typing.get_type_hints(cls)
-    _reject_unknown(f"{name}.", values, hints)
+    _reject_unknown(name, values, hints)
     converted = {
         entry: _convert(f"{name}.{entry}", hints[entry], value)
         for entry, value in values.items()
@@ -58,13 +59,16 @@ def _differences(
             yield f"{prefix}{name}: {quote(value)} -> {quote(other)}"
 
 
-def _reject_unknown(
-    prefix: str, given: Collection[str], known: Collection[str]
-) -> None:
+def _reject_unknown(section: str, given: object, known: Collection[str]) -> None:
+    """Raise unless `given` maps known names only; `section` is empty at the top."""
+    if not isinstance(given, Mapping):
+        what = section or "the configuration"
+        raise ConfigError(f"{what} is {quote(given)}: want fields by name")
     for name in given:
         if name not in known:
+            shown = f"{section}.{name}" if section else str(name)
             raise ConfigError(
-                f"unknown configuration field {prefix}{name}: "
+                f"unknown configuration field {shortened(shown)}: "
                 f"want one of {', '.join(known)}"
             )
 
@@ -80,9 +84,11 @@ def _convert(name: str, hint: Any, value: Any) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         item = typing.get_args(hint)[0]
         return tuple(_convert(name, item, entry) for entry in value)
-    if hint is float and type(value) is int:
-        return float(value)
+    if hint is float and type(value) is int and abs(value) < 2**63:
+        value = float(value)
     if type(value) is not hint:
         want = getattr(hint, "__name__", str(hint))
         raise ConfigError(f"{name} is {quote(value)}: want {want}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{name} is {value}: want a finite number")
     return value

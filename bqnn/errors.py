@@ -53,4 +53,9 @@ def quote(value: object, limit: int = 60) -> str:
         text = printable(repr(value))
     except (RecursionError, ValueError):  # nested too deep, or too many digits
         text = f"{type(value).__name__}(...)"
+    return shortened(text, limit)
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """Cut a text that is too long to show, and say so by dots."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -7,7 +7,14 @@ from typing import NamedTuple
 from bqnn.errors import ConfigError, quote
 
 PAPER = "1.0:95,0.9:7,0.8:7,0.7:7,0.6:10,0.5:10,0.4:10,0.3:10,0.2:10,0.1:12"
-_STEP = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*:\s*([0-9]{1,6})\s*")
+# Python writes what is below 0.0001 with an exponent. Lengths are limited, or a long
+# row of digits would take a regular expression for ever.
+_STEP = re.compile(
+    r"\s*([0-9]{0,20}\.?[0-9]{1,40}(?:[eE]-?[0-9]{1,3})?)\s*:\s*([0-9]{1,6})\s*"
+)
+
+MOST_ITERATIONS = 1_000_000
+"""Iterations of a schedule (the paper: 178)."""
 
 
 class Schedule(NamedTuple):
@@ -35,7 +42,7 @@ def parse(text: str) -> Schedule:
 
     Raises:
       ConfigError: if a part is not `epsilon:iterations` with epsilon in [0, 1] and at
-        least one iteration.
+        least one iteration, or if there are more than `MOST_ITERATIONS`.
     """
     epsilons: list[float] = []
     for part in text.split(","):
@@ -46,6 +53,7 @@ def parse(text: str) -> Schedule:
                 "(for example 1.0:95,0.9:7)"
             )
         epsilons += [float(match[1])] * int(match[2])
+        _check_length(len(epsilons))
     return Schedule(tuple(epsilons))
 
 
@@ -55,6 +63,15 @@ def stretched(text: str, iterations: int) -> Schedule:
     Raises:
       ConfigError: as `parse` does.
     """
+    _check_length(iterations)
     epsilons = parse(text).epsilons
     places = (k * len(epsilons) // iterations for k in range(iterations))
     return Schedule(tuple(epsilons[place] for place in places))
+
+
+def _check_length(iterations: int) -> None:
+    if iterations > MOST_ITERATIONS:
+        raise ConfigError(
+            f"agent.schedule has {iterations:,} iterations or more: want at most "
+            f"{MOST_ITERATIONS:,}"
+        )

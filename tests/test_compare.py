@@ -98,7 +98,7 @@ def test_contenders_are_written_as_calls() -> None:
         ("q(alpha=7)", "agent.alpha is 7.0"),
         ("q(beta=7)", "unknown configuration field agent.beta"),
         ("evolution(alpha=1)", "unknown configuration field agent.evolution.alpha"),
-        ("q(batch=0)", "batch is 0: want 1 or more"),
+        ("q(batch=0)", "batch is 0: want a number from 1"),
         ("q,q", "q is there twice"),
     ],
 )

@@ -80,8 +80,9 @@ def _contender(
         known = ", ".join(_SECTIONS)
         raise ConfigError(f"--agents: there is no agent {quote(name)}, only {known}")
     batch = fields.pop("batch", config.search.batch)
-    if type(batch) is not int or batch < 1:
-        raise ConfigError(f"--agents: batch is {quote(batch)}: want 1 or more")
+    if type(batch) is not int:
+        raise ConfigError(f"--agents: batch is {quote(batch)}: want an integer")
+    dataclasses.replace(config.search, batch=batch)  # checks its range
     values: dict[str, Any] = dataclasses.asdict(config.agent)
     section = values[_SECTIONS[name]] if _SECTIONS[name] else values
     section.update(fields)
