@@ -50,7 +50,7 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
         if told == len(history.tells):
             break
         recorded = history.tells[told]
-        batch = _batch(recorded, candidates, finals)
+        batch = [(candidates[place], finals[place]) for place in recorded.places]
         for candidate, evaluation in batch:
             untold.pop(candidate.place, None)
             yield _evaluated(search, candidate, evaluation)
@@ -86,37 +86,13 @@ def _evaluated(
     return Evaluated(candidate, evaluation, reward, recorded=True)
 
 
-def _batch(
-    recorded: Tell,
-    candidates: dict[tuple[int, int], Candidate],
-    finals: dict[tuple[int, int], Evaluation],
-) -> list[tuple[Candidate, Evaluation]]:
-    for place in recorded.places:
-        if place not in finals or place not in candidates:
-            raise ReplayError(
-                f"iteration {recorded.number}: it was told slot {place[1]} of batch "
-                f"{place[0]}, of which the journal has no final evaluation"
-            )
-    return [(candidates[place], finals[place]) for place in recorded.places]
-
-
 def _check_ask(search: Problem, state: AgentState, recorded: Ask) -> Asked:
     """Ask the batch again: the same epsilon, the same blocks."""
-    if recorded.iteration >= search.iterations:
-        raise ReplayError(
-            f"iteration {recorded.iteration}: the schedule has only "
-            f"{search.iterations} iterations"
-        )
     actions, info = search.agent.ask(state, recorded.iteration)
     if info.epsilon != recorded.epsilon:
         raise ReplayError(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "
             f"{recorded.epsilon}, the replay asks with {info.epsilon}"
-        )
-    if len(actions) != len(recorded.candidates):
-        raise ReplayError(
-            f"iteration {recorded.iteration}: the journal has "
-            f"{len(recorded.candidates)} candidates, the replay asks {len(actions)}"
         )
     for candidate, row in zip(recorded.candidates, actions, strict=True):
         if candidate.block != search.space.decode(row):

@@ -55,6 +55,10 @@ class Tell(NamedTuple):
     evidence: str
 
 
+Attempts = dict[tuple[int, int], tuple[Evaluation, ...]]
+"""The evaluations of each candidate, by iteration and slot."""
+
+
 class History(NamedTuple):
     """All that a journal holds, in order.
 
@@ -65,7 +69,7 @@ class History(NamedTuple):
     """
 
     asks: tuple[Ask, ...]
-    attempts: dict[tuple[int, int], tuple[Evaluation, ...]]
+    attempts: Attempts
     tells: tuple[Tell, ...]
 
     @property

@@ -8,15 +8,14 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bqnn import config_dict, nsc, sqlite
-from bqnn.config import Config
+from bqnn import config_dict, consistency, facts, nsc, sqlite
 from bqnn.errors import JournalError
-from bqnn.history import Ask, History, Run, Tell
-from bqnn.plan import ImageSpec
+from bqnn.facts import FactError
+from bqnn.history import Ask, Attempts, History, Run, Tell
 from bqnn.records import Candidate, Evaluation, Status, is_final
 
 SCHEMA_VERSION = 1
@@ -86,17 +85,10 @@ class Journal:
           JournalError: if nothing was recorded, or it cannot be read.
         """
         with sqlite.errors(self.path):
-            row = self._connection.execute(
-                "SELECT config, images, fingerprint, versions FROM run"
-            ).fetchone()
-            if row is None:
-                raise JournalError(f"{self.path} is empty: its search never began")
-            return Run(
-                config_dict.from_dict(json.loads(row[0]), Config),
-                ImageSpec(**json.loads(row[1])),
-                row[2],
-                json.loads(row[3]),
-            )
+            row = next(self._rows("run", facts.COLUMNS["run"]), None)
+        if row is None:
+            raise JournalError(f"{self.path} is empty: its search never began")
+        return Run(*row)
 
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""
@@ -120,9 +112,7 @@ class Journal:
             json.dumps(evaluation.accuracy),
             evaluation.restarts,
             json.dumps(evaluation.seconds),
-            evaluation.device,
-            evaluation.worker,
-            evaluation.error,
+            *map(_storable, (evaluation.device, evaluation.worker, evaluation.error)),
             time.time(),
         )
         self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 11)})", [row])
@@ -147,22 +137,37 @@ class Journal:
         with sqlite.errors(self.path), self._connection:
             # One transaction: a search may be writing.
             self._connection.execute("BEGIN")
-            candidates: dict[int, list[Candidate]] = {}
-            for row in self._select("candidates", "iteration, slot"):
-                candidates.setdefault(row[0], []).append(_candidate(row))
-            asks = tuple(
-                Ask(iteration, told, epsilon, tuple(candidates[iteration]))
-                for iteration, told, epsilon, _ in self._select("asks", "iteration")
-            )
-            attempts: dict[tuple[int, int], tuple[Evaluation, ...]] = {}
-            for row in self._select("evaluations", "iteration, slot, attempt"):
-                place = (row[0], row[1])
-                attempts[place] = (*attempts.get(place, ()), _evaluation(row))
-            tells = tuple(
-                Tell(row[0], tuple(map(tuple, json.loads(row[1]))), row[2], row[3])
-                for row in self._select("tells", "number")
-            )
+            config = self.run().config
+            asks, attempts = self._asks(), self._attempts()
+            tells = tuple(Tell(*row) for row in self._select("tells"))
+            consistency.check_asks(config, asks, len(tells))
+            places = [c.place for ask in asks for c in ask.candidates]
+            consistency.check_attempts(places, attempts)
+            consistency.check_tells(config, tells, attempts)
         return History(asks, attempts, tells)
+
+    def _asks(self) -> tuple[Ask, ...]:
+        batches: dict[int, list[Candidate]] = {}
+        for row in self._select("candidates"):
+            batches.setdefault(row[0], []).append(Candidate(*row))
+        asks = tuple(
+            Ask(iteration, told, epsilon, tuple(batches.pop(iteration, ())))
+            for iteration, told, epsilon in self._select("asks")
+        )
+        for iteration in batches:
+            raise FactError(f"table candidates: batch {iteration} was never asked")
+        return asks
+
+    def _attempts(self) -> Attempts:
+        attempts: Attempts = {}
+        for row in self._select("evaluations"):
+            place, number = (row[0], row[1]), row[2]
+            earlier = attempts.get(place, ())
+            if number != len(earlier) + 1:
+                where = facts.row_name("evaluations", row)
+                raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
+            attempts[place] = (*earlier, Evaluation(*row[3:10]))
+        return attempts
 
     def result_of(self, sha: str) -> Evaluation | None:
         """Find the final evaluation of a block by its canonical hash, if there is one.
@@ -170,22 +175,21 @@ class Journal:
         A search does not keep results in memory: there can be many.
         """
         with sqlite.errors(self.path):
-            rows = self._connection.execute(
-                "SELECT evaluations.* FROM candidates JOIN evaluations "
-                "USING (iteration, slot) WHERE hash = ? AND status != ? "
-                "ORDER BY iteration, slot, attempt",
+            rows = self._rows(
+                "evaluations",
+                facts.COLUMNS["evaluations"],
+                "JOIN candidates USING (iteration, slot) WHERE hash = ? "
+                "AND status != ? ORDER BY iteration, slot, attempt",
                 (sha, Status.REUSED.value),
             )
-            attempts = [_evaluation(row) for row in rows]
+            attempts = [Evaluation(*row[3:10]) for row in rows]
         final = attempts and is_final([attempt.status for attempt in attempts])
         return attempts[-1] if final else None
 
     def times(self) -> dict[tuple[int, int, int], float]:
         """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""
         with sqlite.errors(self.path):
-            rows = self._connection.execute(
-                "SELECT iteration, slot, attempt, time FROM evaluations"
-            )
+            rows = self._rows("evaluations", ("iteration", "slot", "attempt", "time"))
             return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     def began(self) -> bool:
@@ -201,8 +205,23 @@ class Journal:
         """Count the batches told."""
         return sum(1 for _ in self._connection.execute("SELECT 1 FROM tells"))
 
-    def _select(self, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-        return self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
+    def _select(self, table: str) -> Iterator[list[Any]]:
+        """Read a table in the order of its keys."""
+        order = ", ".join(facts.KEYS[table])
+        return self._rows(table, facts.COLUMNS[table], f"ORDER BY {order}")
+
+    def _rows(
+        self,
+        table: str,
+        columns: Iterable[str],
+        rest: str = "",
+        values: Sequence[Any] = (),
+    ) -> Iterator[list[Any]]:
+        """Read columns of a table, each as `facts` wants it."""
+        names = tuple(columns)
+        statement = f"SELECT {', '.join(names)} FROM {table} {rest}"
+        for row in self._connection.execute(statement, values):
+            yield facts.read(table, names, row)
 
     def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         with sqlite.errors(self.path), self._connection:
@@ -259,25 +278,6 @@ def _candidate_row(candidate: Candidate) -> tuple[Any, ...]:
     )
 
 
-def _candidate(row: tuple[Any, ...]) -> Candidate:
-    iteration, slot, text, sha, seed, flops, edges, nodes, params, network = row
-    block = nsc.parse(text)
-    return Candidate(
-        iteration,
-        slot,
-        block,
-        sha,
-        seed,
-        int(flops),
-        edges,
-        nodes,
-        int(params),
-        int(network),
-    )
-
-
-def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    accuracy, seconds = json.loads(row[4]), json.loads(row[6])
-    return Evaluation(
-        Status(row[3]), tuple(map(float, accuracy)), row[5], seconds, *row[7:10]
-    )
+def _storable(text: str) -> str:
+    """Write as escapes what UTF-8 cannot hold: names of files may have any bytes."""
+    return text.encode(errors="backslashreplace").decode()

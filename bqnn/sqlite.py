@@ -8,6 +8,9 @@ from pathlib import Path
 from bqnn import locks
 from bqnn.errors import BqnnError, JournalError
 
+_LONGEST = 100_000_000
+"""Bytes of one value, which a damaged or malicious file may claim to be larger."""
+
 
 def open_writer(
     path: Path, schema: str, version: int
@@ -28,7 +31,7 @@ def open_writer(
     with errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = locks.take(_lock_of(path))
-        connection = sqlite3.connect(path)
+        connection = _connected(path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         _check(path, connection, version)
@@ -45,7 +48,7 @@ def open_reader(path: Path, version: int) -> sqlite3.Connection:
       JournalError: if it cannot be read, or has a newer schema than `version`.
     """
     with errors(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = _connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         _check(path, connection, version)
     return connection
 
@@ -67,22 +70,31 @@ def errors(path: Path) -> Iterator[None]:
         yield
     except JournalError:
         raise
-    except sqlite3.OperationalError as error:
-        raise JournalError(
-            f"{path}: {error}; what was recorded is safe: mend the cause (space, "
-            "permissions) and run the same command again"
-        ) from error
     except sqlite3.Error as error:
+        # The code of tables and columns that are not there is of no other cause.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+            raise JournalError(
+                f"{path}: {error}; what was recorded is safe: mend the cause (space, "
+                "permissions) and run the same command again"
+            ) from error
         raise JournalError(
             f"{path} is damaged or no journal ({error}): restore a copy of it"
         ) from error
     except OSError as error:
         raise JournalError(f"{path}: {error}") from error
-    except (BqnnError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (BqnnError, ValueError, OverflowError) as error:
         raise JournalError(
-            f"{path} holds a malformed fact ({type(error).__name__}: {error}): "
-            "restore a copy of it"
+            f"{path} holds a malformed fact: {error}: restore a copy of it"
         ) from error
+
+
+def _connected(path: Path | str, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, uri=uri)
+    # What is no UTF-8 is for the reader to refuse, who knows the row and column.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    connection.text_factory = lambda text: text.decode(errors="surrogateescape")
+    return connection
 
 
 def _lock_of(path: Path) -> Path:
@@ -96,6 +108,11 @@ def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
             f"{path} has schema version {version}, this bqnn reads up to "
             f"{newest}: install the newer bqnn that wrote it"
         )
+    # Without a page of their own: views, triggers and virtual tables. They run SQL of
+    # whoever wrote the file.
+    query = "SELECT type, name FROM sqlite_master WHERE coalesce(rootpage, 0) = 0"
+    if strange := connection.execute(query).fetchone():
+        raise JournalError(f"{path} holds a {' '.join(strange)}: it is no journal")
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")

@@ -1,5 +1,6 @@
 """The journal: what goes in comes out, one writer, one line for what is wrong."""
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,13 @@ from typing import Any
 import pytest
 
 from bqnn import journal
-from bqnn.config import Config
 from bqnn.errors import JournalError
 from bqnn.history import Ask, Run, Tell
 from bqnn.nsc import parse
 from bqnn.records import Candidate, Evaluation, Status
 from tests.searches import SPEC, tiny_config
 
-RUN = Run(Config(), SPEC, "f00d", {"jax": "1"})
+RUN = Run(tiny_config(search={"batch": 2}), SPEC, "f00d", {"jax": "1"})
 CANDIDATES = tuple(
     Candidate(0, slot, parse("1,1,3,0,0;2,4,0,1,0"), "ab", 7, 2**70, 3, 4, 5, 2**80)
     for slot in range(2)
@@ -72,7 +72,7 @@ def test_another_configuration_is_refused_with_the_fields_named(
         other = RUN._replace(config=tiny_config(search={"seed": 3}))
         with pytest.raises(JournalError, match=r"search.seed: 0 -> 3.*use another"):
             facts.start(other)
-        with pytest.raises(JournalError, match="the images of cifar100 are not"):
+        with pytest.raises(JournalError, match="the images of digits are not"):
             facts.start(RUN._replace(fingerprint="beef"))
 
 
@@ -120,27 +120,112 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+SECOND = "table evaluations, row iteration 0, slot 1, attempt 2"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "message"),
     [
-        "UPDATE candidates SET block = '1,9,9,9,9'",
-        "UPDATE candidates SET flops = 'many'",
-        "UPDATE evaluations SET status = 'fine'",
-        "UPDATE evaluations SET accuracy = '[1,'",
-        "UPDATE evaluations SET accuracy = '5'",
-        "UPDATE tells SET places = '{'",
-        "DELETE FROM candidates",
+        ("UPDATE candidates SET block = '1,9,9,9,9' WHERE slot = 1",
+         "table candidates, row iteration 0, slot 1, column block: layer '1,9,9,9,9'"),
+        ("UPDATE candidates SET flops = 'many' WHERE slot = 0",
+         "row iteration 0, slot 0, column flops is 'many': want a positive integer"),
+        ("UPDATE candidates SET flops = 0", "column flops is '0': want a positive"),
+        ("UPDATE candidates SET edges = -1", "column edges is -1: want an integer"),
+        ("UPDATE candidates SET nodes = 'x'", "column nodes is 'x': want an integer"),
+        ("UPDATE candidates SET hash = X'ff'", r"column hash is b'\xff': want hexa"),
+        ("UPDATE candidates SET slot = 7 WHERE slot = 1",
+         "table asks, row iteration 0: it has 2 candidates: want slots 0 to 1"),
+        ("UPDATE candidates SET iteration = 3", "batch 3 was never asked"),
+        ("UPDATE candidates SET block = '1,4,0,0,0;2,4,0,0,0;3,4,0,0,0;4,4,0,0,0'",
+         "row iteration 0, slot 0: block has 4 layers: want 3 at most"),
+        ("DELETE FROM candidates", "row iteration 0: it has 0 candidates"),
+        ("UPDATE asks SET iteration = 1", "table candidates: batch 0 was never"),
+        ("UPDATE asks SET told = 1", "row iteration 0: told is 1: want 0 to 0"),
+        ("UPDATE asks SET epsilon = 9e999", "column epsilon is inf: want a number"),
+        ("UPDATE evaluations SET status = 'fine' WHERE attempt = 2",
+         f"{SECOND}, column status is 'fine': want one of ok, diverged"),
+        ("UPDATE evaluations SET accuracy = '[1,' WHERE attempt = 2",
+         f"{SECOND}, column accuracy is '[1,': want JSON"),
+        ("UPDATE evaluations SET accuracy = '5'", "is 5: want a list of fractions"),
+        ("UPDATE evaluations SET accuracy = '[NaN]'", "is nan: want a number from 0"),
+        ("UPDATE evaluations SET accuracy = '[2]'", "accuracy is 2: want a number"),
+        ("UPDATE evaluations SET accuracy = CAST(zeroblob(99999) AS TEXT)",
+         "want JSON"),
+        ("UPDATE evaluations SET error = CAST(X'ff' AS TEXT)", "column error is "),
+        ("UPDATE evaluations SET seconds = '{\"train\": Infinity}'", "seconds is inf"),
+        ("UPDATE evaluations SET attempt = 3 WHERE attempt = 2",
+         "row iteration 0, slot 1, attempt 3: want attempt 2 before it"),
+        ("UPDATE evaluations SET slot = 8 WHERE slot = 0",
+         "row iteration 0, slot 8: no such candidate was asked"),
+        ("UPDATE tells SET places = '{'", "row number 0, column places is '{': want J"),
+        ("UPDATE tells SET places = '[]'", "places is []: want a list of places"),
+        ("UPDATE tells SET places = '[[0, [0]]]'", "places is [0]: want an integer"),
+        ("UPDATE tells SET places = '[[0, 0], [0, 0]]'",
+         "row number 0: slot 0 of batch 0 was told before"),
+        ("UPDATE tells SET places = '[[0, 0], [0, 7]]'",
+         "row number 0: slot 7 of batch 0 has no final evaluation"),
+        ("UPDATE tells SET places = '[[0, 0]]'", "it has 1 places: want 2"),
+        ("UPDATE tells SET number = 1", "row number 1: it is out of order: want 0"),
+        ("UPDATE tells SET digest = 'none'", "digest is 'none': want hexadecimal"),
+        ("UPDATE run SET images = '{}'", "column images is {}: want height, width"),
+        ("UPDATE run SET images = replace(images, '8', '0')", "images is 0: want an"),
+        ("UPDATE run SET config = '[]'", "column config: the configuration is []"),
+        ("UPDATE run SET config = replace(config, '\"batch\": 2', '\"batch\": -1')",
+         "table run, column config: search.batch is -1: want a number from 1"),
     ],
-)
-def test_a_malformed_fact_is_one_clear_line(tmp_path: Path, statement: str) -> None:
+)  # fmt: skip
+def test_a_malformed_fact_is_one_clear_line(
+    tmp_path: Path, statement: str, message: str
+) -> None:
     _filled(tmp_path)
     _execute(tmp_path, statement)
     with (
         journal.open_readonly(tmp_path) as facts,
-        pytest.raises(JournalError, match="holds a malformed fact") as caught,
+        pytest.raises(JournalError, match=re.escape(message)) as caught,
     ):
         facts.history()
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path}/journal.sqlite holds a malformed")
+
+
+def test_json_nested_a_thousand_deep_is_one_line(tmp_path: Path) -> None:
+    _filled(tmp_path)
+    for depth in (900, 100_000):
+        nested = "[" * depth + "]" * depth
+        _execute(tmp_path, "UPDATE tells SET places = ?", nested)
+        with (
+            journal.open_readonly(tmp_path) as facts,
+            pytest.raises(JournalError, match="row number 0, column places is"),
+        ):
+            facts.history()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("ALTER TABLE asks RENAME COLUMN told TO untold", "no such column: told"),
+        ("DROP TABLE tells", "no such table: tells"),
+        ("CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+         "SELECT i FROM n) SELECT i FROM n", "holds a view endless: it is no journal"),
+    ],
+)  # fmt: skip
+def test_other_tables_than_ours_are_refused(
+    tmp_path: Path, statement: str, message: str
+) -> None:
+    _filled(tmp_path)
+    _execute(tmp_path, statement)
+    with pytest.raises(JournalError, match=message):
+        journal.open_readonly(tmp_path).history()
+
+
+def test_an_error_that_is_no_unicode_is_recorded(tmp_path: Path) -> None:
+    lost = Evaluation(Status.FAILED, error="no file b\udcffd", worker="w\udcff")
+    with journal.create_or_open(tmp_path) as facts:
+        facts.start(RUN)
+        facts.add_ask(Ask(0, 0, 0.5, CANDIDATES))
+        facts.add_evaluation(CANDIDATES[0], 1, lost)
+        (found,) = facts.history().attempts[0, 0]
+    assert (found.error, found.worker) == (r"no file b\udcffd", r"w\udcff")
 
 
 def test_a_malformed_configuration_is_one_clear_line(tmp_path: Path) -> None:

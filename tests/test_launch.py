@@ -144,7 +144,7 @@ def test_replay_names_the_iteration_whose_accuracy_was_changed(
     [
         (["--config.data.nmae=x"], 2, "data has no field 'nmae', only name, data_dir"),
         (["--config.search.seed=x"], 2, "invalid literal"),
-        (["--config.search.batch=0"], 2, "search.batch is 0: want 1 or more"),
+        (["--config.search.batch=0"], 2, "search.batch is 0: want a number from 1"),
         (["--config=none.py"], 2, "No such file or directory: 'none.py'"),
         (["--executor=cluster"], 2, "should be one of"),
         (["--config.search.seed=9"], 1, "search.seed: 0 -> 9"),

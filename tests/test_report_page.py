@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import re
 import signal
@@ -179,7 +180,8 @@ def _candidates(
         block = work.space.decode(row)
         density, size = cost.density(block), 10_000 * (1 + len(block))
         sizes = size, density.edges, density.nodes, size, size
-        found.append(Candidate(iteration, slot, block, str(block), slot, *sizes))
+        sha = hashlib.sha256(str(block).encode()).hexdigest()
+        found.append(Candidate(iteration, slot, block, sha, slot, *sizes))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn import agent, problem
-from bqnn.fold import ReplayError, final_evaluations
+from bqnn.fold import final_evaluations
 from bqnn.history import History
 from bqnn.learners.q import QState, greedy_actions
 from bqnn.nsc import Block, LayerType
@@ -55,22 +55,13 @@ class Mind:
         return isinstance(self._state, QState)
 
     def follow(self, history: History) -> None:
-        """Tell what the journal holds beyond what was told before.
-
-        Raises:
-          ReplayError: if a batch told has no final evaluation.
-        """
+        """Tell what the journal holds beyond what was told before."""
         if not self.has_q_values:
             return
         new = history.tells[len(self.thoughts) :]
         finals = final_evaluations(history)
         candidates = {c.place: c for asked in history.asks for c in asked.candidates}
         for told in new:
-            if not {*told.places} <= finals.keys() & candidates.keys():
-                raise ReplayError(
-                    f"iteration {told.number}: it was told a candidate of which the "
-                    "journal has no final evaluation"
-                )
             batch = [(candidates[place], finals[place]) for place in told.places]
             self._state = problem.tell(self._search, self._state, batch)
             actions = [self._search.space.encode(c.block) for c, _ in batch]

@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from rich.markup import escape
@@ -122,12 +123,11 @@ def block_costs(
 
 def si(value: int) -> str:
     """Write a count with three digits and a prefix: 36.9 k, 1.2 M."""
-    scaled = float(value)
-    for prefix in ("", " k", " M", " G", " T"):
-        if scaled < 999.5:
-            return f"{scaled:.3g}{prefix}"
-        scaled /= 1000
-    return f"{value:.3g}"
+    for power, prefix in enumerate(("", " k", " M", " G", " T")):
+        if value < 999.5 * 1000**power:
+            return f"{value / 1000**power:.3g}{prefix}"
+    # With native widths, some networks have more than a float holds.
+    return f"{Decimal(value):.3g}"
 
 
 def _describe(layer: Layer) -> str:
