@@ -45,6 +45,11 @@ def number(low: float, high: float) -> Convert:
     return convert
 
 
+def boolean(value: Any) -> bool:
+    """Want true or false."""
+    return value if isinstance(value, bool) else _wrong(value, "true or false")
+
+
 def text(pattern: str, want: str) -> Convert:
     """Want a text that a regular expression matches as a whole."""
     compiled = re.compile(pattern, re.ASCII | re.DOTALL)

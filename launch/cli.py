@@ -4,6 +4,7 @@ Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 """
 
 import functools
+import io
 import logging
 import signal
 import sys
@@ -19,7 +20,8 @@ from rich.console import Console
 
 from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
-from bqnn.errors import BqnnError, ConfigError, NscError, quote
+from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
+from bqnn.report.foreign import PlainConsole
 
 C = TypeVar("C")
 
@@ -109,7 +111,7 @@ def _put_placeholders(values: ConfigDict, config: Any) -> None:
 
 def console() -> Console:
     """Make the console of a program: wide enough for tables where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return PlainConsole(width=None if sys.stdout.isatty() else 120)
 
 
 def python() -> str:
@@ -146,12 +148,15 @@ class Interrupt:
 
 def fail(message: str, status: int) -> NoReturn:
     """Print one line to standard error and exit with `status`."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 
 def guarded(main: Callable[[], None]) -> None:
     """Call `main`; turn what it raises into one line and an exit status."""
+    # Names of files may hold what is no Unicode.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # jax tells of every backend that this machine lacks.
     logging.getLogger("jax").setLevel(logging.WARNING)
     # Orbax tells of every file, and logs pages about an error that it raises too.

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from rich.markup import escape
 from rich.table import Table
 
 from bqnn.errors import ConfigError, DataError
 from bqnn.export.loaders import Predictor, load
 from bqnn.export.standalone import read_image
+from bqnn.report.foreign import foreign
 from launch import cli
 
 _MODEL = flags.DEFINE_string("model", None, "Directory of an export.", required=True)
@@ -58,9 +58,11 @@ def _table(
         probabilities = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
         best = np.argsort(-row, kind="stable")[: _TOP.value]
         for rank, place in enumerate(best):
-            name = escape(predictor.class_names[place])
-            file = "" if rank else escape(path)
-            table.add_row(file, name, f"{probabilities[place]:.1%}")
+            table.add_row(
+                foreign("" if rank else path),
+                foreign(predictor.class_names[place]),
+                f"{probabilities[place]:.1%}",
+            )
         table.add_section()
     return table
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from bqnn import runtime
-from bqnn.errors import ConfigError
+from bqnn.errors import ConfigError, printable
 from bqnn.report.page.page import watch, write_page
 from bqnn.report.page.payload import Source
 from launch import cli
@@ -55,7 +55,7 @@ def _tell(path: Path, first: bool) -> None:
     """Say where the page is, the first time, and open it if asked to."""
     if not first:
         return
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
+    print(f"{printable(str(path))} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
     if _OPEN.value:
         webbrowser.open(path.absolute().as_uri())
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from absl import flags
 from rich.console import RenderableType
 from rich.live import Live
-from rich.text import Text
 
 from bqnn import journal, runtime
 from bqnn.executors import activity
 from bqnn.report import watch
+from bqnn.report.foreign import foreign
 from bqnn.report.record import Record, read
 from bqnn.report.watch import View
 from launch import cli
@@ -62,7 +62,7 @@ class _Watcher:
     def render(self) -> RenderableType:
         """Lay out what was read, as of now."""
         if self._view is None:
-            return Text(f"{self._workdir}: its search has not begun")
+            return foreign(f"{self._workdir}: its search has not begun")
         return watch.dashboard(self._view, time.time())
 
 

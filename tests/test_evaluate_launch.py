@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,9 +64,8 @@ def test_a_training_is_measured_as_it_measured_itself(tmp_path: Path) -> None:
     found = _evaluate(f"--workdir={tmp_path}", "--batch=100")
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""
-    assert f"top-1 accuracy             │ {result['test']['accuracy']:>15.2%} │" in (
-        found.stdout
-    )
+    accuracy = f"{result['test']['accuracy']:.2%}"
+    assert re.search(f"top-1 accuracy +│ +{accuracy} │", found.stdout)
     values = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert values["top1"] == pytest.approx(result["test"]["accuracy"])
     assert values["loss"] == pytest.approx(result["test"]["loss"], 1e-4)
@@ -168,7 +168,8 @@ def test_of_many_classes_the_worst_are_shown() -> None:
     table = class_table(classes, [f"class {place}" for place in range(30)])
     text = _printed(table)
     assert "The 10 worst of 30 classes, by F1" in text
-    assert [*table.columns[0].cells] == [f"class {x}" for x in range(28, 18, -1)]
+    names = [str(cell) for cell in table.columns[0].cells]
+    assert names == [f"class {x}" for x in range(28, 18, -1)]
 
 
 def _printed(table: object) -> str:

@@ -164,7 +164,7 @@ def test_a_thousand_malformed_blocks_give_one_line_and_status_2_each(
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (999, "999"), (1000, "1 k"), (36_864, "36.9 k"), (999_600, "1 M"),
-     (2_500_000_000, "2.5 G"), (10**20, "1e+20")],
+     (2_500_000_000, "2.5 G"), (10**20, "1e+20"), (3 * 10**400, "3e+400")],
 )  # fmt: skip
 def test_counts_are_written_with_three_digits(value: int, text: str) -> None:
     assert si(value) == text

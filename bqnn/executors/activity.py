@@ -8,7 +8,10 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from bqnn import facts
+from bqnn.facts import FactError
 
 FILE_NAME = "workers.json"
 
@@ -40,14 +43,31 @@ def write(workdir: Path, activities: Sequence[Activity]) -> None:
 
 def read(workdir: Path) -> list[Activity]:
     """Read the news; none if there are none, or they make no sense."""
+    path = workdir / FILE_NAME
     try:
-        found = json.loads((workdir / FILE_NAME).read_text(encoding="utf-8"))
-        return [
-            Activity(str(worker), bool(ready), str(block), float(since))
-            for worker, ready, block, since in found
-        ]
-    except (OSError, ValueError, TypeError):
+        if not path.is_file():  # a pipe would let us wait for ever
+            return []
+        with path.open(encoding="utf-8") as file:
+            return list(_NEWS(file.read(_LONGEST)))
+    except (OSError, UnicodeDecodeError, FactError):
         return []
+
+
+def _activity(value: Any) -> Activity:
+    if not isinstance(value, list) or len(value) != len(Activity._fields):
+        raise FactError("want four facts of every worker")
+    return Activity(*(read(fact) for read, fact in zip(_FACTS, value, strict=True)))
+
+
+_FACTS = (
+    facts.NAME,
+    facts.boolean,
+    facts.text("[0-9,;]{0,2000}", "NSC or nothing"),
+    facts.TIME,
+)
+_NEWS = facts.parsed(facts.listed(_activity, "a list of workers"))
+# Characters that are read: of ten thousand workers and more.
+_LONGEST = 10_000_000
 
 
 def forget(workdir: Path) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from bqnn.compare.compare import Entry
 from bqnn.compare.statistics import Interval, Summary, best_so_far, bootstrap
 from bqnn.errors import DataError
+from bqnn.report.foreign import foreign, literal
 from bqnn.report.palette import LINES
 
 _STYLES = ("-", "--", "-.", ":")
@@ -29,7 +30,7 @@ def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
       title: of the table.
       what: is reported, as a heading.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table(title=foreign(title), title_justify="left")
     table.add_column("agent", overflow="fold")
     columns = "evaluations", f"{what}, %", "95 % interval", "regret", "to target"
     for name in (*columns, "best found"):
@@ -40,7 +41,7 @@ def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
             table.add_section()
         last = row.budget
         table.add_row(
-            row.label,
+            foreign(row.label),
             str(row.budget),
             f"{100 * row.reported.mean:.2f}",
             f"{100 * row.reported.low:.2f} to {100 * row.reported.high:.2f}",
@@ -72,7 +73,7 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
     """
     budgets = sorted({entry.budget for entry in entries})
     figure = Figure((1.2 + 3.6 * len(budgets), 4.2), dpi=150, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     panels = figure.subplots(1, len(budgets), squeeze=False)[0]
     for axes, budget in zip(panels, budgets, strict=True):
         curves = {
@@ -104,7 +105,9 @@ def draw_curves(axes: Axes, curves: Mapping[str, Interval]) -> None:
         first = int(_SKIPPED * len(mean))
         steps = np.arange(1, len(mean) + 1)[first:]
         axes.fill_between(steps, low[first:], high[first:], color=colour, alpha=0.2)
-        axes.plot(steps, mean[first:], line, color=colour, label=label, linewidth=1.4)
+        axes.plot(
+            steps, mean[first:], line, color=colour, label=literal(label), linewidth=1.4
+        )
     axes.set_xlabel("evaluations")
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
+from bqnn.report.foreign import literal
 
 # One hue, from light to dark: it reads in grey too.
 _COLOURS = matplotlib.colormaps["Blues"]
@@ -67,7 +68,7 @@ def save_confusion(
     figure = Figure((side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     image = draw_confusion(axes, confusion, class_names)
-    axes.set_title(_literal(title))
+    axes.set_title(literal(title))
     bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=_TICKS)
     bar.set_label("part of the class's images")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -80,7 +81,7 @@ def save_confusion(
 
 
 def _write_names(axes: Axes, class_names: Sequence[str]) -> None:
-    names = [_literal(_shortened(name)) for name in class_names]
+    names = [literal(_shortened(name)) for name in class_names]
     places = range(len(names))
     upright = max(map(len, names)) * len(names) <= _MOST_NAMES
     axes.set_xticks(places, names, rotation=0 if upright else 90)
@@ -105,8 +106,3 @@ def _write_counts(
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-
-
-def _literal(text: str) -> str:
-    """Keep matplotlib from reading formulas in a text."""
-    return text.replace("$", r"\$")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from bqnn.final.measure import Measured
 from bqnn.final.metrics import ClassMetrics
+from bqnn.report.foreign import foreign
 from bqnn.report.tables import si
 
 # All classes are shown, or the worst.
@@ -17,7 +17,7 @@ _MOST_CLASSES, _WORST = 20, 10
 def measured_summary(measured: Measured, title: str) -> Table:
     """Tabulate what holds for the whole test split."""
     found, speed = measured.metrics, measured.speed
-    table = Table(title=escape(title), title_justify="left", show_header=False)
+    table = Table(title=foreign(title), title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_row("images", f"{found.classes.images.sum():,}")
@@ -49,7 +49,7 @@ def class_table(classes: ClassMetrics, class_names: Sequence[str]) -> Table:
     for place in order:
         ratios = (classes.recall, classes.precision, classes.f1)
         table.add_row(
-            escape(class_names[place]),
+            foreign(class_names[place]),
             str(classes.images[place]),
             *(_percent(values[place]) for values in ratios),
         )

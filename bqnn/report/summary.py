@@ -2,11 +2,14 @@
 
 from typing import NamedTuple
 
+from bqnn.errors import printable
 from bqnn.events import Asked, Evaluated, Event, Retried, Told
 from bqnn.records import Evaluation, Status
 from bqnn.reward import final_accuracy
 
 TOP = 5
+# Laying out a cause of a megabyte would take a terminal minutes.
+_HEADLINE = 500
 
 
 class Summary(NamedTuple):
@@ -98,8 +101,9 @@ def _causes(causes: dict[Status, str], evaluation: Evaluation) -> dict[Status, s
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Return the first line of an evaluation's error."""
-    return (evaluation.error.splitlines() or ["no cause given"])[0]
+    """Return the first line of an evaluation's error, shortened and printable."""
+    first = evaluation.error[:_HEADLINE].splitlines() or ["no cause given"]
+    return printable(first[0])
 
 
 def _best(

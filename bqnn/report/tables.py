@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from rich.markup import escape
 from rich.table import Table
 
 from bqnn import cost
@@ -13,6 +12,7 @@ from bqnn.cost import Density
 from bqnn.events import Evaluated
 from bqnn.nsc import Block, Layer
 from bqnn.plan import ImageSpec, plan
+from bqnn.report.foreign import foreign
 from bqnn.report.layout import operation
 from bqnn.report.summary import Summary
 from bqnn.reward import penalties
@@ -54,7 +54,7 @@ def outcomes(summary: Summary) -> Table:
             str(status),
             str(summary.counts.get(status, 0)),
             str(summary.retries.get(status, 0)),
-            escape(summary.causes.get(status, "")),
+            foreign(summary.causes.get(status, "")),
         )
     return table
 
@@ -127,7 +127,7 @@ def si(value: int) -> str:
         if value < 999.5 * 1000**power:
             return f"{value / 1000**power:.3g}{prefix}"
     # With native widths, some networks have more than a float holds.
-    return f"{Decimal(value):.3g}"
+    return f"{Decimal(value).normalize():.3g}"
 
 
 def _describe(layer: Layer) -> str:

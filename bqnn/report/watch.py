@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from bqnn.problem import Problem
 from bqnn.records import Status
 from bqnn.report import summary as summary_lib
 from bqnn.report import tables
+from bqnn.report.foreign import foreign
 from bqnn.report.progress import bar, duration
 from bqnn.report.rows import Row
 from bqnn.report.summary import Summary
@@ -119,7 +119,7 @@ def dashboard(view: View, now: float) -> RenderableType:
     """
     summary = view.summary
     parts: list[RenderableType] = [
-        Text(view.title, style="bold"),
+        foreign(view.title, "bold"),
         bar(summary),
         Text(_state(view, now)),
     ]
@@ -181,7 +181,7 @@ def _worker_table(states: Sequence[WorkerState], now: float) -> Table:
     return table
 
 
-def _worker_row(state: WorkerState, now: float) -> tuple[str, ...]:
+def _worker_row(state: WorkerState, now: float) -> tuple[str | Text, ...]:
     doing, last, block = _doing(state.now), "-", ""
     if state.last:
         last = f"{state.last.status}, {_ago(now - state.last.finished)} ago"
@@ -190,7 +190,7 @@ def _worker_row(state: WorkerState, now: float) -> tuple[str, ...]:
         doing = f"{doing} for {_ago(now - state.now.since)}"
         block = state.now.block or block
     return (
-        escape(state.name) or "-",
+        foreign(state.name or "-"),
         doing,
         str(state.done),
         "-" if state.mean is None else f"{state.mean:.1f}",

@@ -140,7 +140,7 @@ function timeline(parent, search) {
     spans.status.forEach((value, i) => {
       if (value !== status) return;
       x.push(spans.start[i] - start, spans.end[i] - start, null);
-      y.push(spans.worker[i], spans.worker[i], null);
+      y.push(plain(spans.worker[i]), plain(spans.worker[i]), null);
       const what = `batch ${spans.iteration[i]}, slot ${spans.slot[i]}: ${status}, ` +
         duration(spans.end[i] - spans.start[i]);
       text.push(what, what, null);
@@ -157,5 +157,5 @@ function timeline(parent, search) {
   return chart(parent, "timeline", "Who did what, when.", words, traces,
     {height: 130 + 26 * workers.length, showlegend: statuses.length > 1,
       xaxis: axis("seconds since the start"),
-      yaxis: axis("", {categoryorder: "array", categoryarray: workers.toReversed()})});
+      yaxis: axis("", {categoryorder: "array", categoryarray: workers.map(plain).toReversed()})});
 }

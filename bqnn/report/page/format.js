@@ -36,6 +36,9 @@ function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+// A text for plotly, which reads tags in names and labels.
+const plain = (text) => text.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
+
 // The row of a columnar table at a place, as an object.
 function rowAt(columns, place) {
   return Object.fromEntries(Object.entries(columns).map(([k, v]) => [k, v[place]]));

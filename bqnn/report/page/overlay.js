@@ -6,8 +6,8 @@ async function overlay(searches, types, state) {
   parent.append(element("h2", {textContent: "Side by side"}), comparison(searches));
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
   const styled = (key, search, i) => line(evaluations(search), search.series[key],
-    search.name, COLOURS[i % COLOURS.length], {mode: "lines",
-      hovertemplate: `%{x} evaluations: %{y:.4f}<extra>${search.name}</extra>`,
+    plain(search.name), COLOURS[i % COLOURS.length], {mode: "lines",
+      hovertemplate: "%{x} evaluations: %{y:.4f}<extra>%{fullData.name}</extra>",
       line: {width: 2, color: COLOURS[i % COLOURS.length], dash: dashes[i % dashes.length]}});
   const axes = {xaxis: axis("evaluations"), yaxis: axis("reward")};
   const grid = element("div", {className: "grid"});
@@ -34,7 +34,7 @@ function overlaidScatter(parent, searches, types, cost, title) {
   const traces = searches.map((search, n) => {
     const rows = search.rows;
     const places = rows.accuracy.map((_, i) => i).filter((i) => rows.accuracy[i] != null);
-    return {type: "scatter", mode: "markers", name: search.name,
+    return {type: "scatter", mode: "markers", name: plain(search.name),
       x: places.map((i) => rows[cost][i]), y: places.map((i) => rows.accuracy[i]),
       customdata: places.map((i) => [n, i]), hoverinfo: "text",
       hovertext: places.map((i) => hoverText(rowAt(rows, i))),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from bqnn.errors import ConfigError
+from bqnn.errors import ConfigError, printable
 from bqnn.report.page.payload import Json, Source, payload, to_json
 
 SCRIPTS = (
@@ -103,7 +103,7 @@ def render(data: Json) -> str:
     """
     names = ", ".join(search["name"] for search in data["searches"])
     parts = {
-        "title": html.escape(f"Search {names}"),
+        "title": html.escape(printable(f"Search {names}")),
         "css": _read("page.css"),
         "script": "\n".join(_read(name) for name in SCRIPTS),
         "plotly": _plotly(),
