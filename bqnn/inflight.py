@@ -11,7 +11,14 @@ from bqnn.executors.executor import Executor
 from bqnn.journal import Journal
 from bqnn.orders import Place
 from bqnn.problem import Problem
-from bqnn.records import Candidate, Evaluation, Status, is_final
+from bqnn.records import (
+    Candidate,
+    Evaluation,
+    Status,
+    is_final,
+    is_known,
+    reuse,
+)
 
 _Entry = tuple[int, Place, Candidate]
 
@@ -126,19 +133,18 @@ class InFlight:
             return
         self.trained += 1
         yield self._finish(candidate, evaluation)
-        for twin in self._waiting.pop(candidate.hash):
-            yield self._reuse(twin, evaluation)
+        twins = self._waiting.pop(candidate.hash)
+        if is_known([*statuses[:-1], evaluation.status]):
+            for twin in twins:
+                yield self._reuse(twin, evaluation)
+        elif twins:
+            self._waiting[candidate.hash] = twins[1:]
+            self._enqueue(twins[0], ())
         self._count_failures(candidate, evaluation)
 
     def _reuse(self, candidate: Candidate, known: Evaluation) -> Evaluated:
         """Give a candidate the result, or the failure, of its canonical twin."""
-        usable = known.status == Status.OK
-        evaluation = Evaluation(
-            Status.REUSED,
-            accuracy=known.accuracy if usable else (),
-            restarts=known.restarts,
-            error="" if usable else f"{known.status}: {known.error}",
-        )
+        evaluation = reuse(known)
         self._journal.add_evaluation(candidate, 1, evaluation)
         return self._finish(candidate, evaluation)
 

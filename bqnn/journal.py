@@ -4,6 +4,7 @@ Facts are added and never changed. A run directory has one writer at a time, and
 fact is on the disk before the search goes on, so a killed search loses nothing.
 """
 
+import itertools
 import json
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from bqnn import config_dict, consistency, facts, nsc, sqlite
 from bqnn.errors import JournalError
 from bqnn.facts import FactError
 from bqnn.history import Ask, Attempts, History, Run, Tell
-from bqnn.records import Candidate, Evaluation, Status, is_final
+from bqnn.records import Candidate, Evaluation, Status, is_known
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"
@@ -170,7 +171,7 @@ class Journal:
         return attempts
 
     def result_of(self, sha: str) -> Evaluation | None:
-        """Find the final evaluation of a block by its canonical hash, if there is one.
+        """Find what is known of a block by its canonical hash (`records.is_known`).
 
         A search does not keep results in memory: there can be many.
         """
@@ -182,9 +183,11 @@ class Journal:
                 "AND status != ? ORDER BY iteration, slot, attempt",
                 (sha, Status.REUSED.value),
             )
-            attempts = [Evaluation(*row[3:10]) for row in rows]
-        final = attempts and is_final([attempt.status for attempt in attempts])
-        return attempts[-1] if final else None
+            for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
+                attempts = [Evaluation(*row[3:10]) for row in twin]
+                if is_known([attempt.status for attempt in attempts]):
+                    return attempts[-1]
+        return None
 
     def times(self) -> dict[tuple[int, int, int], float]:
         """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""

@@ -1,5 +1,6 @@
 """What travels between master, executors and journal: candidates and evaluations."""
 
+import contextlib
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -88,3 +89,31 @@ def is_final(statuses: Sequence[Status]) -> bool:
     """Tell whether attempts that ended in `statuses`, in this order, are enough."""
     last = statuses[-1]
     return statuses.count(last) >= MAX_ATTEMPTS.get(last, 1)
+
+
+def is_known(statuses: Sequence[Status]) -> bool:
+    """Tell whether attempts that ended so say something of the block itself.
+
+    A block that lost its last worker failed because of them: a twin is tried anew.
+    """
+    lost = Status.WORKER_LOST in statuses and statuses[-1] == Status.FAILED
+    return is_final(statuses) and not lost
+
+
+def reuse(known: Evaluation) -> Evaluation:
+    """Make the evaluation of a twin: it takes the accuracy, or the cause of none."""
+    usable = known.status == Status.OK
+    return Evaluation(
+        Status.REUSED,
+        accuracy=known.accuracy if usable else (),
+        restarts=known.restarts,
+        error="" if usable else f"{known.status}: {known.error}",
+    )
+
+
+def outcome(evaluation: Evaluation) -> Status:
+    """Return the status; where a cause was reused (`reuse`), that of the twin."""
+    if evaluation.status == Status.REUSED and not evaluation.accuracy:
+        with contextlib.suppress(ValueError):
+            return Status(evaluation.error.partition(":")[0])
+    return evaluation.status

@@ -1,5 +1,6 @@
 """The search: one trajectory, whatever happens around it."""
 
+import functools
 import itertools
 import shutil
 import sqlite3
@@ -17,6 +18,8 @@ from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.fold import ReplayError, fold
 from bqnn.history import Run
 from bqnn.records import Evaluation, Status
+from bqnn.report import summary as summary_lib
+from bqnn.report.summary import Summary
 from bqnn.search import search
 from tests.searches import SPEC, TableExecutor, problem_of, tabulated, tiny_config
 
@@ -173,6 +176,46 @@ def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -
     work = problem_of(tiny_config())
     guess = Evaluation(Status.OK, accuracy=(0.1,))
     assert event.reward == problem.reward(work, event.candidate, guess)
+
+
+def test_twins_of_a_failure_count_as_failures(tmp_path: Path) -> None:
+    events, twins = _run_with_twins(tmp_path, {0: Status.FAILED})
+    assert [e.evaluation.status for e in twins[1:]] == ["reused"] * (len(twins) - 1)
+    summary = functools.reduce(summary_lib.update, events, Summary(20, 4))
+    assert summary.failed == summary.counts[Status.FAILED] == len(twins)
+    assert summary.done == 80
+    assert summary.causes[Status.FAILED] == "failed on purpose"
+
+
+def test_twins_of_a_block_that_lost_its_workers_are_tried_anew(tmp_path: Path) -> None:
+    lost = dict.fromkeys(range(4), Status.WORKER_LOST)
+    # In one batch, and in later ones.
+    for batch in (4, 40):
+        workdir = tmp_path / str(batch)
+        _, twins = _run_with_twins(workdir, lost, batch)
+        statuses = [event.evaluation.status for event in twins]
+        assert statuses[:3] == ["failed", "ok", "reused"]
+        assert set(statuses[3:]) <= {"reused"}
+        with journal.open_readonly(workdir) as facts:
+            known = facts.result_of(twins[0].candidate.hash)
+        assert known and known.status == "ok"
+
+
+def _run_with_twins(
+    workdir: Path, faults: dict[int, Status], batch: int = 4
+) -> tuple[list[Event], list[Evaluated]]:
+    """Search where the block trained first, whose attempts go wrong, has twins."""
+    config = tiny_config(
+        agent={"schedule": f"1.0:{80 // batch}"},
+        space={"max_layers": 1},
+        search={"batch": batch},
+    )
+    executor = TableExecutor(faults=faults, places=1)
+    events = _run(workdir, config, executor)
+    sha = executor.attempts[0].hash
+    twins = [e for e in _evaluated(events) if e.candidate.hash == sha]
+    assert len(twins) > 2
+    return events, twins
 
 
 def test_out_of_memory_is_tried_once_more(tmp_path: Path) -> None:

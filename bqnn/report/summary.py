@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from bqnn.errors import printable
 from bqnn.events import Asked, Evaluated, Event, Retried, Told
-from bqnn.records import Evaluation, Status
+from bqnn.records import Evaluation, Status, outcome
 from bqnn.reward import final_accuracy
 
 TOP = 5
@@ -20,7 +20,7 @@ class Summary(NamedTuple):
       batch: candidates per batch.
       told: batches told.
       epsilon: of the last batch asked, None before.
-      counts: final evaluations by status.
+      counts: final evaluations by outcome: who reused a failure failed too.
       retries: attempts that were repeated, by status.
       causes: the last error of each status, on one line.
       fresh: those that happened in this process.
@@ -53,17 +53,17 @@ class Summary(NamedTuple):
 
     @property
     def reused(self) -> int:
-        """Candidates that took the result of a canonical twin."""
+        """Candidates that took the accuracy of a canonical twin."""
         return self.counts.get(Status.REUSED, 0)
 
     @property
     def failed(self) -> int:
-        """Candidates that gave no accuracy of their own."""
+        """Candidates without an accuracy."""
         return sum(self.failures.values())
 
     @property
     def failures(self) -> dict[Status, int]:
-        """Candidates that gave no accuracy of their own, by status."""
+        """Candidates without an accuracy, by outcome."""
         taught = (Status.OK, Status.REUSED)
         return {s: n for s, n in sorted(self.counts.items()) if s not in taught}
 
@@ -84,7 +84,7 @@ def update(summary: Summary, event: Event) -> Summary:
     if isinstance(event, Retried):
         return summary._replace(retries=_count(summary.retries, status))
     return summary._replace(
-        counts=_count(summary.counts, status),
+        counts=_count(summary.counts, outcome(event.evaluation)),
         fresh=summary.fresh + (not event.recorded),
         best=_best(summary.best, event, summary.top),
     )
@@ -95,7 +95,7 @@ def _count(counts: dict[Status, int], status: Status) -> dict[Status, int]:
 
 
 def _causes(causes: dict[Status, str], evaluation: Evaluation) -> dict[Status, str]:
-    if not evaluation.error:
+    if not evaluation.error or evaluation.status == Status.REUSED:
         return causes
     return {**causes, evaluation.status: headline(evaluation)}
 
