@@ -204,10 +204,6 @@ class Journal:
                 made and self._connection.execute("SELECT 1 FROM run").fetchone()
             )
 
-    def told(self) -> int:
-        """Count the batches told."""
-        return sum(1 for _ in self._connection.execute("SELECT 1 FROM tells"))
-
     def _select(self, table: str) -> Iterator[list[Any]]:
         """Read a table in the order of its keys."""
         order = ", ".join(facts.KEYS[table])

@@ -90,7 +90,8 @@ def _search(
         work = make_problem(config, dataset.spec)
         display = make_display(console, work.iterations, config.search.batch)
         try:
-            if facts.told() < work.iterations:
+            # Read first: what is wrong with it is told before workers start.
+            if len(facts.history().tells) < work.iterations:
                 for _ in track_start(console, executor.start(dataset)):
                     pass
             with display, _board(workdir, display.summary) as board:

@@ -13,8 +13,7 @@ from absl import flags
 from rich.console import RenderableType
 from rich.live import Live
 
-from bqnn import journal, runtime
-from bqnn.executors import activity
+from bqnn import runtime
 from bqnn.report import watch
 from bqnn.report.foreign import foreign
 from bqnn.report.record import Record, read
@@ -48,16 +47,7 @@ class _Watcher:
         record = self._record = read(self._workdir, self._record)
         if record is None:
             return
-        summary = watch.summarize(record.problem, record.history)
-        running = journal.has_writer(self._workdir)
-        self._view = View(
-            str(self._workdir),
-            summary,
-            record.rows(),
-            sum(len(ask.candidates) for ask in record.history.asks) - summary.done,
-            running,
-            activity.read(self._workdir) if running else [],
-        )
+        self._view = watch.view_of(self._workdir, record)
 
     def render(self) -> RenderableType:
         """Lay out what was read, as of now."""

@@ -4,13 +4,15 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from bqnn.events import Asked, Evaluated, Event, Told
 from bqnn.nsc import parse
 from bqnn.records import Candidate, Evaluation, Status
 from bqnn.report import progress, tables
+from bqnn.report.foreign import PlainConsole
 from bqnn.report.progress import duration, make_display, status_line
-from bqnn.report.summary import Summary, update
+from bqnn.report.summary import Summary, headline, update
 
 
 def _event(
@@ -130,3 +132,23 @@ def test_the_table_of_the_best_blocks() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_plain_console_shows_texts_as_they_are() -> None:
+    text = "[red]x[/red] :smile: \x1b]0;mine\x07\u202e"
+    table = Table(title=text)
+    table.add_column(text)
+    table.add_row(text)
+    console = PlainConsole(file=io.StringIO(), width=90)
+    console.print(text, f"a\n{text}", table)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert shown.count(r"[red]x[/red] :smile: \x1b]0;mine\x07\u202e") == 5
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_a_cause_is_shown_on_one_line_and_not_too_long() -> None:
+    error = "no\x1b[2J" + "!" * 10**7 + "\nmore"
+    shown = headline(Evaluation(Status.FAILED, error=error))
+    assert shown.startswith(r"no\x1b[2J!") and len(shown) < 600
+    assert headline(Evaluation(Status.FAILED)) == "no cause given"

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bqnn import journal
+from bqnn import journal, nsc
 from bqnn.events import Evaluated, Event
 from bqnn.executors import ObservedExecutor, activity
 from bqnn.executors.activity import Activity
 from bqnn.history import Run
-from bqnn.records import Status
+from bqnn.records import Candidate, Evaluation, Status
 from bqnn.report import watch
 from bqnn.report.rows import Row, rows
-from bqnn.report.summary import Summary
+from bqnn.report.summary import Summary, update
 from bqnn.report.watch import View
 from bqnn.search import Limits, search
 from tests.searches import TableExecutor, problem_of, run_search, tiny_config
@@ -169,11 +169,38 @@ def test_a_master_that_may_not_start_leaves_the_news_of_the_one_that_runs(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[[1, 2]]", '[["a"]]', "[3]", '[["a", true, "b", "x"]]'],
+    [
+        *("", "{}", "[[1, 2]]", '[["a"]]', "[3]", '[["a", true, "b", "x"]]'),
+        *('[["a", true, "", 1e999]]', '[["a", true, "", NaN]]', '[["a", 1, "", 1]]'),
+        *('[["a", true, "no NSC", 1]]', '[[["a"], true, "", 1]]', "[" * 99_999),
+        f'[["{"a" * 9999}", true, "", 1]]',
+    ],
 )
 def test_news_that_make_no_sense_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / activity.FILE_NAME).write_text(text)
     assert activity.read(tmp_path) == []
+
+
+def test_a_pipe_for_news_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / activity.FILE_NAME)
+    assert activity.read(tmp_path) == []
+
+
+def test_names_and_causes_cannot_write_on_the_terminal() -> None:
+    name = "w[red]:smile:\x1b]0;mine\x07"
+    row = _row(name, 30, 4, "failed")
+    evaluation = Evaluation(Status.FAILED, error="no \x1b[2J[red] luck\nmore")
+    candidate = Candidate(0, 0, nsc.parse("1,1,3,0,0"), "0", 0, 1, 2, 3, 1, 1)
+    summary = update(Summary(1, 1), Evaluated(candidate, evaluation, 0.1, True))
+    view = View("here\x1b[red]", summary, [row], 0, True, [])
+    text = _print(view, 40)
+    for shown in (
+        r"here\x1b[red]",
+        r"w[red]:smile:\x1b]0;mine\x07",
+        r"no \x1b[2J[red] l",
+    ):
+        assert shown in text
+    assert "\x1b" not in text and "\x07" not in text
 
 
 def test_looking_for_a_writer_keeps_none_from_starting(tmp_path: Path) -> None:

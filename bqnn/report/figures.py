@@ -71,4 +71,6 @@ def costs(axes: Axes, found: Sequence[Row], cost: str = "flops") -> Axes:
 
 
 def _places(found: Sequence[Row], cost: str) -> tuple[list[float], list[float]]:
-    return [getattr(row, cost) for row in found], [row.accuracy or 0.0 for row in found]
+    # A network with native widths can have more parameters than a float holds.
+    costs = [float(min(getattr(row, cost), 1e300)) for row in found]
+    return costs, [row.accuracy or 0.0 for row in found]

@@ -14,6 +14,7 @@ from rich.text import Text
 from bqnn.events import Evaluated, Event, Retried, Told
 from bqnn.records import Evaluation
 from bqnn.report import summary as summary_lib
+from bqnn.report.foreign import foreign
 from bqnn.report.summary import Summary, headline
 from bqnn.warmup import Progress as WarmUp
 
@@ -61,7 +62,7 @@ class PlainDisplay:
             self._print(f"again: {event.candidate.block}, {_problem(event.evaluation)}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(foreign(line), soft_wrap=True)
 
     def __enter__(self) -> Self:
         """Return the display."""

@@ -3,13 +3,16 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bqnn import journal
 from bqnn.events import Asked, Event, Told
+from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.fold import evaluated
 from bqnn.history import History
@@ -19,6 +22,7 @@ from bqnn.report import summary as summary_lib
 from bqnn.report import tables
 from bqnn.report.foreign import foreign
 from bqnn.report.progress import bar, duration
+from bqnn.report.record import Record
 from bqnn.report.rows import Row
 from bqnn.report.summary import Summary
 
@@ -67,6 +71,28 @@ class WorkerState(NamedTuple):
     done: int
     mean: float | None
     last: Row | None
+
+
+def view_of(workdir: Path, record: Record) -> View:
+    """Put together what is known of a search at this moment.
+
+    Args:
+      workdir: of the search.
+      record: what its journal holds.
+
+    Raises:
+      JournalError: if it cannot be found out whether the search is running.
+    """
+    summary = summarize(record.problem, record.history)
+    running = journal.has_writer(workdir)
+    return View(
+        str(workdir),
+        summary,
+        record.rows(),
+        sum(len(ask.candidates) for ask in record.history.asks) - summary.done,
+        running,
+        activity.read(workdir) if running else [],
+    )
 
 
 def summarize(work: Problem, history: History) -> Summary:
