@@ -3,13 +3,17 @@
 import ast
 import functools
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 
+# Programs are compiled in threads, and `ast.parse` of Python 3.11 fails in two at once
+# ("AST constructor recursion depth mismatch").
+_parsing = threading.Lock()
 
-@functools.cache
+
 def code_hash(module: str) -> str:
     """Hash the text of a module of this package and of those that it imports.
 
@@ -22,6 +26,12 @@ def code_hash(module: str) -> str:
     Returns:
       64 hexadecimal digits; those of no text for a module of another package.
     """
+    with _parsing:
+        return _code_hash(module)
+
+
+@functools.cache
+def _code_hash(module: str) -> str:
     sha = hashlib.sha256()
     for path in sorted(deciding_files(module)):
         sha.update(path.read_bytes())

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_other_code_has_another_key(
     monkeypatch.setattr(program_key, "_PACKAGE", package)
 
     def key() -> str:
-        program_key.code_hash.cache_clear()
+        program_key._code_hash.cache_clear()
         return program_key.code_hash("bqnn.engines.walk")
 
     before = key()
@@ -231,4 +232,12 @@ def test_other_code_has_another_key(
     walk.write_text(walk.read_text().replace("gather(images", "gather(2 * images"))
     assert key() != before
     monkeypatch.undo()
-    program_key.code_hash.cache_clear()
+    program_key._code_hash.cache_clear()
+
+
+def test_the_key_can_be_asked_for_in_many_threads() -> None:
+    program_key._code_hash.cache_clear()
+    modules = [f"bqnn.{path.stem}" for path in sorted(PACKAGE.glob("*.py"))]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(program_key.code_hash, modules))
+    assert found == [program_key.code_hash(module) for module in modules]
