@@ -110,7 +110,13 @@ def _block(value: Any) -> nsc.Block:
 def _images(value: Any) -> ImageSpec:
     if not isinstance(value, dict) or set(value) != set(ImageSpec._fields):
         return _wrong(value, f"{', '.join(ImageSpec._fields)} by name")
-    return ImageSpec(**{name: IMAGES[name](entry) for name, entry in value.items()})
+    found = {}
+    for name, entry in value.items():
+        try:
+            found[name] = IMAGES[name](entry)
+        except FactError as error:
+            raise BqnnError(f"{name} {error}") from error
+    return ImageSpec(**found)
 
 
 def _wrong(value: Any, want: str) -> NoReturn:
