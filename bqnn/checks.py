@@ -12,6 +12,9 @@ from bqnn.errors import ConfigError, quote
 LARGE = 1e6
 """The end of weights and rates that have no natural one."""
 
+LARGEST_FLOAT = 3.4e38
+"""The end of what training computes with, in float32."""
+
 LONGEST_TEXT = 4096
 """Characters of a name or path, as Linux has it."""
 
@@ -44,8 +47,8 @@ def within(
 
 
 def positive(section: str, config: object, names: Collection[str]) -> None:
-    """Raise a `ConfigError` unless fields are above 0, and not above `LARGE`."""
+    """Raise a `ConfigError` unless fields are above 0, and numbers of float32."""
     for name in names:
         value = getattr(config, name)
-        want = f"a positive number up to {LARGE:,.0f}"
-        check(f"{section}.{name}", value, 0 < value <= LARGE, want)
+        want = f"a positive number up to {LARGEST_FLOAT}"
+        check(f"{section}.{name}", value, 0 < value <= LARGEST_FLOAT, want)

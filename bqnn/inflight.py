@@ -157,7 +157,7 @@ class InFlight:
         failed = evaluation.status == Status.FAILED
         self._failures = self._failures + 1 if failed else 0
         if self._failures >= self._max_failures:
-            cause = evaluation.error.splitlines()[0]
+            cause = next(iter(evaluation.error.splitlines()), "no cause given")
             raise SearchError(
                 f"{self._failures} evaluations failed in a row, the last one "
                 f"{candidate.block}: {cause}; mend the cause and run the same command "

@@ -4,6 +4,7 @@ Facts are added and never changed. A run directory has one writer at a time, and
 fact is on the disk before the search goes on, so a killed search loses nothing.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -31,6 +32,7 @@ class Journal:
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: int) -> None:
         """Take over an open connection and the lock's file descriptor (-1: none)."""
         self.path, self._connection, self._lock = path, connection, lock
+        self._inode = path.stat().st_ino
 
     def __enter__(self) -> "Journal":
         """Return the journal itself."""
@@ -64,6 +66,7 @@ class Journal:
                     )
                 ],
             )
+            self._settle()
             return
         recorded = self.run()
         changed = list(config_dict.differences(recorded.config, run.config))
@@ -93,7 +96,7 @@ class Journal:
 
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""
-        with sqlite.errors(self.path), self._connection:
+        with self._writing():
             self._connection.execute(
                 "INSERT INTO asks VALUES (?, ?, ?, ?)", (*ask[:3], time.time())
             )
@@ -128,6 +131,7 @@ class Journal:
             time.time(),
         )
         self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
+        self._settle()
 
     def history(self) -> History:
         """Read every fact, as of one moment.
@@ -223,8 +227,36 @@ class Journal:
             yield facts.read(table, names, row)
 
     def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        with sqlite.errors(self.path), self._connection:
+        with self._writing():
             self._connection.executemany(statement, rows)
+
+    def _settle(self) -> None:
+        """Move what was written from the log beside the file into the file itself.
+
+        SQLite would do so after 4 MB, which is more than most searches write: a copy of
+        the file alone would be empty.
+        """
+        with sqlite.errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write in one transaction, into the file that has this journal's name.
+
+        A file that was removed or moved takes what is written, and loses it.
+        """
+        with sqlite.errors(self.path):
+            try:
+                there = self.path.stat().st_ino == self._inode
+            except FileNotFoundError:
+                there = False
+            if not there:
+                raise JournalError(
+                    f"{self.path} was removed or moved while it was written to: put "
+                    "it back, with the files beside it, and run the same command again"
+                )
+            with self._connection:
+                yield
 
 
 def create_or_open(workdir: Path) -> Journal:

@@ -1,6 +1,7 @@
 """The journal: what goes in comes out, one writer, one line for what is wrong."""
 
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,17 @@ def _execute(workdir: Path, statement: str, *values: Any) -> None:
 
 def _filled(workdir: Path) -> None:
     with journal.create_or_open(workdir) as facts:
-        facts.start(RUN)
-        facts.add_ask(Ask(0, 0, 0.5, CANDIDATES))
-        lost = Evaluation(Status.WORKER_LOST, error="killed")
-        facts.add_evaluation(CANDIDATES[1], 1, lost)
-        facts.add_evaluation(CANDIDATES[1], 2, EVALUATION)
-        facts.add_evaluation(CANDIDATES[0], 1, EVALUATION)
-        facts.add_tell(Tell(0, ((0, 0), (0, 1)), "d1", "e1"))
+        _fill(facts)
+
+
+def _fill(facts: journal.Journal) -> None:
+    facts.start(RUN)
+    facts.add_ask(Ask(0, 0, 0.5, CANDIDATES))
+    lost = Evaluation(Status.WORKER_LOST, error="killed")
+    facts.add_evaluation(CANDIDATES[1], 1, lost)
+    facts.add_evaluation(CANDIDATES[1], 2, EVALUATION)
+    facts.add_evaluation(CANDIDATES[0], 1, EVALUATION)
+    facts.add_tell(Tell(0, ((0, 0), (0, 1)), "d1", "e1"))
 
 
 def test_facts_come_out_as_they_went_in(tmp_path: Path) -> None:
@@ -245,3 +250,26 @@ def test_every_commit_is_on_the_disk_before_the_search_goes_on(tmp_path: Path) -
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         full = 2
         assert connection.execute("PRAGMA synchronous").fetchone() == (full,)
+
+
+def test_a_journal_that_is_moved_away_takes_nothing_more(tmp_path: Path) -> None:
+    workdir, away = tmp_path / "run", tmp_path / "away"
+    with journal.create_or_open(workdir) as facts:
+        facts.start(RUN)
+        workdir.rename(away)
+        with pytest.raises(JournalError, match="removed or moved.*put it back"):
+            facts.add_ask(Ask(0, 0, 0.5, CANDIDATES))
+        away.rename(workdir)
+        facts.add_ask(Ask(0, 0, 0.5, CANDIDATES))
+    with journal.open_readonly(workdir) as facts:
+        assert len(facts.history().asks) == 1
+
+
+def test_the_file_alone_holds_all_that_was_told(tmp_path: Path) -> None:
+    workdir, copy = tmp_path / "run", tmp_path / "copy"
+    copy.mkdir()
+    with journal.create_or_open(workdir) as facts:
+        _fill(facts)
+        shutil.copy(workdir / journal.FILE_NAME, copy)
+    with journal.open_readonly(copy) as facts:
+        assert len(facts.history().tells) == 1

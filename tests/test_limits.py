@@ -158,7 +158,7 @@ def test_a_journal_cut_short_is_resumed_or_refused(tmp_path: Path, part: str) ->
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    config = tiny_config(agent={"schedule": "1.0:60"}, search={"batch": 8})
+    config = tiny_config(agent={"schedule": "1.0:120"}, search={"batch": 8})
     workdir, executors = small_disk / "run", (TableExecutor(), TableExecutor())
     with pytest.raises(JournalError, match=r"full; what was recorded is safe") as error:
         _run(workdir, config, executors[0])

@@ -1,9 +1,9 @@
 """The guard that every executor evaluates in: what goes wrong becomes a status."""
 
-import time
 import traceback
 from collections.abc import Callable
 
+from bqnn import awake
 from bqnn.config import Config
 from bqnn.errors import BqnnError
 from bqnn.evaluate import evaluate
@@ -34,12 +34,12 @@ def run_guarded(
       BqnnError: as `run` raises it.
       KeyboardInterrupt: if interrupted.
     """
-    start = time.monotonic()
+    start = awake.seconds()
 
     def on_step() -> None:
         if interrupted():
             raise KeyboardInterrupt
-        if time.monotonic() - start > config.budget.timeout:
+        if awake.seconds() - start > config.budget.timeout:
             raise _OutOfTimeError
 
     try:

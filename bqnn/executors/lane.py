@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from bqnn import awake
 from bqnn.executors.activity import Activity
 from bqnn.records import Candidate
 
@@ -70,7 +71,7 @@ class Lane:
         Args:
           limit: seconds for a candidate.
         """
-        return time.monotonic() - self._begun > limit + _GRACE
+        return awake.seconds() - self._begun > limit + _GRACE
 
     def take(self, candidate: Candidate) -> None:
         """Begin a candidate, or keep it for later."""
@@ -88,7 +89,7 @@ class Lane:
 
     def _begin(self, candidate: Candidate, following: Candidate | None) -> None:
         self.candidate, self._since = candidate, time.time()
-        self._begun = time.monotonic()
+        self._begun = awake.seconds()
         self.begin(candidate, following)
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:

@@ -64,7 +64,8 @@ class Slot(Lane):
         if self._failed == _MAX_FAILED:
             raise SearchError(
                 f"{self.name} does not start, {_MAX_FAILED} times in a row: "
-                f"{type(error).__name__}: {error}; mend the cause, or try "
+                f"{type(error).__name__}: {error}; mend the cause (each may hold "
+                f"{self.settings.memory / 1e9:.1f} GB: --worker_memory_gb), or try "
                 "--executor=inline, which shows more of it"
             )
         if self._killed == _MAX_KILLED:
