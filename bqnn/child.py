@@ -5,12 +5,12 @@ functions need, and that takes seconds.
 """
 
 import contextlib
+import os
 import signal
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from os import getpid
 from typing import Any
 
 from bqnn.orphans import end_with
@@ -40,10 +40,15 @@ class Child:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(getpid(), theirs), name=name
+            target=_serve, args=(os.getpid(), theirs), name=name
         )
         self._process.start()
         theirs.close()
+
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        return self._process.pid or 0
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Ask for `function(*args)`; returns at once.
@@ -65,7 +70,7 @@ class Child:
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
-            raise ChildDiedError(self._process.pid or 0, code or 0) from None
+            raise ChildDiedError(self.process, code or 0) from None
         if error is not None:
             raise error
         return result
@@ -73,6 +78,15 @@ class Child:
     def has_answer(self) -> bool:
         """Tell whether there is an answer, or the process has died."""
         return self._connection.poll()
+
+    def is_stopped(self) -> bool:
+        """Tell whether somebody stopped the process (SIGSTOP), where that is known."""
+        if not hasattr(os, "waitid"):
+            return False
+        look = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.process, look) is not None
+        return False
 
     def kill(self) -> None:
         """Kill the process; it has nothing to save."""

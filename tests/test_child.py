@@ -80,3 +80,14 @@ def test_one_of_several_is_waited_for(child: Child) -> None:
         assert (child.has_answer(), other.has_answer()) == (True, False)
     finally:
         other.kill()
+
+
+def test_it_is_known_whether_it_was_stopped(child: Child) -> None:
+    for number, stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False)) * 2:
+        os.kill(child.process, number)
+        while child.is_stopped() != stopped:
+            wait_for_any([child], 0.01)
+    child.call(len, "abc")
+    assert _answer(child) == 3
+    child.kill()
+    assert not child.is_stopped()

@@ -171,14 +171,22 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
     assert len(whole) + 4 == len(events)
 
 
-def test_whoever_is_killed_while_starting_is_replaced(
-    tmp_path: Path, digests: dict[int, str]
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGKILL, 4), (signal.SIGSTOP, 1)]
+)
+def test_whoever_is_killed_or_stopped_while_starting_is_replaced(
+    tmp_path: Path,
+    digests: dict[int, str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    times: int,
 ) -> None:
+    monkeypatch.setattr(slot, "_LONGEST_STOP", 0.3)
     (marks := tmp_path / "marks").mkdir()
-    dying = dying_at_start(marks, 4, signal.SIGKILL)
+    dying = dying_at_start(marks, times, number)
     executor = _make("process", _config(1), workers=2, make_worker=dying)
     events = run_search(tmp_path, _config(1), executor)
-    assert len(list(marks.iterdir())) == 4
+    assert len(list(marks.iterdir())) == times
     assert last_digest(events) == digests[1]
     assert not any(isinstance(event, Retried) for event in events)
 

@@ -156,6 +156,8 @@ class ProcessExecutor:
         if candidate is not None and slot.overdue(self._config.budget.timeout):
             self._replace(slot)
             return _attempt(slot, candidate, timed_out(self._config))
+        if slot.is_stuck():
+            slot.start_again(ChildDiedError(slot.child.process, -signal.SIGSTOP))
         return None
 
     def _release(self, slot: Slot, report: Report) -> None:

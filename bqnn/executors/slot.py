@@ -2,6 +2,7 @@
 
 import signal
 
+from bqnn import awake
 from bqnn.child import Child, ChildDiedError
 from bqnn.errors import SearchError
 from bqnn.executors import worker_process
@@ -13,7 +14,10 @@ from bqnn.records import Candidate
 # The second is more, since whoever kills workers may go on for a while.
 _MAX_FAILED, _MAX_KILLED = 3, 30
 
-_BY_OTHERS = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
+_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
+
+# Seconds that a worker may be stopped while it starts, for which there is no time-out.
+_LONGEST_STOP = 30.0
 
 
 class Slot(Lane):
@@ -33,6 +37,7 @@ class Slot(Lane):
         self._failed = self._killed = 0
         self._progress_file: str | None = None
         self._compiles = False
+        self._stopped_since: float | None = None
         self._start()
 
     @property
@@ -57,7 +62,7 @@ class Slot(Lane):
         Raises:
           SearchError: if that happens again and again; says what to do.
         """
-        if isinstance(error, ChildDiedError) and error.code in _BY_OTHERS:
+        if isinstance(error, ChildDiedError) and -error.code in _OTHERS:
             self._killed += 1
         else:
             self._failed += 1
@@ -75,6 +80,15 @@ class Slot(Lane):
                 "fewer --workers"
             )
         self.replace()
+
+    def is_stuck(self) -> bool:
+        """Tell whether somebody stopped the process while it starts, and left it so."""
+        if self.opened or not self.child.is_stopped():
+            self._stopped_since = None
+            return False
+        now = awake.seconds()
+        self._stopped_since = self._stopped_since or now
+        return now - self._stopped_since > _LONGEST_STOP
 
     def begin(self, candidate: Candidate, following: Candidate | None) -> None:
         """Have the process evaluate `candidate`, and prepare `following`."""
