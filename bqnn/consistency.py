@@ -5,9 +5,10 @@ from typing import Any
 
 from bqnn import schedule
 from bqnn.config import Config
-from bqnn.facts import FactError, row_name
+from bqnn.facts import row_name
 from bqnn.history import Ask, Attempts, Tell
 from bqnn.records import Candidate, is_final
+from bqnn.schema import FactError
 
 
 def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:

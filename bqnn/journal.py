@@ -16,9 +16,9 @@ from typing import Any
 
 from bqnn import config_dict, consistency, facts, nsc, sqlite
 from bqnn.errors import JournalError
-from bqnn.facts import FactError
 from bqnn.history import Ask, Attempts, History, Run, Tell
 from bqnn.records import Candidate, Evaluation, Status, is_known
+from bqnn.schema import FactError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"

@@ -139,6 +139,11 @@ def parse(text: str) -> Block:
     Raises:
       NscError: if `text` is not a block; the message quotes the offending layer.
     """
+    if len(text) > _LONGEST:
+        raise NscError(
+            f"block {quote(text)} has {len(text):,} characters: want {_LONGEST:,} at "
+            "most"
+        )
     layers = tuple(_mirror(_parse_layer(part)) for part in text.split(";"))
     if layers[-1].type == LayerType.TERMINAL:
         _check(layers[-1], len(layers))
@@ -198,6 +203,8 @@ def _as_graph(block: Block, ordered_concat: bool) -> Graph:
     return Graph(tuple(labels), tuple(inputs))
 
 
+# Of a text: 60 layers, the most of a search space, take 900.
+_LONGEST = 4096
 _INTEGER = re.compile(r"[0-9]{1,6}")
 
 

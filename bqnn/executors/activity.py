@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn import facts
-from bqnn.facts import FactError
+from bqnn import schema
+from bqnn.schema import FactError
 
 FILE_NAME = "workers.json"
 
@@ -60,12 +60,12 @@ def _activity(value: Any) -> Activity:
 
 
 _FACTS = (
-    facts.NAME,
-    facts.boolean,
-    facts.text("[0-9,;]{0,2000}", "NSC or nothing"),
-    facts.TIME,
+    schema.NAME,
+    schema.boolean,
+    schema.text("[0-9,;]{0,2000}", "NSC or nothing"),
+    schema.TIME,
 )
-_NEWS = facts.parsed(facts.listed(_activity, "a list of workers"))
+_NEWS = schema.parsed(schema.listed(_activity, "a list of workers"))
 # Characters that are read: of ten thousand workers and more.
 _LONGEST = 10_000_000
 
