@@ -1,6 +1,7 @@
 """Strict numerics for every test, set before jax starts; a small disk."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -57,6 +58,20 @@ def quick_compilation() -> Iterator[None]:
     jax.clear_caches()
     for cached in (unit_programs, accumulate, _compiled_reader):
         cached.cache_clear()
+
+
+@pytest.fixture
+def no_hang() -> Iterator[None]:
+    """End a test that waits for ever, as on a pipe."""
+
+    def fail(*_: object) -> None:
+        raise TimeoutError("the test hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def _pickled(tmp: Path) -> str:
 FAULTS: dict[str, tuple[Callable[[Path], str], str]] = {
     "no npz": (lambda tmp: f"npz:{tmp}/none.npz", "there is no such file"),
     "not npz": (_not_npz, "not a NumPy .npz file"),
-    "pickled": (_pickled, "not a NumPy .npz file of plain arrays"),
+    "pickled": (_pickled, "train_images is object: want numbers"),
     "no labels": (lambda t: _save(t, train_images=IMAGES), "no array train_labels"),
     "floats": (
         lambda t: _save(t, train_images=IMAGES / 255, train_labels=LABELS),
@@ -193,7 +193,7 @@ FAULTS: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "negative": (
         lambda t: _save(t, train_images=IMAGES, train_labels=LABELS - 1),
-        "labels run from -1 to 0, want 0 to 0",
+        "labels run from -1 to 0, want 0 to 29999",
     ),
     "gap": (
         lambda t: _save(t, train_images=IMAGES, train_labels=LABELS * 2),

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bqnn.data import image_files
+
 Box = tuple[int, int, int, int]
 """Left, upper, right and lower edge, in pixels."""
 
@@ -26,10 +28,10 @@ def decode(encoded: bytes) -> Image.Image:
     """Decode an image, to RGB whatever it is.
 
     Raises:
-      OSError: if it is no image, or not all of one.
+      Exception: whatever Pillow raises if it is no image, or not all of one.
+      DataError: if it is too large.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
-        return image.convert("RGB")
+    return image_files.decode(io.BytesIO(encoded), "RGB")
 
 
 def random_crop(

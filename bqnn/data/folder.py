@@ -7,12 +7,11 @@ or `DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png` (as tfds.ImageFolder).
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from bqnn.arrays import check_memory
+from bqnn.data.image_files import SUFFIXES, read_image
 from bqnn.data.source import Split, make_split
 from bqnn.errors import DataError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 def read(argument: str, data_dir: str | None, split: str) -> Split:
@@ -24,17 +23,24 @@ def read(argument: str, data_dir: str | None, split: str) -> Split:
       DataError: if there is no folder, no class, an empty class, an unreadable image,
         or images of different sizes.
     """
+    try:
+        return _read(argument, split)
+    except OSError as error:  # a folder that may not be listed
+        raise DataError(f"folder:{argument}: {error}") from error
+
+
+def _read(argument: str, split: str) -> Split:
     root = _split_folder(Path(argument), split)
     classes = _class_names(Path(argument), root)
-    images, labels = [], []
+    files, labels = [], []
     for label, name in enumerate(classes):
-        files = _image_files(root / name)
-        if not files:
+        found = _image_files(root / name)
+        if not found:
             raise DataError(f"folder:{argument}: class folder {root / name} is empty")
-        images += [(path, _open(path)) for path in files]
-        labels += [label] * len(files)
+        files += found
+        labels += [label] * len(found)
     where = f"folder:{argument} {split}"
-    return make_split(where, _stack(where, images), labels, tuple(classes))
+    return make_split(where, _stack(where, files), labels, tuple(classes))
 
 
 def _split_folder(directory: Path, split: str) -> Path:
@@ -67,23 +73,17 @@ def _image_files(directory: Path) -> list[Path]:
     return sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("L" if image.mode in ("L", "1") else "RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
-
-
-def _stack(where: str, images: list[tuple[Path, Image.Image]]) -> np.ndarray:
-    first_path, first = images[0]
-    for path, image in images:
+def _stack(where: str, files: list[Path]) -> np.ndarray:
+    first, images = read_image(files[0]), []
+    check_memory(len(files) * first.width * first.height * 3)
+    for path in files:
+        image = read_image(path)
         if image.size != first.size:
             raise DataError(
-                f"{where}: images of mixed size: {first_path} is "
+                f"{where}: images of mixed size: {files[0]} is "
                 f"{first.width}x{first.height}, {path} is {image.width}x"
                 f"{image.height}; resize them to one size"
             )
-    grey = all(image.mode == "L" for _, image in images)
-    mode = "L" if grey else "RGB"
-    return np.stack([np.asarray(image.convert(mode)) for _, image in images])
+        images.append(image)
+    mode = "L" if all(image.mode == "L" for image in images) else "RGB"
+    return np.stack([np.asarray(image.convert(mode)) for image in images])

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from bqnn.arrays import check_memory
 from bqnn.data.dataset import Dataset, statistics
 from bqnn.data.source import Images
 
@@ -28,10 +29,14 @@ def resized_images(data: Images, resolution: int) -> Images:
     Args:
       data: is returned as it is if it has the size already.
       resolution: side, in pixels.
+
+    Raises:
+      DataError: if they would not fit in memory.
     """
     count, height, width, channels = data.images.shape
     if height == width == resolution:
         return data
+    check_memory(count * resolution**2 * channels)
     images = np.empty((count, resolution, resolution, channels), np.uint8)
     for image, result in zip(data.images, images, strict=True):
         # Pillow knows no images of, say, two channels; one by one is the same.

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bqnn import bounds, schema
 from bqnn.errors import DataError
+from bqnn.schema import FactError
 
 
 class Images(NamedTuple):
@@ -57,11 +59,30 @@ def make_split(
         )
     if not images.size:
         raise DataError(f"{where}: there are no images")
+    _check_labels(where, labels, class_names)
     if class_names is None:
         class_names = tuple(map(str, range(int(labels.max()) + 1)))
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        raise DataError(
-            f"{where}: labels run from {labels.min()} to {labels.max()}, "
-            f"want 0 to {len(class_names) - 1}"
-        )
     return Split(Images(images, labels.astype(np.int32)), class_names)
+
+
+def _check_labels(
+    where: str, labels: NDArray[Any], class_names: tuple[str, ...] | None
+) -> None:
+    """Want labels that name a class, and classes that can be written down."""
+    names = class_names or ()
+    if len(names) > bounds.MOST_CLASSES:
+        raise DataError(
+            f"{where}: there are {len(names):,} classes, want {bounds.MOST_CLASSES:,} "
+            "at most"
+        )
+    for name in names:
+        try:
+            schema.NAME(name)
+        except FactError as error:
+            raise DataError(f"{where}: the name of a class {error}") from error
+    last = (bounds.MOST_CLASSES if class_names is None else len(names)) - 1
+    if labels.min() < 0 or labels.max() > last:
+        raise DataError(
+            f"{where}: labels run from {labels.min()} to {labels.max()}, want 0 to "
+            f"{last}"
+        )

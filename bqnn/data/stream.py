@@ -19,6 +19,7 @@ from absl import flags
 from numpy.typing import NDArray
 from PIL import Image
 
+from bqnn import bounds
 from bqnn.data import tfds_source
 from bqnn.data.crops import centre_crop, random_crop
 from bqnn.data.encoded import Crop, ReadImage, open_split
@@ -192,6 +193,12 @@ def open_streams(config: FinalDataConfig) -> Streams:
         )
     builder = tfds_source.prepared(name, config.data_dir)
     tfds_source.check_split(builder, name, "train")
+    total = builder.info.splits["train"].num_examples
+    if total > bounds.MOST_IMAGES:
+        raise DataError(
+            f"data set {name} train: {total:,} images, want {bounds.MOST_IMAGES:,} at "
+            "most"
+        )
     streams = Streams(config, resolution, builder)
     if not streams.train_images:
         raise DataError(f"data set {name} train: there are no images to learn from")

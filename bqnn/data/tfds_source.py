@@ -6,12 +6,22 @@ so TensorFlow is not among the requirements.
 
 import importlib.util
 import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bqnn import bounds, files
+from bqnn.arrays import check_memory
 from bqnn.data.source import Split, make_split
-from bqnn.errors import DataError, quote
+from bqnn.errors import DataError, quote, shortened
+
+# Below the folder of a data set: its configuration, and its version.
+_DEPTH = 3
+# As tensorflow_datasets writes them now, as protobuf reads them too, as of old.
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 def read(argument: str, data_dir: str | None, split: str) -> Split:
@@ -37,15 +47,27 @@ def prepared(name: str, data_dir: str | None) -> Any:
     logger = logging.getLogger("absl")
     logger.setLevel(max(logger.level, logging.ERROR))
     builder = _builder(name, data_dir)
-    keys = builder.info.supervised_keys
-    if not keys or "image" not in keys[0] or "label" not in builder.info.features:
-        raise DataError(
-            f"data set {name}: not for image classification (its supervised keys "
-            f"are {keys}, want an image and a label)"
-        )
+    _check_task(builder, name)
     if not builder.is_prepared():
         _prepare(builder, name, data_dir)
     return builder
+
+
+def _check_task(builder: Any, name: str) -> None:
+    """Want an image and its class."""
+    keys, features = builder.info.supervised_keys, builder.info.features
+    if len(keys or ()) < 2 or "image" not in keys[0] or keys[1] not in features:
+        raise DataError(
+            f"data set {name}: not for image classification (its supervised keys "
+            f"are {quote(keys)}, want an image and a label)"
+        )
+    classes = getattr(features[keys[1]], "num_classes", None)
+    # Before their names are made: there may be no file of names, but a number.
+    if classes is None or not 1 <= classes <= bounds.MOST_CLASSES:
+        raise DataError(
+            f"data set {name}: it has {quote(classes)} classes, want 1 to "
+            f"{bounds.MOST_CLASSES:,}"
+        )
 
 
 def check_split(builder: Any, name: str, split: str) -> None:
@@ -57,7 +79,7 @@ def check_split(builder: Any, name: str, split: str) -> None:
     if split not in builder.info.splits:
         raise DataError(
             f"data set {name}: it has no {split} split, only "
-            f"{', '.join(builder.info.splits)}"
+            f"{shortened(', '.join(builder.info.splits), 300)}"
         )
 
 
@@ -65,13 +87,16 @@ def unreadable(builder: Any, name: str, split: str, error: Exception) -> DataErr
     """Say that a prepared split cannot be read."""
     return DataError(
         f"data set {name} in {builder.data_path}: cannot read its {split} split "
-        f"({error}); it must be prepared with file_format='array_record'"
+        f"({shortened(str(error), 300)}); it must be prepared with "
+        "file_format='array_record'"
     )
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
+    if data_dir:
+        _check_classes(data_dir, name)
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
@@ -79,8 +104,41 @@ def _builder(name: str, data_dir: str | None) -> Any:
             f"data set {quote(name)} is unknown: want digits, npz:FILE, folder:DIR or "
             "a name from tensorflow_datasets, such as cifar100"
         ) from error
-    except (AssertionError, ValueError, ImportError, OSError) as error:
-        raise DataError(f"data set {quote(name)}: {error}") from error
+    except Exception as error:
+        # Damaged metadata may raise anything.
+        raise DataError(
+            f"data set {quote(name)}: {shortened(str(error), 300)}"
+        ) from error
+
+
+def _check_classes(data_dir: str, name: str) -> None:
+    """Refuse a prepared data set that would run code of its own.
+
+    A feature names the Python class that reads it, and tensorflow_datasets imports
+    whatever module is named: one in a folder of the data set, for all it knows.
+    """
+    root = Path(data_dir, re.split("[/:]", name)[0])
+    for depth in range(_DEPTH):
+        for path in root.glob("*/" * depth + "features.json"):
+            try:
+                classes = [*_class_names(files.read_json(path))]
+            except (OSError, TypeError, ValueError, RecursionError) as error:
+                raise DataError(f"{path}: damaged ({error})") from error
+            for found in classes:
+                if not found.startswith("tensorflow_datasets."):
+                    raise DataError(
+                        f"{path}: a feature is of class {quote(found)}: want one of "
+                        "tensorflow_datasets"
+                    )
+
+
+def _class_names(value: Any) -> Iterator[str]:
+    """Yield all names of classes in what is written of features."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, dict | list):
+            yield from _class_names(item)
+        elif key in _CLASS_KEYS:
+            yield str(item)
 
 
 def _prepare(builder: Any, name: str, data_dir: str | None) -> None:
@@ -108,7 +166,10 @@ def _read_split(builder: Any, name: str, split: str) -> Split:
     image_key, label_key = builder.info.supervised_keys[:2]
     try:
         source = builder.as_data_source(split=split)
+        check_memory(len(source) * source[0][image_key].nbytes)
         examples = [source[place] for place in range(len(source))]
+    except DataError as error:
+        raise DataError(f"data set {name}: {error}") from error
     except Exception as error:
         # A damaged or foreign file may raise anything.
         raise unreadable(builder, name, split, error) from error
