@@ -13,9 +13,10 @@ import numpy as np
 from absl import flags
 from rich.table import Table
 
+from bqnn.data.image_files import read_image
 from bqnn.errors import ConfigError, DataError
 from bqnn.export.loaders import Predictor, load
-from bqnn.export.standalone import read_image
+from bqnn.export.standalone import fit
 from bqnn.report.foreign import foreign
 from launch import cli
 
@@ -40,11 +41,7 @@ def _read(path: str, shape: tuple[int, int, int]) -> np.ndarray:
         raise DataError(
             f"--model takes images of {shape[2]} channels: want one of 1 (grey) or 3"
         )
-    try:
-        return read_image(path, shape)
-    except Exception as error:
-        # A damaged file makes pillow raise more than OSError.
-        raise DataError(f"{path}: not a readable image ({error})") from error
+    return fit(read_image(path, "L" if shape[2] == 1 else "RGB"), shape)
 
 
 def _table(

@@ -329,7 +329,7 @@ def test_predict(exports: Path) -> None:
         (2, "--top=0: 0 is not a positive integer"),
         (1, "no such directory"),
         (1, "is no export, it has no model.json"),
-        (1, "model.json: damaged (KeyError('format'))"),
+        (1, "model.json: damaged (has no format)"),
         (2, "--model"),
     ]
     for (status, text), (code, message) in zip(results, want, strict=True):

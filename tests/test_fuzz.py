@@ -1,11 +1,9 @@
 """One fact changed: programs that read work, or say in one line what is wrong."""
 
 import functools
-import io
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from hypothesis import strategies as st
 
 from bqnn import journal
 from bqnn import search as search_lib
-from bqnn.errors import BqnnError
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.final import selection
@@ -25,12 +22,12 @@ from bqnn.problem import make_problem
 from bqnn.records import Status
 from bqnn.report import record, tables, watch
 from bqnn.report import summary as summary_lib
-from bqnn.report.foreign import PlainConsole
 from bqnn.report.page import page
 from bqnn.report.page.payload import Source
 from bqnn.report.summary import Summary
 from bqnn.report.watch import View
 from bqnn.search import Limits
+from tests.fuzzing import CONTROL, FRAGMENTS, Draw, attempt, changed_json, printed
 from tests.searches import SPEC, TableExecutor, problem_of, tiny_config
 from tests.test_errors import HARMFUL
 from tests.thorough import times
@@ -41,16 +38,14 @@ CONFIG = tiny_config(
     space={"max_layers": 2},
     agent={"schedule": "1.0:1,0.5:2", "replay_updates": 8},
 )
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 RUN = Run(CONFIG, SPEC, "f00d", {"python": "3"})
 
-_CONTROL = "\x1b]0;mine\x07\x9b2J\u202e[red]:smile:"
 _VALUES: tuple[Any, ...] = (
     *(-1, 0, 1, 2, 3, 5, 10**12, 2**63 - 1, -(2**63), 0.5, -0.5, 1e308, 9e999, -9e999),
     *("", "x", "0", "-1", "007", "9" * 99, "9" * 5000, "NaN", "ok", "reused", "failed"),
     *("1,1,3,0,0", "1,4,0,0,0;2,4,0,0,0;3,4,0,0,0", "1,1,3,0,0;" * 5000, "ab" * 32),
     *("[", "[]", "{}", "null", "3", '"x"', "[0.5]", "[[0, 0]]", '{"train": 1}'),
-    *("[" * 900 + "]" * 900, "[" * 99_999 + "]" * 99_999, '{"a":' * 99_999, _CONTROL),
+    *("[" * 900 + "]" * 900, "[" * 99_999 + "]" * 99_999, '{"a":' * 99_999, CONTROL),
     *(b"", b"ok", b"\xff\xfe\x00", b"[0.5]"),
 )
 VALUES = st.one_of(
@@ -61,21 +56,6 @@ VALUES = st.one_of(
     st.binary(),
 )
 """What may be put into a column; SQLite takes NaN for NULL."""
-
-_FRAGMENTS = (
-    *("NaN", "Infinity", "-Infinity", "1e999", "-1", "0", "1", "2", "0.5", "1e308"),
-    *("9" * 12, "9" * 4000, "9" * 5000, "true", "null", '""', '"x"', '"1.0:999999"'),
-    *('"1.0:1,0.5:2"', '"0.5:1,"', "[]", "[1]", "[[]]", "{}", '{"a": 1}', '"\\ud800"'),
-    *("[" * 900 + "]" * 900, "[" * 99_999 + "]" * 99_999, json.dumps(_CONTROL)),
-    *("[4, 4]", "[999999999]", f"[{'1, ' * 99_999}1]", json.dumps("x" * 99_999)),
-)
-FRAGMENTS = st.one_of(
-    st.sampled_from(_FRAGMENTS),
-    st.integers().map(str),
-    st.floats().map(json.dumps),
-    st.text().map(json.dumps),
-)
-"""What may be put into the JSON of a column."""
 
 
 @pytest.fixture(scope="module")
@@ -113,35 +93,12 @@ def _change(draw: Draw, connection: sqlite3.Connection) -> None:
     place = draw(st.sampled_from(range(len(row))))
     value = row[place]
     if isinstance(value, str) and value[:1] in ("[", "{") and draw(st.booleans()):
-        value = _other_json(draw, json.loads(value))
+        value = changed_json(draw, json.loads(value))
     else:
         value = draw(VALUES)
     column = columns[1 + place]
     statement = f"UPDATE OR REPLACE {table} SET {column} = ? WHERE rowid = ?"
     connection.execute(statement, (value, rowid))
-
-
-def _other_json(draw: Draw, value: Any) -> str:
-    """Put a fragment somewhere into a value, and write it as JSON."""
-    holders: list[tuple[Any, Any]] = []
-
-    def collect(inner: Any) -> None:
-        items = inner.items() if isinstance(inner, dict) else enumerate(inner)
-        for key, item in list(items):
-            holders.append((inner, key))
-            if isinstance(item, dict | list):
-                collect(item)
-
-    collect(value)
-    if not holders:
-        return draw(FRAGMENTS)
-    holder, key = draw(st.sampled_from(holders))
-    fragment, mark = draw(FRAGMENTS), "@here@"
-    if isinstance(holder, dict) and draw(st.integers(0, 9)) == 0:
-        holder[draw(st.text(st.characters(exclude_categories=["Cs"])))] = mark
-    else:
-        holder[key] = mark
-    return json.dumps(value).replace(json.dumps(mark), fragment)
 
 
 def _replay(workdir: Path) -> str:
@@ -151,7 +108,7 @@ def _replay(workdir: Path) -> str:
     summary = Summary(work.iterations, run.config.search.batch)
     for event in fold(work, history):
         summary = summary_lib.update(summary, event)
-    return _printed(tables.best_blocks(summary.best), tables.outcomes(summary))
+    return printed(tables.best_blocks(summary.best), tables.outcomes(summary))
 
 
 def _report(workdir: Path, *others: Path) -> str:
@@ -164,11 +121,11 @@ def _watch(workdir: Path) -> str:
     if found is None:
         return ""
     found.points()
-    return _printed(watch.dashboard(watch.view_of(workdir, found), 1e9))
+    return printed(watch.dashboard(watch.view_of(workdir, found), 1e9))
 
 
 def _select(workdir: Path) -> str:
-    return _printed(tables.best_blocks(selection.best_of(workdir, 1)))
+    return printed(tables.best_blocks(selection.best_of(workdir, 1)))
 
 
 def _resume(workdir: Path) -> str:
@@ -177,25 +134,6 @@ def _resume(workdir: Path) -> str:
         work, executor = problem_of(CONFIG), TableExecutor()
         list(search_lib.search(work, facts, executor, Limits(failures_in_a_row=99)))
     return _replay(workdir)
-
-
-def _printed(*parts: Any) -> str:
-    console = PlainConsole(file=io.StringIO(), width=100)
-    for part in parts:
-        console.print(part)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def _try(program: Callable[[Path], str], workdir: Path) -> None:
-    """Run a program: it works, or says why not in one line."""
-    try:
-        text = program(workdir).replace("\n", "")
-    except BqnnError as error:
-        text = str(error)
-        assert text.isprintable() and len(text) < 2000, text
-    else:
-        assert not HARMFUL.search(text), text
 
 
 @pytest.mark.usefixtures("compiled_once")
@@ -218,7 +156,7 @@ def test_a_changed_fact_of_a_journal(
         connection.close()
     both = functools.partial(_report, stopped)
     for program in (_replay, _report, both, _watch, _select, _resume):
-        _try(program, tmp_path)
+        attempt(functools.partial(program, tmp_path))
 
 
 NEWS = json.dumps(
@@ -235,12 +173,12 @@ NEWS = json.dumps(
 )
 @given(st.data())
 def test_changed_news_of_workers(tmp_path: Path, data: st.DataObject) -> None:
-    news = _other_json(data.draw, json.loads(NEWS))
+    news = changed_json(data.draw, json.loads(NEWS))
     if data.draw(st.integers(0, 9)) == 0:
         news = data.draw(st.one_of(st.text(), FRAGMENTS))
     path = tmp_path / activity.FILE_NAME
     path.write_text(news, encoding="utf-8", errors="surrogatepass")
     found = activity.read(tmp_path)
-    view = View(_CONTROL, Summary(1, 1), [], 1, True, found)
-    text = _printed(watch.dashboard(view, 1e9)).replace("\n", "")
+    view = View(CONTROL, Summary(1, 1), [], 1, True, found)
+    text = printed(watch.dashboard(view, 1e9)).replace("\n", "")
     assert not HARMFUL.search(text), text

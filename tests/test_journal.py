@@ -173,7 +173,7 @@ SECOND = "table evaluations, row iteration 0, slot 1, attempt 2"
         ("UPDATE tells SET places = '[[0, 0]]'", "it has 1 places: want 2"),
         ("UPDATE tells SET number = 1", "row number 1: it is out of order: want 0"),
         ("UPDATE tells SET digest = 'none'", "digest is 'none': want hexadecimal"),
-        ("UPDATE run SET images = '{}'", "column images is {}: want height, width"),
+        ("UPDATE run SET images = '{}'", "column images has no height"),
         ("UPDATE run SET images = replace(images, '8', '0')",
          "column images: height is 0: want an integer from"),
         ("UPDATE run SET config = '[]'", "column config: the configuration is []"),

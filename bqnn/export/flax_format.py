@@ -1,18 +1,27 @@
 """The `flax` format: `bqnn.export.standalone` with its table filled in, and weights."""
 
-from collections.abc import Iterator
+import math
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from flax import serialization
+from flax import serialization, traverse_util
 
+from bqnn import files
+from bqnn.errors import quote, shortened
 from bqnn.export import inference, manifest, standalone
+from bqnn.export.manifest import ExportError
 from bqnn.export.standalone import Node
 from bqnn.final.model import Model
+from bqnn.network import Variables, abstract_variables
 
 _BEGIN, _END = "# --- the network ---\n", "# --- end of the network ---\n"
 _DEFAULTS = Node._field_defaults
+# Bytes for the names, shape and dtype of one array.
+_NAMES = 1000
 
 
 def write(model: Model, folder: Path) -> None:
@@ -22,6 +31,50 @@ def write(model: Model, folder: Path) -> None:
     (folder / standalone.WEIGHTS).write_bytes(weights)
     code = folder / manifest.FILES["flax"]
     code.write_text(source(model), encoding="utf-8")
+
+
+def read_weights(folder: Path, model: Model) -> Variables:
+    """Read the weights that the plan of a network needs, and nothing else.
+
+    Args:
+      folder: of an export, which somebody else may have written.
+      model: what it says that it is.
+
+    Returns:
+      `params` and `batch_stats`, trees of NumPy arrays.
+
+    Raises:
+      ExportError: if a name, shape or dtype is another.
+      OSError: if the file cannot be read.
+      Exception: whatever msgpack raises if it is damaged.
+    """
+    wanted = traverse_util.flatten_dict(dict(abstract_variables(model.plan)))
+    nbytes = sum(4 * math.prod(leaf.shape) for leaf in wanted.values())
+    content = files.read_bytes(
+        folder / standalone.WEIGHTS, nbytes + _NAMES * (1 + len(wanted))
+    )
+    # Plain arrays, whose bytes lie in the file: no pickle, and no more memory.
+    variables = serialization.msgpack_restore(content)
+    found = traverse_util.flatten_dict(variables)
+    for path in sorted(wanted.keys() | found.keys(), key=str):
+        got, want = _described(found.get(path)), _described(wanted.get(path))
+        if got != want:
+            raise ExportError(
+                f"{folder / standalone.WEIGHTS}: {shortened('/'.join(map(str, path)))} "
+                f"is {got}, want {want}: export the network again"
+            )
+    return variables
+
+
+def run(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Run the file of code, as a user would: only where we have just written it."""
+    path = folder / manifest.FILES["flax"]
+    # Not by the import system, which would leave its __pycache__ in the export.
+    module = types.ModuleType("bqnn_exported_model")
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    logits: Callable[[np.ndarray], np.ndarray] = module.logits
+    return logits
 
 
 def source(model: Model) -> str:
@@ -57,3 +110,11 @@ def _node(node: Node) -> str:
         if getattr(node, name) != default
     )
     return f'Node("{node.name}", "{node.op}", ({inputs}{comma}){given})'
+
+
+def _described(leaf: Any) -> str:
+    if leaf is None:
+        return "not there"
+    if not isinstance(leaf, np.ndarray | jax.ShapeDtypeStruct):
+        return quote(type(leaf).__name__)
+    return f"{leaf.dtype} of shape {leaf.shape}"

@@ -1,15 +1,21 @@
-"""Exports read back, each by the means that a program without bqnn has."""
+"""Exports read back, whoever wrote them."""
 
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bqnn.export import manifest
-from bqnn.export.manifest import ExportError, Manifest
-from bqnn.export.onnx_format import INPUT, not_installed
+from bqnn.errors import one_line, shortened
+from bqnn.export import (
+    flax_format,
+    inference,
+    manifest,
+    onnx_format,
+    stablehlo_format,
+)
+from bqnn.export.manifest import ExportError
+from bqnn.final.model import Model
 
 Logits = Callable[[np.ndarray], np.ndarray]
 
@@ -29,7 +35,11 @@ class Predictor(NamedTuple):
 
 
 def load(folder: Path) -> Predictor:
-    """Load an export. The format `flax` runs its `model.py`: load what you trust.
+    """Load an export, which somebody else may have written: no code of it is run.
+
+    Of the format `flax` the block and the weights are read, and never `model.py`.
+    `stablehlo` and `onnx` are programs for jax and ONNX runtimes, which are not made to
+    withstand what was forged to harm them.
 
     Raises:
       ExportError: if it is missing, no export or damaged, or its format's library is
@@ -37,65 +47,79 @@ def load(folder: Path) -> Predictor:
     """
     found = manifest.read(folder)
     try:
-        logits = LOADERS[found.format](folder / manifest.FILES[found.format])
+        logits = LOADERS[found.format](folder, found.model)
     except ExportError:
         raise
     except Exception as error:
-        # Whatever jax, onnxruntime or the file's own code raises.
-        raise ExportError(
-            f"{folder}: damaged ({error!r}): export the network again"
-        ) from error
-    return Predictor(found.class_names, found.image_shape, _checked(found, logits))
+        # Whatever jax, onnxruntime or msgpack raises.
+        raise damaged(folder, error) from error
+    height, width, channels, _ = found.model.images
+    shape = (height, width, channels)
+    checked = _checked(shape, len(found.model.class_names), folder, logits)
+    return Predictor(found.model.class_names, shape, checked)
 
 
-def _flax(path: Path) -> Logits:
-    # Not by the import system, which would leave its __pycache__ in the export.
-    module = types.ModuleType("bqnn_exported_model")
-    module.__file__ = str(path)
-    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    module.load(path.parent)
-    logits: Logits = module.logits
-    return logits
+def damaged(folder: Path, error: Exception) -> ExportError:
+    """Say that a file of an export is not what it should be."""
+    text = shortened(one_line(f"{type(error).__name__}: {error}"), 300)
+    return ExportError(f"{folder}: damaged ({text}): export the network again")
 
 
-def _stablehlo(path: Path) -> Logits:
+def _flax(folder: Path, model: Model) -> Logits:
     import jax
 
-    call = jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
+    network = inference.network(model)
+    variables = jax.device_put(flax_format.read_weights(folder, model))
+    apply = jax.jit(network.apply)
+    return lambda images: np.asarray(apply(variables, images))
+
+
+def _stablehlo(folder: Path, model: Model) -> Logits:
+    import jax
+
+    call = jax.jit(stablehlo_format.read(folder, model).call)
     return lambda images: np.asarray(call(images))
 
 
-def _onnx(path: Path) -> Logits:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise not_installed(error) from error
-    session: Any = onnxruntime.InferenceSession(
-        path.read_bytes(), providers=["CPUExecutionProvider"]
-    )
+def _onnx(folder: Path, model: Model) -> Logits:
+    session: Any = onnx_format.read(folder, model)
 
     def logits(images: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {INPUT: images})[0])
+        return np.asarray(session.run(None, {onnx_format.INPUT: images})[0])
 
     return logits
 
 
-LOADERS: dict[str, Callable[[Path], Logits]] = {
+LOADERS: dict[str, Callable[[Path, Model], Logits]] = {
     "flax": _flax,
     "onnx": _onnx,
     "stablehlo": _stablehlo,
 }
 
 
-def _checked(found: Manifest, logits: Logits) -> Logits:
-    """Reject images of another shape or type than the network is for."""
+def _checked(
+    shape: tuple[int, int, int], classes: int, folder: Path, logits: Logits
+) -> Logits:
+    """Reject images and logits of another shape or type than the network is for."""
 
     def checked(images: np.ndarray) -> np.ndarray:
-        if images.dtype != np.uint8 or images.shape[1:] != found.image_shape:
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
             raise ExportError(
                 f"images are {images.dtype} of shape {images.shape}: want uint8 of "
-                f"shape (B, {', '.join(map(str, found.image_shape))})"
+                f"shape (B, {', '.join(map(str, shape))})"
             )
-        return logits(images)
+        try:
+            found = logits(images)
+        except Exception as error:
+            # A program of another network, or too little memory.
+            raise damaged(folder, error) from error
+        if found.dtype != np.float32 or found.shape != (len(images), classes):
+            raise ExportError(
+                f"{folder}: logits are {found.dtype} of shape {found.shape}: want "
+                f"float32 of shape {(len(images), classes)}; export the network again"
+            )
+        if not np.isfinite(found).all():
+            raise ExportError(f"{folder}: logits are not finite: it is of no use")
+        return found
 
     return checked

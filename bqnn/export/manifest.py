@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bqnn
-from bqnn import config_dict
+from bqnn import config_dict, files
+from bqnn.bounds import LARGEST_SIDE
+from bqnn.config import NetworkConfig
+from bqnn.cost import network_cost
 from bqnn.errors import BqnnError, quote
+from bqnn.final import model_schema
 from bqnn.final.model import Model
+from bqnn.plan import ImageSpec
+from bqnn.schema import fields, integer, listed
 
 NAME = "model.json"
 VERSION = 1
@@ -25,13 +31,11 @@ class Manifest(NamedTuple):
 
     Attributes:
       format: a key of `FILES`.
-      class_names: in the order of the logits.
-      image_shape: height, width and channels.
+      model: the network, but for its variables: there are none.
     """
 
     format: str
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    model: Model
 
 
 def write(model: Model, name: str, folder: Path) -> None:
@@ -55,7 +59,7 @@ def write(model: Model, name: str, folder: Path) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Read the manifest of an export.
+    """Read the manifest of an export, which somebody else may have written.
 
     Raises:
       ExportError: if the folder is missing or no export, or of a newer version.
@@ -65,25 +69,62 @@ def read(folder: Path) -> Manifest:
             f"{folder}: no such directory: want what `python -m launch.export` wrote"
         )
     try:
-        values = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        values = files.read_json(folder / NAME)
         return _parse(folder, values)
     except FileNotFoundError as error:
         raise ExportError(
             f"{folder} is no export, it has no {NAME}: want a directory that "
             "`python -m launch.export` wrote"
         ) from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except ExportError:
+        raise
+    except (OSError, ValueError, BqnnError) as error:
         raise ExportError(
-            f"{folder / NAME}: damaged ({error!r}): export the network again"
+            f"{folder / NAME}: damaged ({error}): export the network again"
         ) from error
 
 
+def most_bytes(model: Model) -> int:
+    """Return how large a file of the whole network can be: its weights, and code."""
+    return 2 * 4 * network_cost(model.plan).params + 2**26
+
+
+_FIELDS = fields(
+    {
+        "class_names": model_schema.CLASS_NAMES,
+        "image_shape": listed(integer(1, LARGEST_SIDE), "three integers", 3, 3),
+        "mean": model_schema.MEAN,
+        "std": model_schema.STD,
+        "dtype": model_schema.DTYPE,
+        "block": model_schema.block,
+        "network": lambda value: config_dict.section("network", value, NetworkConfig),
+    }
+)
+
+
 def _parse(folder: Path, values: Any) -> Manifest:
-    name, version = values["format"], values["format_version"]
-    if version != VERSION or name not in FILES:
+    given = fields({"format": _anything, "format_version": _anything})(values)
+    name, version = given["format"], given["format_version"]
+    if version != VERSION or name not in tuple(FILES):
         raise ExportError(
             f"{folder / NAME}: format {quote(name)} of version {quote(version)}: this "
             f"bqnn reads version {VERSION} of {', '.join(FILES)}; export it again"
         )
-    height, width, channels = values["image_shape"]
-    return Manifest(name, tuple(values["class_names"]), (height, width, channels))
+    found = _FIELDS(values)
+    class_names = found["class_names"]
+    model = Model(
+        found["block"],
+        found["network"],
+        ImageSpec(*found["image_shape"], len(class_names)),
+        class_names,
+        found["mean"],
+        found["std"],
+        {},
+        found["dtype"],
+    )
+    model_schema.check(model)
+    return Manifest(name, model)
+
+
+def _anything(value: Any) -> Any:
+    return value

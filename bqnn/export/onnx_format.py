@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from bqnn import files
 from bqnn.export import inference, manifest
 from bqnn.export.manifest import ExportError
 from bqnn.final.model import Model
@@ -14,6 +15,7 @@ from bqnn.final.model import Model
 DTYPE = "float32"
 # Of 2022, which most runtimes read.
 OPSET = 18
+_FATAL = 4
 INPUT, OUTPUT = "images", "logits"
 
 
@@ -50,6 +52,30 @@ def write(model: Model, folder: Path) -> None:
     # It moves transpositions and leaves the shapes as they were before.
     del graph.graph.value_info[:]
     onnx.save(graph, str(folder / manifest.FILES["onnx"]))
+
+
+def read(folder: Path, model: Model) -> Any:
+    """Read the graph, an `onnxruntime.InferenceSession`.
+
+    From its bytes, so that it cannot name other files as parts of it.
+
+    Raises:
+      ExportError: if onnxruntime is not installed.
+      OSError: if the file cannot be read.
+      Exception: whatever onnxruntime raises if it is damaged.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise not_installed(error) from error
+    path = folder / manifest.FILES["onnx"]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL  # errors are raised as well
+    return onnxruntime.InferenceSession(
+        files.read_bytes(path, manifest.most_bytes(model)),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
 
 
 def not_installed(error: ImportError) -> ExportError:

@@ -192,11 +192,17 @@ def read_image(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
     Returns:
       The image.  # [H, W, C] uint8
     """
+    from PIL import Image
+
+    with Image.open(path) as file:
+        return fit(file.convert("L" if shape[2] == 1 else "RGB"), shape)
+
+
+def fit(image: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Cut out the middle of an image and resize it, as `read_image` does."""
     from PIL import Image, ImageOps
 
     height, width, channels = shape
-    with Image.open(path) as file:
-        image = file.convert("L" if channels == 1 else "RGB")
     resampling = Image.Resampling.BILINEAR
     fitted = ImageOps.fit(image, (width, height), resampling)
     return np.asarray(fitted, np.uint8).reshape(height, width, channels)

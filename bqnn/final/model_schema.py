@@ -1,0 +1,71 @@
+"""What files say of a trained network, checked: `run.json` and `model.json`."""
+
+from typing import Any
+
+import numpy as np
+
+from bqnn import bounds, machine, nsc
+from bqnn.cost import network_cost
+from bqnn.facts import IMAGES
+from bqnn.final.model import Model
+from bqnn.plan import ImageSpec
+from bqnn.schema import NAME, TEXT, Convert, FactError, listed, number, text
+
+_CHANNELS = bounds.LARGEST_SIDE
+
+CLASS_NAMES = listed(NAME, "names of classes", 2, bounds.MOST_CLASSES)
+DTYPE = text("float32|bfloat16", "float32 or bfloat16")
+
+
+def block(value: Any) -> nsc.Block:
+    """Want a block as text."""
+    return nsc.parse(TEXT(value))
+
+
+def by_channel(low: float, high: float) -> Convert:
+    """Want a number for each channel."""
+    numbers = listed(number(low, high), "a number by channel", 1, _CHANNELS)
+    return lambda value: np.array(numbers(value), np.float32)
+
+
+# In units of pixels.
+MEAN, STD = by_channel(0, 255), by_channel(1e-3, 255)
+
+
+def image_spec(value: Any) -> ImageSpec:
+    """Want height, width, channels and number of classes, as a list."""
+    if not isinstance(value, list) or len(value) != len(IMAGES):
+        raise FactError(f"has no {', '.join(IMAGES)} as a list")
+    items = zip(IMAGES.values(), value, strict=True)
+    return ImageSpec(*(convert(entry) for convert, entry in items))
+
+
+def check(model: Model) -> None:
+    """Want facts that agree, and a network that this machine can compute.
+
+    Raises:
+      FactError: if they do not, or it cannot.
+    """
+    images = model.images
+    if images.num_classes != len(model.class_names):
+        raise FactError(
+            f"class_names are {len(model.class_names)}: want {images.num_classes}"
+        )
+    if not len(model.mean) == len(model.std) == images.channels:
+        raise FactError(
+            f"mean and std have {len(model.mean)} and {len(model.std)} numbers: want "
+            f"one for each of {images.channels} channels"
+        )
+    cost = network_cost(model.plan)
+    # One image, every value kept.
+    nbytes, most = 4 * (cost.params + cost.activations), machine.memory()
+    for value, limit, unit in (
+        (cost.flops, bounds.MOST_FLOPS, "multiply-adds for an image"),
+        (nbytes, most, "bytes of this machine's memory"),
+    ):
+        if value > limit:
+            raise FactError(
+                f"the network needs {value:.0e} {unit}: want {limit:.0e} at most"
+                if value < 10**300
+                else f"the network needs countless {unit}"
+            )
