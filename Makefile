@@ -8,7 +8,7 @@ BIN := .venv/bin
 .PHONY: search test types tests thorough format
 
 search: .venv/installed
-	$(BIN)/python -m launch.search --config=launch/configs/quickstart.py \
+	$(BIN)/python -m launch.search --config=quickstart \
 	  --workdir=runs/quickstart
 
 test: .venv/installed

@@ -52,7 +52,11 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SpaceConfig:
-    """The search space: `max_layers` is the largest layer index (the paper: 23)."""
+    """The search space.
+
+    Attributes:
+      max_layers: the largest layer index of a block (the paper: 23).
+    """
 
     max_layers: int = 23
 
@@ -128,9 +132,11 @@ class TrainConfig:
       batch: images per step.
       learning_rate: Adam's first learning rate.
       decay: factor of the learning rate, every `decay_epochs` epochs.
+      decay_epochs: see `decay`.
       b1, b2, eps: Adam's constants.
       restarts: how often training may start again when the first epoch ends worse
         than a random guess, each time with the learning rate times `restart_decay`.
+      restart_decay: see `restarts`.
       dtype: of the computation, `float32` or `bfloat16`; parameters are float32.
       engine: `walk` (layer by layer: with uniform widths no candidate is compiled),
         `step` (the whole network is, one program for a step), `scan` (one for an
@@ -173,7 +179,12 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights of log(FLOPs) and log(density) in the reward (the paper, section 3.3)."""
+    """Weights of the reward's terms (the paper, the reward).
+
+    Attributes:
+      mu: of log(FLOPs) of the block, in points of accuracy.
+      rho: of log(density) of the block.
+    """
 
     mu: float = 1.0
     rho: float = 8.0

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,22 @@ _SCALE = flags.DEFINE_bool(
 )
 _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 
+# Which parts, --scale among them, read a flag.
+_READ_BY = {
+    "settings": ("candidates", "kernels"),
+    "workers": ("candidates", "search"),
+    "random": ("candidates",),
+    "seed": ("candidates", "memory", "scale"),
+    "soak": ("memory",),
+}
+
 OnJob = Callable[[], None]
 
 
 def main() -> None:
     """Measure the parts asked for and print their tables."""
+    shown = ("scale",) if _SCALE.value else _SHOWN.value
+    _refuse_what_has_no_effect(shown)
     console = cli.console()
     if _JSON.value:
         # Now, not when half an hour of measuring has nowhere to go.
@@ -85,10 +96,18 @@ def main() -> None:
         "scale": _scale,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
-    for name in ("scale",) if _SCALE.value else _SHOWN.value:
+    for name in shown:
         report[name] = parts[name](console)
     if _JSON.value:
         _write(Path(_JSON.value), report)
+
+
+def _refuse_what_has_no_effect(shown: Sequence[str]) -> None:
+    if _SCALE.value:
+        cli.refuse(("parts",), "with --scale")
+    for name, parts in _READ_BY.items():
+        if not {*parts} & {*shown}:
+            cli.refuse((name,), f"without --parts={' or '.join(parts)}")
 
 
 def _candidates(console: Console) -> list[dict[str, Any]]:

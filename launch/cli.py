@@ -6,12 +6,14 @@ Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 import functools
 import io
 import logging
+import shlex
+import shutil
 import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from absl import app, flags
 from ml_collections import ConfigDict
@@ -22,8 +24,7 @@ from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
 from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
 from bqnn.report.foreign import PlainConsole
-
-C = TypeVar("C")
+from launch import config_flag
 
 
 def run(main: Callable[[], None], config_class: type = Config) -> NoReturn:
@@ -60,11 +61,14 @@ def parse_flags(
     """
     flags.FLAGS.set_gnu_getopt(files)
     if {"--help", "-h", "-help"} & set(argv):
-        app.usage(shorthelp=True, writeto_stdout=True)
+        _show_help()
         sys.exit(0)
     try:
-        _check_config_names(argv, config_class)
-        rest = flags.FLAGS(argv)
+        config_flag.check_names(argv, config_class)
+        rest = _parsed(argv)
+        if config_flag.wants_list():
+            config_flag.print_list(config_class)
+            sys.exit(0)
     except BqnnError as error:
         fail(str(error), 2)
     except Exception as error:
@@ -73,22 +77,6 @@ def parse_flags(
     if len(rest) > 1 and not files:
         fail(f"{quote(rest[1])} is no flag: want --name=value (see --help)", 2)
     return rest
-
-
-def config_of(flag: flags.FlagHolder[Any], config_class: type[C]) -> C:
-    """Turn the value of `--config` into a validated configuration.
-
-    Raises:
-      ConfigError: if the file cannot be read, or a value is out of its range.
-    """
-    try:
-        values = flag.value.to_dict()
-    except Exception as error:
-        # ml_collections runs the file: it may raise anything.
-        raise ConfigError(
-            f"--config: cannot read the configuration file: {error}"
-        ) from error
-    return config_dict_lib.from_dict(values, config_class)
 
 
 def config_dict(config: Any) -> ConfigDict:
@@ -114,12 +102,27 @@ def console() -> Console:
     return PlainConsole(width=None if sys.stdout.isatty() else 120)
 
 
-def python() -> str:
-    """Write the interpreter as a user in this directory would type it."""
-    executable = Path(sys.executable)
-    if executable.is_relative_to(Path.cwd()):
-        return str(executable.relative_to(Path.cwd()))
-    return "python"
+def command(program: str) -> str:
+    """Write how to start a program from this directory, as this one was started."""
+    script = sys.orig_argv[1]
+    if Path(script).name == "bqnn":
+        return f"{_typed(script)} {program}"
+    return f"{_typed(sys.executable)} -m launch.{program}"
+
+
+def refuse(names: Sequence[str], why: str) -> None:
+    """Refuse flags that would have no effect.
+
+    Args:
+      names: of flags.
+      why: they would have none, as in "with --top".
+
+    Raises:
+      ConfigError: if one of them was given.
+    """
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise ConfigError(f"--{name} has no effect {why}: leave it out")
 
 
 class Interrupt:
@@ -146,6 +149,35 @@ class Interrupt:
         self._came = True
 
 
+def _show_help() -> None:
+    # Of itself, absl shows the flags that the program's own module defines.
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        for flag in defined if module.startswith("launch.") else ():
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.usage(shorthelp=True, writeto_stdout=True)
+
+
+def _parsed(argv: Sequence[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.IllegalFlagValueError:
+        # Who asks for a list need not give what is required.
+        if config_flag.wants_list():
+            return []
+        raise
+
+
+def _typed(path: str) -> str:
+    """Shorten the path of a command to what a user in this directory would type."""
+    file = Path(path).absolute()
+    found = shutil.which(file.name)
+    if found and Path(found).absolute() == file:
+        return file.name
+    if file.is_relative_to(Path.cwd()):
+        return shlex.quote(str(file.relative_to(Path.cwd())))
+    return shlex.quote(str(file))
+
+
 def fail(message: str, status: int) -> NoReturn:
     """Print one line to standard error and exit with `status`."""
     print(f"error: {one_line(message)}", file=sys.stderr)
@@ -169,23 +201,3 @@ def guarded(main: Callable[[], None]) -> None:
         fail(str(error), 1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _check_config_names(argv: Sequence[str], config_class: type) -> None:
-    """Reject an unknown `--config.section.field` with the names that exist."""
-    for argument in argv:
-        name = argument.lstrip("-").partition("=")[0]
-        if argument.startswith("--") and name.startswith("config."):
-            _check_config_name(name, name.split(".")[1:], config_class)
-
-
-def _check_config_name(name: str, path: Sequence[str], section: Any) -> None:
-    where = "the configuration"
-    for part in path:
-        fields = typing.get_type_hints(section)
-        if part not in fields:
-            known = ", ".join(fields)
-            raise ConfigError(
-                f"--{name}: {where} has no field {quote(part)}, only {known}"
-            )
-        where, section = part, fields[part]

@@ -7,6 +7,8 @@
 An agent may differ from the configuration: --agents="q, q(shaped=False)". With
 --evaluator=train every block is trained; what the agents reach is then the validation
 accuracy. Prints a table; writes it and the curves as csv, and a figure.
+
+Of --config, nasbench201 takes the agent and search.batch alone.
 """
 
 import contextlib
@@ -15,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import Progress
 
@@ -31,15 +32,9 @@ from bqnn.data import load
 from bqnn.errors import ConfigError, quote
 from bqnn.report import compared
 from bqnn.report.progress import track_start
-from launch import cli
-from launch.configs import rivals
-from launch.workers import make_executor
+from launch import cli, config_flag, workers
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    str(Path(rivals.__file__)),
-    "Configuration that the agents share.",
-)
+_CONFIG = config_flag.define("searches", default="rivals")
 _AGENTS = flags.DEFINE_string(
     "agents", "q,q_plus,random,evolution", "Agents, with fields that differ if any."
 )
@@ -62,7 +57,9 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Compare, print the table and write all."""
-    config, console = cli.config_of(_CONFIG, Config), cli.console()
+    config, console = config_flag.config_of(_CONFIG, Config), cli.console()
+    if _SPACE.value != "nasbench201":
+        cli.refuse(("dataset",), "without --space=nasbench201")
     agents = contenders.parse(_AGENTS.value, config)
     budgets = _budgets(_BUDGETS.value)
     with _evaluator(config, console) as (evaluator, facts):
@@ -79,7 +76,8 @@ def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, st
     kind, _, file = _EVALUATOR.value.partition(":")
     facts: list[object] = [_SPACE.value, config_dict.to_dict(config)]
     if kind == "table" and file:
-        runtime.settle(config.train.threads, runtime.default_cache_dir())
+        workers.refuse("with --evaluator=table:FILE")
+        runtime.settle(config.train.threads, workers.cache_dir())
         landscape = _landscape(Path(file), config)
         facts += [landscape.rewards.tolist(), landscape.reported.tolist()]
         yield TableEvaluator(landscape), json.dumps(facts)
@@ -103,7 +101,7 @@ def _landscape(file: Path, config: Config) -> Landscape:
 def _started(config: Config, console: Console) -> Iterator[TrainingEvaluator]:
     """Start workers; stop them at the end, whatever happens."""
     interrupted = cli.Interrupt()
-    executor = make_executor(config, interrupted)
+    executor = workers.make_executor(config, interrupted)
     try:
         dataset, folder = load(config.data), Path(_WORKDIR.value) / "journals"
         for _ in track_start(console, executor.start(dataset)):
@@ -133,7 +131,8 @@ def _follow(
 
 def _report(entries: list[Entry], best: Best | None, console: Console) -> None:
     workdir, what = Path(_WORKDIR.value), _reported()
-    target = _TARGET.value if _TARGET.value or best is None else best.target
+    given = _TARGET.value
+    target = given if given is not None or best is None else best.target
     rows = [
         summarize(e.contender.label, e.budget, e.runs, best, target) for e in entries
     ]

@@ -1,6 +1,6 @@
 """Train every block of a small space with several seeds, for `launch.compare`.
 
-  python -m launch.oracle --config=launch/configs/rivals.py \
+  python -m launch.oracle --config=rivals \
       --config.space.max_layers=3 --seeds=3 --out=oracle.csv
 
 Run the same command again to go on after Ctrl-C, a crash or a kill.
@@ -11,7 +11,6 @@ import io
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 from rich.progress import Progress
 
 from bqnn.compare.oracle import canonical_blocks, train_blocks
@@ -20,11 +19,10 @@ from bqnn.data import load
 from bqnn.errors import DataError
 from bqnn.nsc import Block
 from bqnn.report.progress import track_start
-from launch import cli
+from launch import cli, config_flag
 from launch.workers import make_executor
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file.")
-flags.mark_flag_as_required("config")
+_CONFIG = config_flag.define("trainings")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of a block.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "The table, as csv.", required=True)
 
@@ -33,7 +31,7 @@ _Row = tuple[str, ...]
 
 def main() -> None:
     """Train what the table lacks, and sort it."""
-    config, console = cli.config_of(_CONFIG, Config), cli.console()
+    config, console = config_flag.config_of(_CONFIG, Config), cli.console()
     interrupted = cli.Interrupt()
     executor = make_executor(config, interrupted)
     path, dataset = Path(_OUT.value), load(config.data)

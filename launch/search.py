@@ -1,6 +1,6 @@
 """Search for a block, or go on with a search: one work directory, one command.
 
-  python -m launch.search --config=launch/configs/quickstart.py --workdir=runs/first
+  python -m launch.search --config=quickstart --workdir=runs/first
 
 Any field of the configuration can be set: --config.agent.alpha=0.05. Run the same
 command again to go on after Ctrl-C, a crash or a kill; nothing evaluated is lost.
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from bqnn import journal, runtime
@@ -26,13 +25,10 @@ from bqnn.report.progress import make_display, track_start
 from bqnn.report.summary import Summary
 from bqnn.report.tables import best_blocks, outcomes
 from bqnn.search import Limits, search
-from launch import cli
+from launch import cli, config_flag
 from launch.workers import make_executor
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file of the search."
-)
-flags.mark_flag_as_required("config")
+_CONFIG = config_flag.define("search")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the search.", required=True
 )
@@ -61,7 +57,7 @@ _TENSORBOARD = flags.DEFINE_boolean(
 
 def main() -> None:
     """Run the search and print its best blocks."""
-    config, workdir = cli.config_of(_CONFIG, Config), Path(_WORKDIR.value)
+    config, workdir = config_flag.config_of(_CONFIG, Config), Path(_WORKDIR.value)
     console = cli.console()
     interrupted = cli.Interrupt()
     # First of all, since it settles what jax must know before it starts.
@@ -146,14 +142,14 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
     console.print(
-        f"check the whole search: {cli.python()} -m launch.replay --workdir={workdir}",
+        f"check the whole search: {cli.command('replay')} --workdir={workdir}",
         soft_wrap=True,
     )
 
 
 def _show(summary: Summary) -> str:
     block = summary.best[0].candidate.block
-    return f"{cli.python()} -m launch.show --block='{block}' --out=block.svg"
+    return f"{cli.command('show')} --block='{block}' --out=block.svg"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 r"""Train a block to convergence, on all devices, and test it.
 
   python -m launch.train --search=runs/first --rank=1 --workdir=runs/final \
-      --config=launch/configs/digits_final.py
+      --config=digits_final
   python -m launch.train --block='1,1,3,0,0;2,7,0,0,0' --workdir=runs/cifar10 \
-      --config=launch/configs/cifar_final.py --config.data.name=cifar10
+      --config=cifar_final --config.data.name=cifar10
 
 With --top=K the K best blocks of a search are trained, by as many workers as there are
-cores or accelerators, and ranked by validation accuracy.
+cores or accelerators, and ranked by validation accuracy. The flags of launch.workers
+(--executor, --workers, ...) are for --top alone.
 
 Run the same command again to go on after Ctrl-C, a crash or a kill. Several processes
 train one network when each is given --coordinator, --processes and --process, or, on
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from bqnn import machine, nsc, parallel, runtime
@@ -32,13 +32,9 @@ from bqnn.nsc import Block
 from bqnn.report.epochs import EpochDisplay
 from bqnn.report.progress import track_start
 from bqnn.report.selected import final_ranking, trained_line
-from launch import cli
-from launch.workers import make_executor
+from launch import cli, config_flag, workers
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file of the training."
-)
-flags.mark_flag_as_required("config")
+_CONFIG = config_flag.define("training")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the training.", required=True
 )
@@ -66,16 +62,30 @@ _PROCESS = flags.DEFINE_integer(
 
 def main() -> None:
     """Train the block and print what came of it."""
-    config = cli.config_of(_CONFIG, FinalConfig)
+    config = config_flag.config_of(_CONFIG, FinalConfig)
+    _refuse_what_has_no_effect()
     interrupted, console = cli.Interrupt(), cli.console()
     if _TOP.value:
         _select(config, _TOP.value, console, interrupted)
         return
-    runtime.settle(config.train.threads or machine.cores(), runtime.default_cache_dir())
+    runtime.settle(config.train.threads or machine.cores(), workers.cache_dir())
     if _DISTRIBUTED.value or _COORDINATOR.value:
         # Before a search is read, which starts jax.
         parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     _train(_block(), config, console, interrupted)
+
+
+def _refuse_what_has_no_effect() -> None:
+    joining = ("processes", "process")
+    if _TOP.value:
+        names = ("block", "rank", "distributed", "coordinator", *joining)
+        cli.refuse(names, "with --top")
+        return
+    workers.refuse("without --top")
+    if _BLOCK.value:
+        cli.refuse(("rank",), "with --block")
+    if not (_DISTRIBUTED.value or _COORDINATOR.value):
+        cli.refuse(joining, "without --coordinator")
 
 
 def _train(
@@ -89,9 +99,9 @@ def _train(
             console.print("interrupted and saved; run the same command to go on")
             raise
     console.print(_outcome(result), soft_wrap=True)
-    for what in ("evaluate", "export --format=flax"):
+    for program, more in (("evaluate", ""), ("export", " --format=flax")):
         console.print(
-            f"{cli.python()} -m launch.{what} --workdir={workdir}", soft_wrap=True
+            f"{cli.command(program)} --workdir={workdir}{more}", soft_wrap=True
         )
 
 
@@ -111,7 +121,7 @@ def _select(
         raise ConfigError("--top needs --search=DIR")
     workdir, shared = Path(_WORKDIR.value), selection.worker_config(config)
     make_worker = final_workers(config, workdir)
-    executor = make_executor(shared, interrupted, make_worker)
+    executor = workers.make_executor(shared, interrupted, make_worker)
     trained: list[selection.Trained] = []
     try:
         best = selection.best_of(Path(_SEARCH.value), top)
@@ -129,7 +139,7 @@ def _select(
     console.print(final_ranking(ranked, selection.correlations(trained)))
     write_json(workdir / "selection.json", selection.to_json(trained))
     folder = rank_folder(workdir, ranked[0].rank)
-    console.print(f"{cli.python()} -m launch.evaluate --workdir={folder}")
+    console.print(f"{cli.command('evaluate')} --workdir={folder}")
 
 
 def _block() -> Block:

@@ -51,15 +51,41 @@ _PROGRAM_CACHE = flags.DEFINE_string(
 )
 
 
+_ELSEWHERE = ("ray_address", "worker_resources")
+_BESIDE = ("workers", "worker_memory_gb")
+
+
+def cache_dir() -> str | None:
+    """Return where compiled programs are kept, None for nowhere."""
+    return _PROGRAM_CACHE.value or None
+
+
+def refuse(why: str) -> None:
+    """Refuse the flags of executors where there is none, for the reason given.
+
+    Raises:
+      ConfigError: if one of them was given.
+    """
+    cli.refuse(("executor", *_BESIDE, *_ELSEWHERE), why)
+
+
 def make_executor(
     config: Config, interrupted: cli.Interrupt, make_worker: MakeWorker = Worker
 ) -> Executor:
-    """Make the executor that the flags ask for; call it before jax starts."""
+    """Make the executor that the flags ask for; call it before jax starts.
+
+    Raises:
+      ConfigError: if a flag is malformed, or has no effect with this executor.
+    """
+    if _EXECUTOR.value != "ray":
+        cli.refuse(_ELSEWHERE, f"with --executor={_EXECUTOR.value}")
+    if _EXECUTOR.value == "inline":
+        cli.refuse(_BESIDE, "with --executor=inline")
     if _EXECUTOR.value == "process":
         orphans.spare_the_program()
     options = Options(
         interrupted=interrupted,
-        cache_dir=_PROGRAM_CACHE.value or None,
+        cache_dir=cache_dir(),
         workers=_WORKERS.value,
         resources=_resources(_RESOURCES.value),
         address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),

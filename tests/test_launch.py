@@ -17,6 +17,7 @@ import pytest
 from bqnn import journal
 from bqnn.config_dict import to_dict
 from bqnn.fold import fold
+from launch.__main__ import PROGRAMS
 from tests.searches import TINY, last_digest, problem_of, tiny_config
 from tests.thorough import times
 
@@ -43,7 +44,7 @@ def _command(program: str, workdir: Path, *arguments: str) -> list[str]:
 
 
 def _search(workdir: Path, *arguments: str) -> list[str]:
-    config = "--config=launch/configs/quickstart.py"
+    config = "--config=quickstart"
     return _command("search", workdir, config, *arguments)
 
 
@@ -145,7 +146,7 @@ def test_replay_names_the_iteration_whose_accuracy_was_changed(
         (["--config.data.nmae=x"], 2, "data has no field 'nmae', only name, data_dir"),
         (["--config.search.seed=x"], 2, "invalid literal"),
         (["--config.search.batch=0"], 2, "search.batch is 0: want a number from 1"),
-        (["--config=none.py"], 2, "No such file or directory: 'none.py'"),
+        (["--config=none.py"], 2, "there is no such file: want one, or a config"),
         (["--executor=cluster"], 2, "should be one of"),
         (["--config.search.seed=9"], 1, "search.seed: 0 -> 9"),
         (["--config.data.name=npz:none.npz"], 1, "there is no such file"),
@@ -162,17 +163,17 @@ def test_a_mistake_is_one_line(
 
 
 def test_every_program_explains_itself() -> None:
-    programs = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py"))
-    programs = [name for name in programs if name not in ("cli", "workers")]
-    assert {"search", "replay", "show", "train", "export", "bench"} <= {*programs}
     started = {
         name: _start([sys.executable, "-m", f"launch.{name}", "--help"])
-        for name in programs
+        for name in PROGRAMS
     }
     for name, process in started.items():
         out, _ = process.communicate(timeout=100)
         assert process.returncode == 0, out
         assert f"python -m launch.{name}" in out
+        if name in ("search", "train", "compare", "oracle"):
+            for flag in ("executor", "workers", "ray_address", "config", "list_config"):
+                assert re.search(rf"^  --(\[no\])?{flag}: ", out, re.MULTILINE), out
 
 
 def _start(command: list[str]) -> "subprocess.Popen[str]":

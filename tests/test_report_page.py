@@ -68,7 +68,7 @@ def test_the_page_holds_the_search(searched: Path) -> None:
     assert search["commands"]["replay"] == f"python -m launch.replay {where}"
     assert search["commands"]["train"] == (
         f"python -m launch.train --search={searched} --rank=1 {where}-final "
-        "--config=launch/configs/digits_final.py"
+        "--config=digits_final"
     )
     assert len(search["digest"]) == 64
 
@@ -79,7 +79,7 @@ def test_the_command_that_trains_names_the_data(tmp_path: Path) -> None:
         facts.start(Run(tiny_config(data=data), SPEC, "f", {}))
     train = Source(tmp_path).read()["commands"]["train"]
     assert train.endswith(
-        "--config=launch/configs/cifar_final.py --config.data.name=cifar100 "
+        "--config=cifar_final --config.data.name=cifar100 "
         "--config.data.data_dir='my data'"
     )
 

@@ -19,7 +19,8 @@ class FinalDataConfig(DataConfig):
     So `pad` and `flip` follow the data set (`bqnn.final.augment.suited`) unless given.
 
     Attributes:
-      validation: as in a search; 0 trains on the whole training split.
+      validation: fraction of the training split held out, stratified by class; 0
+        trains on all of it.
       resolution: side that images are resized to; their own if None.
       pad: pixels of margin on each side before a random crop of the old size.
       flip: whether half of the images are mirrored.

@@ -1,1 +1,15 @@
-"""Configurations that ship, for `--config=launch/configs/NAME.py`."""
+"""Configurations that ship: `--config=NAME`, from any directory."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """List them."""
+    return sorted(path.stem for path in _FOLDER.glob("[a-z]*.py"))
+
+
+def path(name: str) -> Path:
+    """Return the file of one."""
+    return _FOLDER / f"{name}.py"

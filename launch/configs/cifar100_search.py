@@ -1,6 +1,6 @@
 """The paper's search on CIFAR-100: every number of sections 3 and 4.2, table 2.
 
-  python -m launch.search --config=launch/configs/cifar100_search.py \
+  python -m launch.search --config=cifar100_search \
       --workdir=runs/cifar100 --config.data.data_dir=DIR
 
 Where the paper is silent, what our measurements support (README, the evidence):

@@ -1,7 +1,7 @@
 r"""Train a block on handwritten digits: two minutes on two cores.
 
 python -m launch.train --search=runs/first --rank=1 --workdir=runs/final \
-    --config=launch/configs/digits_final.py
+    --config=digits_final
 
 Ours: the paper has no such data. Digits are shifted, never flipped.
 """

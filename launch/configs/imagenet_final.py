@@ -1,7 +1,7 @@
 r"""The paper's full training on ImageNet: every number of section 4.3.
 
 python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/imagenet \
-    --config=launch/configs/imagenet_final.py --config.data.data_dir=DIR
+    --config=imagenet_final --config.data.data_dir=DIR
 
 90 epochs of 1.28 million images, read from disk: a day or more on 8 GPUs.
 """

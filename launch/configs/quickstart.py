@@ -1,6 +1,6 @@
 """A search to see in minutes: handwritten digits, small blocks, one CPU.
 
-python -m launch.search --config=launch/configs/quickstart.py --workdir=runs/first
+python -m launch.search --config=quickstart --workdir=runs/first
 """
 
 from ml_collections import ConfigDict

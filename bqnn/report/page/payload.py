@@ -26,7 +26,7 @@ from bqnn.report.summary import Summary
 
 Json = dict[str, Any]
 _DIGITS = 6
-_FINALS = {"digits": "digits_final.py", "imagenet": "imagenet_final.py"}
+_FINALS = {"digits": "digits_final", "imagenet": "imagenet_final"}
 
 
 class Source:
@@ -162,7 +162,7 @@ def _commands(workdir: Path, run: Run) -> dict[str, str]:
     final = shlex.quote(f"{str(workdir).rstrip('/')}-final")
     train = (
         f"python -m launch.train --search={where} --rank=1 --workdir={final} "
-        f"--config=launch/configs/{_FINALS.get(data.name, 'cifar_final.py')}"
+        f"--config={_FINALS.get(data.name, 'cifar_final')}"
     )
     if data.name not in _FINALS:
         train += f" --config.data.name={shlex.quote(data.name)}"
