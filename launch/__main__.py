@@ -12,6 +12,7 @@ PROGRAMS = (
     "watch",
     "report",
     "replay",
+    "rescore",
     "show",
     "train",
     "evaluate",

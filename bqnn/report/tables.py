@@ -25,14 +25,24 @@ class Setting(NamedTuple):
     images: ImageSpec
 
 
-def best_blocks(best: Sequence[Evaluated]) -> Table:
-    """Tabulate the best blocks of a search, one row each."""
+def best_blocks(
+    best: Sequence[Evaluated], before: Sequence[int] | None = None
+) -> Table:
+    """Tabulate the best blocks of a search, one row each.
+
+    Args:
+      best: best first.
+      before: their ranks by other weights of the reward, for a column of its own.
+    """
     table = _table(f"The {len(best)} best blocks", "rank")
+    if before is not None:
+        table.add_column("before", justify="right")
     table.add_column("NSC", overflow="fold", ratio=1)
     _add_numbers(table, "reward", "accuracy", "FLOPs", "density", "params")
     for rank, (candidate, evaluation, reward, _) in enumerate(best, 1):
         table.add_row(
             str(rank),
+            *([] if before is None else [str(before[rank - 1])]),
             str(candidate.block),
             f"{reward:.4f}",
             f"{evaluation.accuracy[-1]:.2%}",

@@ -1,0 +1,54 @@
+r"""Rank the blocks of a search by other weights of the reward.
+
+  python -m launch.rescore --workdir=runs/first \
+      --config.reward.mu=0 --config.reward.rho=4
+
+Nothing is trained and nothing written: the reward is computed from what the journal
+records. A weight that is not given is the search's own. What the agent would have asked
+under other weights, only another search can tell.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from absl import flags
+
+from bqnn import journal, runtime
+from bqnn.config import RewardConfig
+from bqnn.problem import make_problem
+from bqnn.report.ranking import rescored
+from bqnn.report.tables import best_blocks
+from launch import cli
+from launch.fields import fields
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the search.", required=True
+)
+_TOP = flags.DEFINE_integer("top", 10, "How many blocks to print.", lower_bound=1)
+_WEIGHTS = {
+    field.name: flags.DEFINE_float(f"config.reward.{field.name}", None, field.meaning)
+    for field in fields(RewardConfig(), RewardConfig())
+}
+
+
+def main() -> None:
+    """Print the blocks that are the best by the weights given."""
+    runtime.leave_accelerators()
+    with journal.open_readonly(Path(_WORKDIR.value)) as facts:
+        run, history = facts.run(), facts.history()
+    own = run.config.reward
+    given = {k: flag.value for k, flag in _WEIGHTS.items() if flag.value is not None}
+    weights = dataclasses.replace(own, **given)
+    ranked = rescored(make_problem(run.config, run.images), history, weights)
+    best = ranked[: _TOP.value]
+    console = cli.console()
+    console.print(best_blocks([r.event for r in best], [r.before for r in best]))
+    console.print(
+        f"{len(ranked)} blocks, ranked with mu {weights.mu:g} and rho {weights.rho:g}; "
+        f"before, with mu {own.mu:g} and rho {own.rho:g}",
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
