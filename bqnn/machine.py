@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import psutil
+
 from bqnn.errors import SearchError
 
 # Some TPU chips have two cores, each of them a device of jax, and one place.
@@ -60,6 +62,18 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def pin(place: int = 0) -> None:
+    """Keep every thread of this process to one core, where the system lets one ask.
+
+    Args:
+      place: of the core among those that this process may use, from 0.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        core = sorted(os.sched_getaffinity(0))[place]
+        for thread in psutil.Process().threads():
+            os.sched_setaffinity(thread.id, {core})
 
 
 def memory() -> int:

@@ -2,16 +2,55 @@
 
 import contextlib
 import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bqnn import machine
 
+ROOT = Path(__file__).parents[1]
+
 
 def _tpu_core(x: int, core: int) -> SimpleNamespace:
     return SimpleNamespace(id=2 * x + core, coords=[x, 0, 0], core_on_chip=core)
+
+
+def test_cores_are_counted_and_pinning_left_where_nobody_can_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As on macOS.
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "sched_setaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert machine.cores() == 3
+    machine.pin()
+    machine.pin(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nobody can ask")
+def test_a_pinned_process_has_one_core_in_every_thread() -> None:
+    code = """
+import os, psutil, threading
+from bqnn import machine
+event = threading.Event()
+threading.Thread(target=event.wait).start()
+machine.pin()
+kept = [os.sched_getaffinity(t.id) for t in psutil.Process().threads()]
+event.set()
+print(len(kept) > 1, {len(cores) for cores in kept})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True {1}\n", done.stderr
+
+
+def test_nothing_else_asks_for_the_cores_of_this_process() -> None:
+    files = [*(ROOT / "bqnn").rglob("*.py"), *(ROOT / "launch").rglob("*.py")]
+    asking = [file.name for file in files if "os.sched_" in file.read_text()]
+    assert asking == ["machine.py"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ a JSON object; `measure` runs it for several, each in a process of its own.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bqnn import journal, runtime
+from bqnn import journal, machine, runtime
 from bqnn.config import (
     AgentConfig,
     Config,
@@ -49,7 +48,7 @@ class Throughput(NamedTuple):
     """What one search did.
 
     Attributes:
-      workers: processes that trained; one alone was kept to one core.
+      workers: processes that trained; one alone was kept to one core, if it could be.
       candidates: how many they trained.
       seconds: from the first batch asked to the last told, all workers ready before.
     """
@@ -96,9 +95,7 @@ class PinnedWorker(Worker):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         """Pin every thread that runs by now."""
         super().__init__(config, dataset)
-        core = min(os.sched_getaffinity(0))
-        for thread in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(thread), {core})
+        machine.pin()
 
 
 def _search(workers: int, cache_dir: str, config: Config = CONFIG) -> Throughput:

@@ -6,10 +6,12 @@ matrix products for `rate`, nothing for `warm`.
 """
 
 import json
-import os
 import resource
 import sys
 
+import psutil
+
+from bqnn import machine
 from bqnn.bench import contenders, matmul
 from bqnn.bench.setting import SETTINGS
 from bqnn.nsc import parse
@@ -18,7 +20,7 @@ from bqnn.nsc import parse
 def main(contender: str, setting_name: str, core: str) -> None:
     """Answer until the input ends."""
     if core != "any":
-        os.sched_setaffinity(0, {int(core)})
+        machine.pin(int(core))
     setting = SETTINGS[setting_name]
     contenders.prepare_process(contender, setting.train.threads)
     dataset = setting.dataset()
@@ -43,11 +45,11 @@ def main(contender: str, setting_name: str, core: str) -> None:
 
 def memory() -> dict[str, int]:
     """Measure this process: resident now and at most, in bytes."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[1])
-    # ru_maxrss is in KiB on Linux.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"resident": pages * resource.getpagesize(), "peak": peak}
+    resident = psutil.Process().memory_info().rss
+    # In KiB, but on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"resident": resident, "peak": peak}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A search with many seeds at once over a landscape: no block is trained."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bqnn import numerics, schedule
+from bqnn import machine, numerics, schedule
 from bqnn.agent import host
 from bqnn.agent_config import AgentConfig
 from bqnn.compare.landscape import Landscape
@@ -54,7 +53,7 @@ def searches(
         seeds_here = jax.device_put(np.arange(start, start + AT_ONCE, dtype=np.int32))
         return np.asarray(compiled(seeds_here))[: seeds - start]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(machine.cores()) as pool:
         yield from pool.map(run, starts)
 
 
