@@ -253,7 +253,7 @@ def test_a_batch_that_does_not_fit_is_not_told() -> None:
     ):
         with pytest.raises(SearchError, match="told"):
             agent.tell(state, wrong, np.array(rewards, np.float32))
-    assert int(agent.tell(state, actions[:1], [0.5]).memory.size) == 1
+    assert int(agent.tell(state, actions[:1], np.array([0.5])).memory.size) == 1
 
 
 def test_without_the_cpu_there_is_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,10 +112,11 @@ def _parse(folder: Path, values: Any) -> Manifest:
         )
     found = _FIELDS(values)
     class_names = found["class_names"]
+    height, width, channels = found["image_shape"]
     model = Model(
         found["block"],
         found["network"],
-        ImageSpec(*found["image_shape"], len(class_names)),
+        ImageSpec(height, width, channels, len(class_names)),
         class_names,
         found["mean"],
         found["std"],
