@@ -1,7 +1,11 @@
 """Every executor gives the same search; faults stay with their candidate."""
 
 import functools
+import ipaddress
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,11 +243,38 @@ def test_an_error_of_the_user_comes_through_from_a_worker(tmp_path: Path) -> Non
         executor.close()
 
 
+LISTENING = """
+import ipaddress, psutil
+from bqnn.executors import Options, RayExecutor
+from tests.searches import tiny_config
+executor = RayExecutor(tiny_config(), Options())
+next(iter(executor.start(None)))
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = {c.laddr.ip for p in family for c in p.net_connections("tcp")
+         if c.status == psutil.CONN_LISTEN}
+executor.close()
+print(*found)
+"""
+
+
+def test_ray_on_this_machine_alone_listens_to_nobody_else() -> None:
+    pytest.importorskip("ray")
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LISTENING],
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"},
+    )
+    assert result.returncode == 0, result.stderr
+    addresses = [ipaddress.ip_address(text) for text in result.stdout.split()]
+    assert addresses
+    for address in addresses:
+        assert (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 def test_without_ray_the_message_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match="pip install ray"):
         _make("ray", tiny_config())

@@ -6,6 +6,7 @@ again elsewhere, and nodes that join get actors.
 
 import contextlib
 import dataclasses
+import os
 import signal
 import time
 import warnings
@@ -43,7 +44,7 @@ class RayExecutor:
 
     def __init__(self, config: Config, options: Options) -> None:
         """Settle this process, which leaves the accelerators to the workers."""
-        self._ray = _import_ray()
+        self._ray = _import_ray(on_this_machine=options.address is None)
         runtime.settle(config.train.threads, options.cache_dir)
         runtime.leave_accelerators()
         self._config, self._options = config, options
@@ -210,7 +211,11 @@ class _ActorLane(Lane):
         self.ref = self.actor.run.remote(candidate, following)
 
 
-def _import_ray() -> ModuleType:
+def _import_ray(on_this_machine: bool) -> ModuleType:
+    if on_this_machine:
+        # Ray runs what whoever reaches it sends, and listens on every interface unless
+        # it was told, before it is imported, that there is no other machine.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
