@@ -60,3 +60,16 @@ def read_json(path: str | Path) -> Any:
         return json.loads(read_text(path))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def check_tree(folder: Path) -> None:
+    """Want files and folders alone below a folder, for a library that opens them all.
+
+    Raises:
+      OSError: if there is anything else, such as a pipe.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_file():
+                raise OSError(f"{path} is not a regular file")

@@ -28,6 +28,18 @@ TINY = (
 )
 
 
+# Of an epoch, as a checkpoint keeps it.
+ROW = {
+    "epoch": 1,
+    "step": 9,
+    "learning_rate": 0.1,
+    "loss": 0.5,
+    "accuracy": 0.75,
+    "seconds": 2.0,
+    "images_per_second": 99.0,
+}
+
+
 def _command(workdir: Path, *arguments: str, block: str = BLOCK) -> list[str]:
     command = [sys.executable, "-m", "launch.train", f"--workdir={workdir}"]
     return [*command, f"--block={block}", *TINY, *arguments]
@@ -174,7 +186,7 @@ def test_there_is_no_best_without_a_validation_part(whole: Path) -> None:
 def test_a_full_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None:
     state = {"weights": np.arange(20_000.0)}  # 160 kB of the 400
     checkpoints = Checkpoints(small_disk / "run")
-    checkpoints.save(1, Saved(state, [{"epoch": 1}]), None)
+    checkpoints.save(1, Saved(state, [ROW]), None)
     checkpoints.wait()
     with pytest.raises(CheckpointError, match="the disk is full; earlier checkpoints"):
         for step in range(2, 9):
@@ -185,7 +197,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None
     saved = again.restore(state)
     assert saved
     np.testing.assert_array_equal(saved.state["weights"], state["weights"])
-    assert saved.history == [{"epoch": 1}]
+    assert saved.history == [ROW]
 
 
 def test_a_full_disk_is_one_line_and_the_training_goes_on(small_disk: Path) -> None:
@@ -219,7 +231,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_the_last_and_the_best_checkpoint_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step, accuracy in enumerate([0.2, 0.9, 0.5, 0.4]):
-        saved = Saved({"step": np.int32(step)}, [{"epoch": step}])
+        saved = Saved({"step": np.int32(step)}, [ROW])
         checkpoints.save(step, saved, accuracy)
     checkpoints.wait()
     like = {"step": np.int32(0)}

@@ -135,7 +135,7 @@ LONG = "1,1,3,0,0;" * 500
 MANIFEST: dict[str, tuple[dict[str, Any], str]] = {
     "another format": ({"format": ["flax"]}, r"format \['flax'\] of version 1: this"),
     "a newer version": ({"format_version": 10**12}, "of version 1000000000000: this"),
-    "one name": ({"class_names": ["x"]}, r"class_names is \['x'\]: want names"),
+    "no name": ({"class_names": []}, r"class_names is \[\]: want names"),
     "fewer names": ({"class_names": ["a", "b"]}, "of shape .* want float32 of shape"),
     "a name of numbers": ({"class_names": [7] * 10}, "class_names is 7: want text"),
     "a long name": ({"class_names": ["x" * 1001] * 10}, "at most 1000 characters"),

@@ -79,7 +79,7 @@ def test_blocks_are_trained_in_their_folders_and_never_tested(
 def test_a_block_that_diverges_does_not_stop_the_others(
     best: Best, tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(FINAL.train, learning_rate=1e30)
+    recipe = dataclasses.replace(FINAL.train, learning_rate=1e6)
     final = dataclasses.replace(FINAL, train=recipe)
     config = selection.worker_config(final)
     executor = InlineExecutor(

@@ -111,8 +111,7 @@ def _parse(folder: Path, values: Any) -> Manifest:
             f"bqnn reads version {VERSION} of {', '.join(FILES)}; export it again"
         )
     found = _FIELDS(values)
-    class_names = found["class_names"]
-    height, width, channels = found["image_shape"]
+    class_names, (height, width, channels) = found["class_names"], found["image_shape"]
     model = Model(
         found["block"],
         found["network"],

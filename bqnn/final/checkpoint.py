@@ -10,7 +10,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from bqnn import files
 from bqnn.errors import BqnnError
+from bqnn.final import rows
 
 FOLDER = "checkpoints"
 
@@ -69,6 +71,7 @@ class Checkpoints:
         try:
             if self._writes:
                 self._folder.mkdir(parents=True, exist_ok=True)
+            files.check_tree(self._folder)
             self._manager = ocp.CheckpointManager(
                 self._folder.absolute(),
                 options=options,
@@ -78,7 +81,8 @@ class Checkpoints:
                     "history": ocp.JsonCheckpointHandler(),
                 },
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # A folder that somebody else has made may make Orbax raise anything.
             raise CheckpointError(f"{self._folder}: {_cause(error)}") from error
 
     def save(self, step: int, saved: Saved, accuracy: float | None) -> None:
@@ -107,7 +111,8 @@ class Checkpoints:
         """Restore a checkpoint; None if there is none.
 
         Args:
-          like: a tree of arrays of the structure, shapes and dtypes that it must have.
+          like: a tree of arrays, or of what describes them, of the structure, shapes
+            and dtypes that it must have.
           which: `last`, or `best` by validation accuracy.
 
         Raises:
@@ -117,13 +122,12 @@ class Checkpoints:
         step = manager.best_step() if which == "best" else manager.latest_step()
         if step is None:
             return None
+        self._guarded(lambda: self._check(step, like))
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(_abstract(like)),
             history=ocp.args.JsonRestore(),
         )
-        self._check(step, like)
-        found = self._guarded(lambda: manager.restore(step, args=items))
-        return Saved(_unflat(found["state"], like), found["history"]["epochs"])
+        return self._guarded(lambda: _saved(manager.restore(step, args=items), like))
 
     def wait(self) -> None:
         """Wait until all is written.
@@ -139,10 +143,10 @@ class Checkpoints:
 
     def _check(self, step: int, like: Any) -> None:
         """Verify names and shapes before anything is read."""
-        metadata = self._guarded(lambda: self._manager.item_metadata(step)["state"])
+        metadata = self._manager.item_metadata(step)["state"]
         tree = getattr(metadata, "tree", metadata)
         found = {name: tuple(leaf.shape) for name, leaf in tree.items()}
-        want = {name: np.shape(leaf) for name, leaf in _flat(like).items()}
+        want = {name: leaf.shape for name, leaf in _abstract(like).items()}
         for name in sorted(found.keys() | want.keys()):
             if found.get(name) != want.get(name):
                 raise CheckpointError(
@@ -175,7 +179,17 @@ def _flat(tree: Any) -> dict[str, Any]:
 
 
 def _abstract(like: Any) -> dict[str, np.ndarray]:
-    return {name: np.zeros_like(leaf) for name, leaf in _flat(like).items()}
+    """Make arrays, of memory that is not touched, for Orbax to see what is wanted."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(like)
+    return {
+        jax.tree_util.keystr(path): np.zeros(leaf.shape, leaf.dtype)
+        for path, leaf in leaves
+    }
+
+
+def _saved(found: Any, like: Any) -> Saved:
+    history = rows.history(found["history"]["epochs"])
+    return Saved(_unflat(found["state"], like), history)
 
 
 def _unflat(flat: Mapping[str, Any], like: Any) -> Any:

@@ -6,7 +6,7 @@ is off by default.
 
 from dataclasses import dataclass, field
 
-from bqnn.checks import check, one_of
+from bqnn.checks import LARGE, check, one_of, positive, within
 from bqnn.config import DataConfig, NetworkConfig
 from bqnn.errors import ConfigError
 
@@ -44,10 +44,12 @@ class FinalDataConfig(DataConfig):
         """Validate the values."""
         super().__post_init__()
         side, pad = self.resolution, self.pad
-        check("data.resolution", side, side is None or side >= 1, "1 or more")
-        check("data.pad", pad, pad is None or pad >= 0, "0 or more")
-        check("data.cutout", self.cutout, self.cutout >= 0, "0 or more")
-        check("data.workers", self.workers, self.workers >= 0, "0 or more")
+        most = 8192  # pixels
+        ok, want = side is None or 1 <= side <= most, f"1 to {most:,}"
+        check("data.resolution", side, ok, want)
+        ok, want = pad is None or 0 <= pad <= most, f"0 to {most:,}"
+        check("data.pad", pad, ok, want)
+        within("data", self, {"cutout": (0, 2 * most), "workers": (0, 4096)})
         if self.streaming and side is None:
             raise ConfigError(
                 "data.streaming needs one size for all images: set data.resolution"
@@ -114,26 +116,30 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         """Validate the values."""
-        for name in ("epochs", "batch", "accumulate", "checkpoint_every"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, value >= 1, "1 or more")
-        for name in ("learning_rate", "decay"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, value > 0, "a positive number")
+        ranges = {
+            "epochs": (1, 100_000),
+            "batch": (1, 1_000_000),
+            "accumulate": (1, 1_000_000),
+            "checkpoint_every": (1, 100_000),
+            "warmup": (0, 100_000),
+            "weight_decay": (0, LARGE),
+            "mixup": (0, LARGE),
+            "clip": (0, LARGE),
+        }
+        within("train", self, ranges)
+        positive("train", self, ("learning_rate", "decay"))
         for name in ("momentum", "label_smoothing", "average"):
             value = getattr(self, name)
             check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
-        for name in ("warmup", "weight_decay", "mixup", "clip"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, value >= 0, "0 or more")
         one_of("train.schedule", self.schedule, ("steps", "cosine"))
         one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
         rising = list(self.milestones) == sorted(set(self.milestones))
-        ok = rising and all(epoch >= 1 for epoch in self.milestones)
+        ok = rising and all(1 <= epoch <= 100_000 for epoch in self.milestones)
         check("train.milestones", self.milestones, ok, "rising epochs from 1")
         check("train.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
         threads = self.threads
-        check("train.threads", threads, threads is None or threads >= 1, "1 or more")
+        ok = threads is None or 1 <= threads <= 4096
+        check("train.threads", threads, ok, "1 to 4,096")
         check("train.warmup", self.warmup, self.warmup < self.epochs, "below epochs")
         if self.batch % self.accumulate:
             raise ConfigError(

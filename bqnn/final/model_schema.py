@@ -13,7 +13,7 @@ from bqnn.schema import NAME, TEXT, Convert, FactError, listed, number, text
 
 _CHANNELS = bounds.LARGEST_SIDE
 
-CLASS_NAMES = listed(NAME, "names of classes", 2, bounds.MOST_CLASSES)
+CLASS_NAMES = listed(NAME, "names of classes", 1, bounds.MOST_CLASSES)
 DTYPE = text("float32|bfloat16", "float32 or bfloat16")
 
 

@@ -1,8 +1,10 @@
 """What is trained: a block, a configuration, and what is known of the data."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,8 @@ from bqnn.final.augment import suited
 from bqnn.final.config import FinalConfig
 from bqnn.final.model import Model
 from bqnn.final.recipe import make_optimizer
-from bqnn.final.step import Read, Setup, State, init_state
+from bqnn.final.step import Read, Setup, State, init_state, make_state
+from bqnn.network import abstract_variables
 from bqnn.nsc import Block
 from bqnn.plan import ImageSpec, plan
 
@@ -71,6 +74,14 @@ def make_setup(run: Run, steps: int, read: Read) -> Setup:
 def first_state(run: Run) -> State:
     """Make the first state of a training."""
     return init_state(make_setup(run, 1, _nothing))
+
+
+def abstract_state(run: Run) -> State:
+    """Return shapes and dtypes of the states of a training."""
+    setup = make_setup(run, 1, _nothing)
+    variables = abstract_variables(setup.plan)
+    found: State = jax.eval_shape(functools.partial(make_state, setup), variables)
+    return found
 
 
 def _nothing(data: Any, inputs: Any) -> Any:

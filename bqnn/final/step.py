@@ -116,7 +116,11 @@ class SyncedNetwork(Network):
 
 def init_state(setup: Setup) -> State:
     """Make the first state: He initialisation from the recipe's seed."""
-    variables = init_variables(setup.plan, setup.config.seed)
+    return make_state(setup, init_variables(setup.plan, setup.config.seed))
+
+
+def make_state(setup: Setup, variables: Mapping[str, Any]) -> State:
+    """Make the first state of a training that begins with some variables."""
     params, batch_stats = variables["params"], variables["batch_stats"]
     return State(
         np.zeros((), np.int32),

@@ -13,13 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from bqnn import config_dict, locks, nsc, runtime
+from bqnn import config_dict, files, locks, runtime
 from bqnn.errors import BqnnError
+from bqnn.final import model_schema, rows
 from bqnn.final.checkpoint import FOLDER, Checkpoints
 from bqnn.final.config import FinalConfig
 from bqnn.final.model import Model
-from bqnn.final.run import Run, first_state
-from bqnn.plan import ImageSpec
+from bqnn.final.run import Run, abstract_state
+from bqnn.schema import FactError, fields, integer
 
 RUN, RESULT = "run.json", "result.json"
 
@@ -58,33 +59,45 @@ def read_run(workdir: Path) -> Run:
       WorkdirError: if it cannot be read.
     """
     try:
-        values = json.loads((workdir / RUN).read_text(encoding="utf-8"))
-        return Run(
-            nsc.parse(values["block"]),
-            config_dict.from_dict(values["config"], FinalConfig),
-            ImageSpec(*values["images"]),
-            tuple(values["class_names"]),
-            np.array(values["mean"], np.float32),
-            np.array(values["std"], np.float32),
-        )
+        found = _RUN(files.read_json(workdir / RUN))
+        run = Run(**{name: found[name] for name in Run._fields})
+        model_schema.check(run.model({}))
+        return run
     except FileNotFoundError:
         raise WorkdirError(
             f"{workdir}: there is no training; make one with `python -m launch.train "
             f"--workdir={workdir} ...`"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, FactError) as error:
         raise WorkdirError(f"{workdir / RUN}: damaged ({error})") from error
 
 
+_RUN = fields(
+    {
+        "format": integer(1, 1),
+        "block": model_schema.block,
+        "config": lambda value: config_dict.from_dict(value, FinalConfig),
+        "images": model_schema.image_spec,
+        "class_names": model_schema.CLASS_NAMES,
+        "mean": model_schema.MEAN,
+        "std": model_schema.STD,
+    }
+)
+
+
 def read_result(workdir: Path) -> dict[str, Any] | None:
-    """Read what came of a finished training; None if it is not finished."""
+    """Read what came of a finished training; None if it is not finished.
+
+    Raises:
+      WorkdirError: if it cannot be read.
+    """
     try:
-        found = json.loads((workdir / RESULT).read_text(encoding="utf-8"))
+        found: dict[str, Any] = rows.RESULT(files.read_json(workdir / RESULT))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FactError) as error:
         raise WorkdirError(f"{workdir / RESULT}: damaged ({error})") from error
-    return dict(found)
+    return found
 
 
 def lock(workdir: Path) -> int:
@@ -123,7 +136,7 @@ def load_model(workdir: Path, checkpoint: str = "last") -> Model:
     if not (workdir / FOLDER).is_dir():
         raise WorkdirError(f"{workdir}: there is no checkpoint yet")
     checkpoints = Checkpoints(workdir, read_only=True)
-    saved = checkpoints.restore(first_state(run), checkpoint)
+    saved = checkpoints.restore(abstract_state(run), checkpoint)
     checkpoints.close()
     if saved is None:
         raise WorkdirError(f"{workdir}: there is no checkpoint yet")

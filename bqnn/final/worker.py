@@ -13,6 +13,7 @@ from bqnn.executors.worker import MakeWorker, Worker
 from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
 from bqnn.final.train import OutOfMemoryError, train
+from bqnn.final.workdir import WorkdirError
 from bqnn.records import Candidate, Evaluation, Status
 
 
@@ -53,9 +54,12 @@ class FinalWorker(Worker):
             return Evaluation(Status.DIVERGED, error=str(error))
         except OutOfMemoryError as error:
             return Evaluation(Status.OUT_OF_MEMORY, error=str(error))
+        history = result["history"]
+        if not all("validation_accuracy" in row for row in history):
+            raise WorkdirError(f"{folder}: its result has no validation accuracy")
         return Evaluation(
             Status.OK,
-            accuracy=tuple(row["validation_accuracy"] for row in result["history"]),
+            accuracy=tuple(row["validation_accuracy"] for row in history),
             seconds={"train": result["seconds"]},
             device=runtime.device(),
         )
