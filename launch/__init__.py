@@ -1,1 +1,1 @@
-"""Programs: `python -m launch.search`, `.replay`, `.show`. Each takes `--help`."""
+"""Programs: `python -m launch.search`, or `bqnn search`. Each takes `--help`."""
