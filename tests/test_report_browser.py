@@ -189,9 +189,11 @@ def test_the_csv_is_the_table(
     assert [row["accuracy"] or None for row in read] == [
         None if value is None else str(value) for value in rows["accuracy"]
     ]
-    awkward = {"error": ['a "b", c\nd', None]}
-    text = chrome.execute_script(script, awkward, [0, 1])
-    assert [*csv.reader(io.StringIO(text, newline=""))][1] == ['a "b", c\nd']
+    awkward = {"error": ['a "b", c\nd', None, "=1+1", -0.5]}
+    text = chrome.execute_script(script, awkward, [0, 1, 2, 3])
+    cells = [*csv.reader(io.StringIO(text, newline=""))][1:]
+    # A text that a spreadsheet would take for a formula is none any more.
+    assert cells == [['a "b", c\nd'], [""], ["'=1+1"], ["-0.5"]]
 
 
 def test_blocks_are_drawn_as_in_files(chrome: webdriver.Chrome, searched: Path) -> None:

@@ -20,8 +20,11 @@ function compare(values, descending) {
 }
 
 function toCsv(columns, places) {
-  const quote = (value) => (value == null ? "" : /[",\n;]/.test(String(value)) ?
-    `"${String(value).replaceAll('"', '""')}"` : String(value));
+  // A spreadsheet takes a text that begins so for a formula, and runs it.
+  const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ?
+    `'${value}` : String(value));
+  const quote = (value) => (value == null ? "" : /[",\r\n;]/.test(inert(value)) ?
+    `"${inert(value).replaceAll('"', '""')}"` : inert(value));
   const names = Object.keys(columns);
   const lines = places.map((i) => names.map((name) => quote(columns[name][i])).join(","));
   return [names.join(","), ...lines].join("\r\n") + "\r\n";
