@@ -8,15 +8,17 @@ Run the same command again to go on after Ctrl-C, a crash or a kill.
 
 import csv
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 from absl import flags
 from rich.progress import Progress
 
+from bqnn.compare.csv_table import accuracy, read_rows
 from bqnn.compare.oracle import canonical_blocks, train_blocks
 from bqnn.config import Config
 from bqnn.data import load
-from bqnn.errors import DataError
+from bqnn.errors import DataError, quote
 from bqnn.nsc import Block
 from bqnn.report.progress import track_start
 from launch import cli, config_flag
@@ -36,7 +38,7 @@ def main() -> None:
     executor = make_executor(config, interrupted)
     path, dataset = Path(_OUT.value), load(config.data)
     blocks = canonical_blocks(config, dataset.spec)
-    rows = _read(path)
+    rows = _read(path, {str(block) for block in blocks})
     missing = [block for block in blocks if str(block) not in rows]
     results = train_blocks(missing, config, dataset.spec, _SEEDS.value, executor)
     try:
@@ -64,14 +66,19 @@ def _header() -> _Row:
     return ("block", *(f"accuracy_{seed}" for seed in range(_SEEDS.value)))
 
 
-def _read(path: Path) -> dict[str, _Row]:
+def _read(path: Path, blocks: Collection[str]) -> dict[str, _Row]:
+    """Read what an earlier run has trained; its rows are written again as they are."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [tuple(row) for row in csv.reader(file)]
-    if rows[:1] != [_header()]:
-        raise DataError(f"{path} has other columns than {','.join(_header())}")
-    return {row[0]: row for row in rows[1:]}
+    rows = read_rows(path, "block")
+    for text, row in rows.items():
+        if tuple(row) != _header():
+            raise DataError(f"{path} has other columns than {','.join(_header())}")
+        if text not in blocks:
+            raise DataError(f"{path} has {quote(text)}, which this space has not")
+        for column in _header()[1:]:
+            accuracy(path, row, column, 1)
+    return {text: tuple(row.values()) for text, row in rows.items()}
 
 
 def _write(path: Path, rows: list[_Row]) -> None:

@@ -1,6 +1,7 @@
 """Every block of a small space, with what an evaluation of it gives: a benchmark."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,7 +10,11 @@ from jax import Array
 from jax import numpy as jnp
 from numpy.typing import NDArray
 
+from bqnn.errors import ConfigError
 from bqnn.space import Int32, Space
+
+# Blocks of five layers, of which there are 14 million, can be listed.
+_MOST = 2 * 10**7
 
 Float32 = NDArray[np.float32]
 
@@ -39,6 +44,20 @@ class Landscape(NamedTuple):
           Places.  # [B] int32
         """
         return jnp.maximum(actions, 0) @ jnp.asarray(_digits(self.space))
+
+
+def check_size(space: Space) -> None:
+    """Want a space whose blocks can be listed.
+
+    Raises:
+      ConfigError: if it has too many.
+    """
+    size = math.prod(space.num_actions.tolist())
+    if size > _MOST:
+        raise ConfigError(
+            f"the space has up to {size:.0e} blocks, a table has {_MOST:.0e} at most: "
+            "want a smaller --config.space.max_layers"
+        )
 
 
 def make_landscape(space: Space, worth: Iterator[tuple[float, float]]) -> Landscape:

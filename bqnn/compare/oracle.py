@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from bqnn import nsc, problem
-from bqnn.compare.landscape import all_actions
+from bqnn.compare.landscape import all_actions, check_size
 from bqnn.config import Config
 from bqnn.errors import SearchError
 from bqnn.executors import Executor
@@ -15,8 +15,13 @@ from bqnn.reward import final_accuracy
 
 
 def canonical_blocks(config: Config, images: ImageSpec) -> list[nsc.Block]:
-    """List one block of each canonical hash, the first that the space writes."""
+    """List one block of each canonical hash, the first that the space writes.
+
+    Raises:
+      ConfigError: if the space has too many.
+    """
     space = make_problem(config, images).space
+    check_size(space.arrays)
     found: dict[str, nsc.Block] = {}
     for actions in all_actions(space.arrays):
         block = space.decode(actions)

@@ -5,10 +5,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from bqnn.arrays import read_npz
 from bqnn.compare.contenders import Contender
 from bqnn.compare.statistics import Runs
 from bqnn.errors import DataError
@@ -43,10 +43,12 @@ class Store:
         if not path.exists():
             return None
         try:
-            with np.load(path) as arrays:
-                return Runs(arrays["rewards"], arrays["reported"])
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
+            runs = Runs(*read_npz(path, Runs._fields))
+        except DataError as error:
             raise DataError(f"{path} is damaged: delete it, and run again") from error
+        if {array.shape for array in runs} != {(seeds, budget)}:
+            raise DataError(f"{path} is damaged: delete it, and run again")
+        return runs
 
     def save(self, contender: Contender, budget: int, runs: Runs) -> None:
         """Keep searches; a file is whole or not there.

@@ -1,15 +1,20 @@
 """Tables of evaluations that were done before: NAS-Bench-201, and our own oracle."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bqnn import nsc, problem
-from bqnn.compare.landscape import Landscape, all_actions, make_landscape
+from bqnn.compare.csv_table import Rows, accuracy, read_rows
+from bqnn.compare.landscape import (
+    Landscape,
+    all_actions,
+    check_size,
+    make_landscape,
+)
 from bqnn.config import Config
-from bqnn.errors import DataError, quote
+from bqnn.errors import DataError, NscError, quote
 from bqnn.nasbench201 import NasBench201Space
 from bqnn.plan import ImageSpec
 from bqnn.records import Evaluation, Status
@@ -17,7 +22,7 @@ from bqnn.records import Evaluation, Status
 DATASETS = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "in16"}
 """The data sets of NAS-Bench-201, and what their columns begin with."""
 
-_Rows = Mapping[str, Mapping[str, str]]
+_ACCURACY = "accuracy_"
 
 
 def nasbench201(path: Path, dataset: str) -> Landscape:
@@ -36,14 +41,14 @@ def nasbench201(path: Path, dataset: str) -> Landscape:
     if dataset not in DATASETS:
         raise DataError(f"--dataset={quote(dataset)}: want {', '.join(DATASETS)}")
     prefix, space = DATASETS[dataset], NasBench201Space()
-    rows = _read(path, "arch")
+    rows = read_rows(path, "arch")
     columns = f"{prefix}_val_12", f"{prefix}_test_200"
 
     def worth(actions: np.ndarray) -> tuple[float, float]:
         cell = space.decode(actions)
         row = _row(path, rows, cell, cell)
-        seen, true = (_number(path, row, column) for column in columns)
-        return seen / 100, true / 100
+        seen, true = (accuracy(path, row, column, 100) for column in columns)
+        return seen, true
 
     arrays = space.arrays
     return make_landscape(arrays, map(worth, all_actions(arrays)))
@@ -62,25 +67,38 @@ def oracle(path: Path, config: Config, images: ImageSpec) -> Landscape:
 
     Raises:
       DataError: if the file cannot be read, is of another space, or lacks a block.
-      NscError: if it holds what is no block.
+      ConfigError: if the space has more blocks than can be listed.
     """
     work = problem.make_problem(config, images)
-    table = {nsc.parse(text): row for text, row in _read(path, "block").items()}
+    table = read_rows(path, "block")
+    names = [n for n in next(iter(table.values()), ()) if n.startswith(_ACCURACY)]
+    if not names:
+        raise DataError(
+            f"{path}: want rows, with columns {_ACCURACY}0, {_ACCURACY}1, ..."
+        )
+    blocks = [_block(path, text) for text in table]
     # Before anything is listed: there are billions of blocks of six layers.
-    longest, wanted = max(map(len, table), default=0), config.space.max_layers
+    longest, wanted = max(map(len, blocks)), config.space.max_layers
     if longest != wanted:
         raise DataError(
             f"{path} has blocks of up to {longest} layers, this space has up to "
             f"{wanted}: want --config.space.max_layers={longest}"
         )
-    width = config.network.width
-    rows = {nsc.canonical_hash(block, width): row for block, row in table.items()}
+    check_size(work.space.arrays)
+    rows: dict[str, Mapping[str, str]] = {}
+    for block, row in zip(blocks, table.values(), strict=True):
+        sha = nsc.canonical_hash(block, config.network.width)
+        twin = rows.setdefault(sha, row)
+        if any(twin[name] != row[name] for name in names):
+            raise DataError(
+                f"{path}: {block} is there twice, written in two ways, with other "
+                "accuracies"
+            )
 
     def worth(actions: np.ndarray) -> tuple[float, float]:
         candidate = problem.make_candidate(work, work.space.decode(actions))
         row = _row(path, rows, candidate.hash, str(candidate.block))
-        names = [name for name in row if name.startswith("accuracy_")]
-        mean = float(np.mean([_number(path, row, name) for name in names]))
+        mean = float(np.mean([accuracy(path, row, name, 1) for name in names]))
         evaluation = Evaluation(Status.OK, (mean,))
         return problem.reward(work, candidate, evaluation), mean
 
@@ -88,28 +106,14 @@ def oracle(path: Path, config: Config, images: ImageSpec) -> Landscape:
     return make_landscape(arrays, map(worth, all_actions(arrays)))
 
 
-def _read(path: Path, key: str) -> _Rows:
+def _block(path: Path, text: str) -> nsc.Block:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row[key]: row for row in csv.DictReader(file)}
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} is no such table: want csv with a column {key}"
-        ) from error
+        return nsc.parse(text)
+    except NscError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _row(path: Path, rows: _Rows, key: str, what: str) -> Mapping[str, str]:
+def _row(path: Path, rows: Rows, key: str, what: str) -> Mapping[str, str]:
     if key not in rows:
         raise DataError(f"{path} has no row for {what}: want every block of the space")
     return rows[key]
-
-
-def _number(path: Path, row: Mapping[str, str], column: str) -> float:
-    try:
-        return float(row[column])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: column {column} has {quote(row.get(column))}: want a number"
-        ) from error
