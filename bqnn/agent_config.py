@@ -11,7 +11,7 @@ MOST_DRAWS = 10_000_000
 
 @dataclass(frozen=True)
 class QConfig:
-    """Tabular Q-learning (the paper, sections 3.2 and 4.2, table 2), and switches.
+    """Tabular Q-learning (the paper, table 2), and switches.
 
     Attributes:
       schedule: epsilon by iteration, `epsilon:iterations,...`.

@@ -1,6 +1,6 @@
 """The whole configuration: frozen dataclasses, validated on construction.
 
-The defaults are the paper's search (sections 3 and 4.2, table 2). `launch/configs`
+The defaults are the paper's search, but for what is marked ours. `launch/configs`
 holds the configurations that ship. Names are a contract with users and journals.
 """
 
@@ -25,7 +25,7 @@ class DataConfig:
       name: `digits`, a tensorflow_datasets name, `npz:FILE` or `folder:DIR`.
       data_dir: where tensorflow_datasets keeps its data; its own default if None.
       validation: fraction of the training split held out, stratified by class; a
-        search needs one.
+        search needs one (how much is ours).
       split_seed: which images of a class are held out.
     """
 
@@ -74,8 +74,8 @@ class SearchConfig:
       batch: blocks per iteration.
       order: `slot`: rewards are told batch by batch, in the order they were asked;
         `arrival`: as results come, so that no worker waits and no two runs are equal.
-      lag: in slot order, batches that may be in flight beyond the one being told; 0 is
-        the paper's barrier after every iteration.
+      lag: in slot order, batches that may be in flight beyond the one being told
+        (ours); 0 waits for a batch before the next is asked.
       seed: the one seed from which everything random comes.
     """
 
@@ -93,7 +93,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """How blocks are stacked into a network (the paper, section 3.1).
+    """How blocks are stacked into a network (the paper, stacking).
 
     Attributes:
       stem: `small` or `cifar` (3x3 convolution), `imagenet` (reduces 224 to 56), or
@@ -125,7 +125,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Early-stop training of a candidate (the paper, sections 3.3 and 4.2).
+    """Early-stop training of a candidate (the paper, early stop).
 
     Attributes:
       epochs: passes over the training part.

@@ -28,7 +28,9 @@ class Cost(NamedTuple):
 
 
 class Density(NamedTuple):
-    """Edges over nodes of a block's graph, input and output included (section 3.3).
+    """Edges over nodes of a block's graph, input and output included.
+
+    The paper, the reward; what counts as a node or an edge is ours.
 
     Attributes:
       edges: one per predecessor, and one from each sink to the output.

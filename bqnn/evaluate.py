@@ -1,4 +1,4 @@
-"""What a compute node runs: candidate in, evaluation out (the paper, section 4.1)."""
+"""What a compute node runs: candidate in, evaluation out (the paper, its framework)."""
 
 import functools
 from collections.abc import Callable

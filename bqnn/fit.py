@@ -1,6 +1,6 @@
 """The early-stop recipe: train a network briefly, measure it.
 
-The paper, sections 3.3 and 4.2: Adam, a learning rate that falls every few epochs, no
+The paper, early stop: Adam, a learning rate that falls every few epochs, no
 augmentation, and another start when the first epoch fails.
 """
 
@@ -64,7 +64,7 @@ def fit(
 
 
 def epoch_batches(total: int, batch: int, seed: int, epoch: int) -> Batches:
-    """Draw every image of `total` once, the last partial batch left out."""
+    """Draw every image of `total` once, the last partial batch left out (ours)."""
     rng = np.random.Generator(np.random.Philox([seed, epoch]))
     order = rng.permutation(total).astype(np.int32)
     drawn = order[: total // batch * batch].reshape(-1, batch)

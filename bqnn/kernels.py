@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
+# Of normalisation (ours; the paper is silent).
 EPSILON = 1e-5
 
 
@@ -51,10 +52,10 @@ def convolution_norm(
 ) -> tuple[Array, Array, Array]:
     """Apply ReLU if `activation`, convolve, and normalise by the batch.
 
-    Ioffe and Szegedy, *Batch normalization*, 2015, algorithm 1, and its gradient by
-    hand: only what is convolved and the result are kept for the backward pass. No
-    gradient flows through the statistics returned. Over a mapped axis, the batch is
-    that of all replicas, and the gradient that of the sum of their losses.
+    Ioffe and Szegedy, *Batch normalization*, 2015, and its gradient by hand: only what
+    is convolved and the result are kept for the backward pass. No gradient flows
+    through the statistics returned. Over a mapped axis, the batch is that of all
+    replicas, and the gradient that of the sum of their losses.
 
     Args:
       x: images; their dtype is that of the computation.  # [B, H, W, C]

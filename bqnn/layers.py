@@ -1,4 +1,4 @@
-"""The operations of a network, as Flax modules (the paper, section 3.1 and table 1).
+"""The operations of a network, as Flax modules (the paper, table 1).
 
 Every module maps its inputs, each [B, H, W, C], to one output. Inside a block stride is
 1 and height and width are kept; padding is what that needs ("SAME").
@@ -14,9 +14,10 @@ from jax import Array
 from bqnn import kernels, pooling
 from bqnn.plan import Node
 
-# He et al., *Delving deep into rectifiers*, 2015, equation 10.
+# He et al., *Delving deep into rectifiers*, 2015.
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-# Running statistics follow in tens of steps: an epoch of a small data set has no more.
+# Ours: running statistics follow in tens of steps; an epoch of a small data set has no
+# more.
 BATCH_NORM_MOMENTUM = 0.9
 
 
@@ -96,7 +97,7 @@ class ConvolutionNorm(nn.Module):
 
 
 class PreActivationConvolution(ConvolutionNorm):
-    """The paper's PCC: ReLU, convolution, batch normalisation (section 3.1)."""
+    """The paper's PCC: ReLU, convolution, batch normalisation."""
 
     activation: bool = True
 

@@ -90,7 +90,7 @@ def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variable
 
 
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:
-    """Draw the variables of a network: He initialisation (the paper, section 4.2).
+    """Draw the variables of a network: He initialisation (the paper).
 
     The same distributions as `Network.init`, drawn by NumPy: compiling the init of a
     network takes longer than training it in a quick search.

@@ -1,6 +1,6 @@
 """The Network Structure Code: a block as a list of five integers per layer.
 
-The paper, section 3.1 and table 1. A layer is `(index, type, kernel, pred1, pred2)`;
+The paper, table 1. A layer is `(index, type, kernel, pred1, pred2)`;
 index 0 is the block's input, and layers that no other layer uses (sinks) make the
 block's output. As text, layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,0`.
 """

@@ -1,6 +1,7 @@
 """The plan of a whole network: the one place where blocks are stacked.
 
-The paper, section 3.1; what it leaves open (stems, heads, widths) is ours.
+The paper, stacking; what it leaves open is ours: stems, heads, width rules, max
+pooling between stages.
 Cost, building and drawing all read the plan, so they cannot disagree.
 """
 

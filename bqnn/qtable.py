@@ -1,4 +1,4 @@
-"""The Q-table: one flat array, its rows, and the updates of the paper's section 3.2."""
+"""The Q-table: one flat array, its rows, and the paper's updates of it."""
 
 import functools
 from typing import NamedTuple
@@ -123,8 +123,9 @@ def update(
 ) -> Array:
     """Update the table with one block, from its last decision to its first.
 
-    The paper, section 3.2. T, by which the shaped reward divides, is the number
-    of decisions, the Terminal included (ours). Every product is rounded before it is
+    The paper, Q-learning. The order is ours, and so is T, by which the shaped reward
+    divides: the number of decisions, the Terminal included; a block of full length ends
+    without one. Every product is rounded before it is
     added, so that the result is the same on every machine.
 
     A block has one Q-value in each of its rows. So all rows can be read before the

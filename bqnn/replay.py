@@ -1,4 +1,4 @@
-"""The replay memory: every block told so far, with its reward (the paper, 4.2)."""
+"""The replay memory: every block told so far, with its reward (the paper, replay)."""
 
 from typing import NamedTuple
 
@@ -50,9 +50,10 @@ def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
 def sample(
     memory: ReplayMemory, key: chex.PRNGKey, num: int, newest: int = 1, best: int = 1
 ) -> tuple[Array, Array]:
-    """Draw `num` blocks with replacement: uniformly, as the paper does, or with a bias.
+    """Draw `num` blocks, uniformly as the paper does, or with a bias.
 
-    The biases are counts of draws (ours): integers, and so the same on every machine.
+    With replacement (ours; the paper does not say). The biases are counts of draws
+    (ours): integers, and so the same on every machine.
 
     Args:
       memory: to draw from; it holds a block at least.

@@ -1,4 +1,4 @@
-"""The reward: accuracy, corrected for FLOPs and density (the paper, section 3.3)."""
+"""The reward: accuracy, corrected for FLOPs and density (the paper, the reward)."""
 
 import math
 

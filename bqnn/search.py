@@ -1,4 +1,7 @@
-"""The master: asks, has candidates evaluated, tells (the paper, section 4.1)."""
+"""The master: asks, has candidates evaluated, tells (the paper, its framework).
+
+The paper's controller, between master and compute nodes, is part of the master (ours).
+"""
 
 from collections.abc import Callable, Generator
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """The search space as arrays: what may be done in each state, and what it means.
 
-The paper, section 3.2: a state is the code of the current layer, an action the code of
+The paper, Q-learning: a state is the code of the current layer, an action the code of
 the next one. An action is stored as its place among the legal codes of its index, so
 that all learners work on small integers.
 """

@@ -31,7 +31,7 @@ def test_every_field_has_a_meaning(config: Any) -> None:
     meanings = {field.name: field.meaning for field in found}
     # What lies over two lines is whole; what a subclass says anew goes before.
     assert meanings["network.repeats"] == "N, blocks per stage."
-    ending = {Config: "a search needs one.", FinalConfig: "0 trains on all of it."}
+    ending = {Config: "(how much is ours).", FinalConfig: "0 trains on all of it."}
     assert meanings["data.validation"].endswith(ending[type(config)])
 
 

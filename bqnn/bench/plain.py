@@ -44,7 +44,7 @@ class ConvolutionNorm(nn.Module):
 
 
 class PreActivationConvolution(ConvolutionNorm):
-    """The paper's PCC: ReLU, convolution, batch normalisation (section 3.1)."""
+    """The paper's PCC: ReLU, convolution, batch normalisation."""
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:

@@ -14,7 +14,7 @@ from bqnn.data import image_files
 Box = tuple[int, int, int, int]
 """Left, upper, right and lower edge, in pixels."""
 
-# Szegedy et al., *Going deeper with convolutions*, 2015, section 6.
+# Szegedy et al., *Going deeper with convolutions*, 2015.
 _AREA = (0.08, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 # Of torchvision's RandomResizedCrop, as most published recipes for ImageNet.

@@ -44,7 +44,7 @@ _ANY_IMAGES = (1 / 8, True)
 def suited(data: FinalDataConfig, images: ImageSpec) -> Augmentation:
     """Choose what suits a data set, where its configuration does not say.
 
-    The paper crops CIFAR's 32x32 images (section 4.2); the margin of 4 is ours, as are
+    The paper crops CIFAR's 32x32 images; the margin of 4 is ours, as are
     the other data sets'.
     """
     family = data.name.partition(":")[0].partition("/")[0]
@@ -103,7 +103,7 @@ def augment(
 def mix(keys: Array, images: Array, labels: Array, alpha: float) -> tuple[Array, Array]:
     """Blend every image, and its label, with the one across in the batch (mixup).
 
-    Zhang et al., *mixup: Beyond empirical risk minimization*, 2018, equation 1.
+    Zhang et al., *mixup: Beyond empirical risk minimization*, 2018.
 
     Args:
       keys: one for each.  # [B]

@@ -1,6 +1,6 @@
 """The configuration of a full training: frozen dataclasses, validated.
 
-The defaults are the paper's training on CIFAR (section 4.2). What goes beyond the paper
+The defaults are the paper's training on CIFAR. What goes beyond the paper
 is off by default.
 """
 
@@ -58,7 +58,7 @@ class FinalDataConfig(DataConfig):
 
 @dataclass(frozen=True)
 class RecipeConfig:
-    """How to train to convergence (the paper, sections 4.2 and 4.3): SGD.
+    """How to train to convergence (the paper, CIFAR and ImageNet): SGD.
 
     Attributes:
       epochs: passes over the training part.
@@ -73,7 +73,7 @@ class RecipeConfig:
       momentum: of SGD.
       nesterov: whether it looks ahead (Sutskever et al., *On the importance of
         initialization and momentum*, 2013).
-      weight_decay: of all parameters.
+      weight_decay: of every parameter, normalisation's too (ours).
       label_smoothing: weight of the uniform distribution in the labels (Szegedy et al.,
         *Rethinking the Inception architecture*, 2016).
       mixup: alpha of the Beta distribution by which pairs of images are blended (Zhang

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
-# Of the calibration error: as many as in the paper's section 4.2.
+# Of the calibration error: as many as Guo et al., 2017, have.
 BINS = 15
 
 
@@ -111,8 +111,7 @@ def calibration_error(logits: Logits, labels: Labels, bins: int = BINS) -> float
 
     Images are put in bins by confidence, the probability of the likeliest class. The
     error is the mean, weighted by images, of the distance between a bin's accuracy and
-    its mean confidence (Guo et al., *On calibration of modern neural networks*, 2017,
-    equation 3).
+    its mean confidence (Guo et al., *On calibration of modern neural networks*, 2017).
 
     Args:
       logits: of the images.  # [N, K]

@@ -1,6 +1,6 @@
 """Which blocks of a search to train to convergence, and how well it ranked them.
 
-The paper, section 4.2: the 100 best blocks are trained in full, and the best of them by
+The paper: the 100 best blocks are trained in full, and the best of them by
 validation accuracy are kept.
 """
 
@@ -111,7 +111,7 @@ def by_accuracy(trained: Sequence[Trained]) -> list[Trained]:
 
 
 class Correlations(NamedTuple):
-    """How the search's early measures rank blocks (the paper, figure 6).
+    """How the search's early measures rank blocks (the paper, the reward).
 
     Attributes:
       by_measure: `reward`, which corrects the accuracy for FLOPs and density, and

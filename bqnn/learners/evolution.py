@@ -1,4 +1,4 @@
-"""Regularized evolution (Real, Aggarwal, Huang and Le, AAAI 2019, algorithm 1).
+"""Regularized evolution (Real, Aggarwal, Huang and Le, AAAI 2019).
 
 The oldest of the population dies, whatever its reward. Of a block, one code mutates.
 """

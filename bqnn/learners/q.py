@@ -1,4 +1,4 @@
-"""Q-learning with epsilon-greedy and replay (the paper, sections 3.2, 4.1, 4.2).
+"""Q-learning with epsilon-greedy and replay (the paper).
 
 The switches of `QConfig` beyond the paper are off for `q` and on for `q_plus`.
 """

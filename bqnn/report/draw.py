@@ -1,4 +1,4 @@
-"""Drawings of blocks and networks as graphs, in the manner of the paper's figure 9."""
+"""Drawings of blocks and networks as graphs, in the manner of the paper's."""
 
 import io
 import itertools

@@ -14,7 +14,7 @@ _COSTS = {"flops": "FLOPs of the block", "params": "parameters of the network"}
 
 
 def curves(axes: Axes, points: Sequence[Point]) -> Axes:
-    """Draw reward and early-stop accuracy by iteration (the paper, figure 8).
+    """Draw reward and early-stop accuracy by iteration .
 
     Bands hold 80 % of a batch; grey stripes are darker where epsilon is larger.
 

@@ -1,10 +1,10 @@
-r"""The paper's full training on CIFAR: every number of section 4.2.
+r"""The paper's full training on CIFAR: every number that it gives.
 
 python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/cifar10 \
     --config=cifar_final --config.data.name=cifar10
 
-300 epochs: hours on a GPU, days on a CPU. N = 4 blocks per stage, as in the search;
-the paper's largest networks have more and wider ones: --config.network.repeats=6.
+300 epochs: hours on a GPU, days on a CPU. N = 4 blocks per stage, as in the search and
+in the paper's networks of blocks A and B; `block_qnn_s` has those of its block S.
 """
 
 from ml_collections import ConfigDict

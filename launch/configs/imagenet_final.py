@@ -1,4 +1,4 @@
-r"""The paper's full training on ImageNet: every number of section 4.3.
+r"""The paper's full training on ImageNet: every number that the paper gives.
 
 python -m launch.train --search=runs/cifar100 --rank=1 --workdir=runs/imagenet \
     --config=imagenet_final --config.data.data_dir=DIR

@@ -3,7 +3,7 @@
   python -m launch.compare --space=nasbench201 --evaluator=table:FILE \
       --dataset=cifar100 --workdir=runs/rivals
 
-Agent: the paper's, sections 3.2 and 4.2, in batches of 4 (ours), since budgets here are
+Agent: the paper's, in batches of 4 (ours), since budgets here are
 smaller than two of its batches. Its schedule is stretched over each budget. Images and
 network are the quickstart's.
 """

@@ -135,7 +135,7 @@ function describeBlock(block, types) {
     `output: ${reads(block.sinks)}.`;
 }
 
-// An SVG element; input on top, output at the bottom, as in the paper's figure 9.
+// An SVG element; input on top, output at the bottom as in the paper's drawings.
 function drawBlock(text, types) {
   const block = parseBlock(text), {centres, edges} = layoutBlock(block);
   const boxes = centres.map((c) => c[0]), lanes = edges.flat().map((point) => point[0]);
