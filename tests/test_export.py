@@ -301,6 +301,7 @@ def test_predict(exports: Path) -> None:
     damaged = folder / "damaged"
     damaged.mkdir()
     (damaged / "model.json").write_text("{}", encoding="utf-8")
+    os.mkfifo(folder / "pipe.png")
     flag, image = f"--model={folder / 'onnx'}", str(folder / "image.png")
     results = _call(
         "predict",
@@ -308,6 +309,7 @@ def test_predict(exports: Path) -> None:
         (flag,),
         (flag, str(folder / "images.npy")),
         (flag, str(folder / "none.png")),
+        (flag, str(folder / "pipe.png")),
         (flag, image, "--top=0"),
         (f"--model={folder / 'none'}", image),
         (f"--model={folder}", image),
@@ -326,6 +328,7 @@ def test_predict(exports: Path) -> None:
         (2, "no image file given"),
         (1, "not a readable image"),
         (1, "No such file"),
+        (1, "not a regular file"),
         (2, "--top=0: 0 is not a positive integer"),
         (1, "no such directory"),
         (1, "is no export, it has no model.json"),
