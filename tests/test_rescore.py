@@ -38,8 +38,12 @@ def test_other_weights_rank_as_a_search_with_them_would(searched: Path) -> None:
     assert [entry.event for entry in ranked] == ranking([*evaluated(other, history)])
 
 
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
-    before = {path: path.read_bytes() for path in searched.iterdir()}
+    before = _files(searched)
     weights = "--config.reward.mu=0", "--config.reward.rho=0"
     where = f"--workdir={searched}"
     table, unknown, wrong, help_text = answers(
@@ -54,7 +58,7 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     assert (table.status, table.err) == (0, "")
     assert "The 2 best blocks" in table.out and "before" in table.out
     assert "ranked with mu 0 and rho 0; before, with mu 1 and rho 8" in table.out
-    assert {path: path.read_bytes() for path in searched.iterdir()} == before
+    assert _files(searched) == before
     assert unknown.status == wrong.status == 2
     assert "reward has no field 'nu', only mu, rho" in unknown.err
     assert "reward.mu is nan" in wrong.err
