@@ -4,6 +4,7 @@ A journal may come from somebody else, and SQLite keeps any value in any column.
 nothing of it is believed before it went through `read`.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from bqnn import bounds, config_dict, nsc
 from bqnn.config import Config
 from bqnn.errors import quote
 from bqnn.plan import ImageSpec
-from bqnn.records import Status
+from bqnn.records import Candidate, Evaluation, Status
 from bqnn.schema import (
     NAME,
     TEXT,
@@ -40,6 +41,9 @@ def _images(value: Any) -> ImageSpec:
 HASH = text("[0-9a-f]{1,64}", "hexadecimal digits")
 STATUS = text("|".join(Status), f"one of {', '.join(Status)}")
 PHASE = text("[a-z_]{1,40}", "the name of a phase")
+
+# Flags of XLA are part of it, and pods set many.
+DEVICE = text(r"[^\ud800-\udfff]{0,100000}", "text of at most 100,000 characters")
 
 INDEX = integer(0, 1_000_000)
 PLACE = listed(INDEX, "an iteration and a slot", 2, 2)
@@ -86,7 +90,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "accuracy": parsed(listed(number(0, 1), "a list of fractions")),
         "restarts": INDEX,
         "seconds": parsed(mapped(PHASE, number(0, 1e9), "seconds by phase")),
-        "device": NAME,
+        "device": DEVICE,
         "worker": NAME,
         "error": TEXT,
         "time": TIME,
@@ -133,3 +137,40 @@ def row_name(table: str, row: Sequence[Any]) -> str:
     key = zip(KEYS[table], row, strict=False)
     parts = ", ".join(f"{name} {quote(value)}" for name, value in key)
     return f"table {table}, row {parts}" if parts else f"table {table}"
+
+
+def candidate_row(candidate: Candidate) -> tuple[Any, ...]:
+    """Turn a candidate into its row."""
+    return (
+        *candidate.place,
+        nsc.format(candidate.block),
+        candidate.hash,
+        candidate.seed,
+        # SQLite's integers end at 2**63; with native widths a block can exceed that.
+        str(candidate.flops),
+        candidate.edges,
+        candidate.nodes,
+        str(candidate.params),
+        str(candidate.network_flops),
+    )
+
+
+def evaluation_row(
+    candidate: Candidate, attempt: int, evaluation: Evaluation
+) -> tuple[Any, ...]:
+    """Turn an attempt at a candidate into its row, but for the time."""
+    texts = evaluation.device, evaluation.worker, evaluation.error
+    return (
+        *candidate.place,
+        attempt,
+        evaluation.status.value,
+        json.dumps(evaluation.accuracy),
+        evaluation.restarts,
+        json.dumps(evaluation.seconds),
+        *map(_storable, texts),
+    )
+
+
+def _storable(text: str) -> str:
+    """Write as escapes what UTF-8 cannot hold: names of files may have any bytes."""
+    return text.encode(errors="backslashreplace").decode()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bqnn import config_dict, consistency, facts, nsc, sqlite
+from bqnn import config_dict, consistency, facts, sqlite
 from bqnn.errors import JournalError
 from bqnn.history import Ask, Attempts, History, Run, Tell
 from bqnn.records import Candidate, Evaluation, Status, is_known
@@ -102,23 +102,14 @@ class Journal:
             )
             self._connection.executemany(
                 f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
-                [_candidate_row(candidate) for candidate in ask.candidates],
+                [facts.candidate_row(candidate) for candidate in ask.candidates],
             )
 
     def add_evaluation(
         self, candidate: Candidate, attempt: int, evaluation: Evaluation
     ) -> None:
         """Record an attempt at a candidate, counted from 1."""
-        row = (
-            *candidate.place,
-            attempt,
-            evaluation.status.value,
-            json.dumps(evaluation.accuracy),
-            evaluation.restarts,
-            json.dumps(evaluation.seconds),
-            *map(_storable, (evaluation.device, evaluation.worker, evaluation.error)),
-            time.time(),
-        )
+        row = (*facts.evaluation_row(candidate, attempt, evaluation), time.time())
         self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 11)})", [row])
 
     def add_tell(self, tell: Tell) -> None:
@@ -292,23 +283,3 @@ def open_readonly(workdir: Path) -> Journal:
             f"{workdir} has no {FILE_NAME}: want the --workdir of a search"
         )
     return Journal(path, sqlite.open_reader(path, SCHEMA_VERSION), -1)
-
-
-def _candidate_row(candidate: Candidate) -> tuple[Any, ...]:
-    return (
-        *candidate.place,
-        nsc.format(candidate.block),
-        candidate.hash,
-        candidate.seed,
-        # SQLite's integers end at 2**63; with native widths a block can exceed that.
-        str(candidate.flops),
-        candidate.edges,
-        candidate.nodes,
-        str(candidate.params),
-        str(candidate.network_flops),
-    )
-
-
-def _storable(text: str) -> str:
-    """Write as escapes what UTF-8 cannot hold: names of files may have any bytes."""
-    return text.encode(errors="backslashreplace").decode()

@@ -20,8 +20,10 @@ CANDIDATES = tuple(
     Candidate(0, slot, parse("1,1,3,0,0;2,4,0,1,0"), "ab", 7, 2**70, 3, 4, 5, 2**80)
     for slot in range(2)
 )
+# Of a pod, whose flags are many.
+DEVICE = "TPU v5; XLA_FLAGS=" + "--xla_flag=true " * 200
 EVALUATION = Evaluation(
-    Status.OK, (0.1, 1 / 3), 2, {"train": 1.5}, "cpu", "inline", "none"
+    Status.OK, (0.1, 1 / 3), 2, {"train": 1.5}, DEVICE, "inline", "none"
 )
 
 
