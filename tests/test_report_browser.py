@@ -193,7 +193,7 @@ def test_the_csv_is_the_table(
     text = chrome.execute_script(script, awkward, [0, 1, 2, 3])
     cells = [*csv.reader(io.StringIO(text, newline=""))][1:]
     # A text that a spreadsheet would take for a formula is none any more.
-    assert cells == [['a "b", c\nd'], [""], ["'=1+1"], ["-0.5"]]
+    assert cells == [['a "b", c\nd'], [], ["'=1+1"], ["-0.5"]]
 
 
 def test_blocks_are_drawn_as_in_files(chrome: webdriver.Chrome, searched: Path) -> None:

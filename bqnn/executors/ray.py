@@ -233,7 +233,10 @@ def _connect(ray: ModuleType, address: str | None) -> None:
     try:
         # Ray forks to start its own processes, which replace themselves at once.
         warnings.filterwarnings("ignore", r"os.fork\(\) was called", RuntimeWarning)
-        ray.init(address=address, log_to_driver=False, logging_level=40, **options)
+        # Without an address, Ray joins whatever cluster runs on this machine.
+        ray.init(
+            address=address or "local", log_to_driver=False, logging_level=40, **options
+        )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise SearchError(
             f"no Ray cluster at {address or 'this machine'}: {error}"
