@@ -1,8 +1,8 @@
 """JAX options that decide results, pinned whatever a user's environment says.
 
 A search must be replayed under `JAX_ENABLE_X64=1` or `JAX_THREEFRY_PARTITIONABLE=0` as
-it was made. So agents and evaluations run inside `pinned()`, and the options of the
-process stay as its user set them.
+it was made. So agents, evaluations and full trainings run inside `pinned()`, and the
+options of the process stay as its user set them.
 """
 
 import contextlib
@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
 
 _OPTIONS: tuple[Callable[[], AbstractContextManager[object]], ...] = (
     # They change numbers.
@@ -36,3 +39,12 @@ def pinned() -> Iterator[None]:
         for option in _OPTIONS:
             stack.enter_context(option())
         yield
+
+
+def seed_key(seed: ArrayLike) -> Array:
+    """Make the key of a seed, as plain bits.  # [2] uint32.
+
+    What `jax.random.key` makes of a seed below 2**32, without `jax_random_seed_offset`,
+    which cannot be pinned.
+    """
+    return jnp.stack([jnp.uint32(0), jnp.asarray(seed).astype(jnp.uint32)])

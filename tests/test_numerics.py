@@ -18,9 +18,13 @@ from bqnn.agent_config import AgentConfig
 from bqnn.config import SearchConfig
 from bqnn.engines.walk import _compiled_reader
 from bqnn.evaluate import evaluate
+from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
+from bqnn.final.train import train
+from bqnn.nsc import parse
 from bqnn.problem import ask
 from bqnn.space import NscSpace
 from bqnn.unit_programs import accumulate, unit_programs
+from tests.networks import small
 from tests.searches import problem_of, tiny_config
 
 ASSETS = Path(__file__).parent / "assets"
@@ -88,6 +92,17 @@ def test_an_evaluation_is_the_same_under_all_options() -> None:
         hostile = evaluate(candidate, config)
     assert plain.accuracy
     assert hostile.accuracy == plain.accuracy
+
+
+def test_a_full_training_is_the_same_under_all_options(tmp_path: Path) -> None:
+    recipe = RecipeConfig(epochs=1, batch=256)
+    config = FinalConfig(
+        FinalDataConfig("digits", cutout=2), small(widths=(4,)), recipe
+    )
+    plain = train(parse("1,1,1,0,0"), config, tmp_path / "plain")
+    with _set(name for name in OPTIONS if "optimiz" not in name):
+        hostile = train(parse("1,1,1,0,0"), config, tmp_path / "hostile")
+    assert plain["test"] == hostile["test"]
 
 
 def test_a_journal_replays_in_a_hostile_environment(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn.final.config import FinalDataConfig
+from bqnn.numerics import seed_key
 from bqnn.plan import ImageSpec
 
 
@@ -66,7 +67,8 @@ def image_keys(seed: int, step: Array | np.ndarray, positions: Array) -> Array:
     Returns:
       Keys.  # [B]
     """
-    key = jax.random.fold_in(jax.random.key(seed), step)
+    key = jax.random.wrap_key_data(seed_key(seed), impl="threefry2x32")
+    key = jax.random.fold_in(key, step)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, positions)
 
 

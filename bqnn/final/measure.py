@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bqnn import numerics
 from bqnn.cost import network_cost
 from bqnn.data import Images
 from bqnn.errors import BqnnError, DataError
@@ -60,6 +61,7 @@ class Measured(NamedTuple):
     batch: int
 
 
+@numerics.pinned()
 def measure(model: Model, run: Run, batch: int) -> Measured:
     """Measure a network on the first device.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from bqnn import numerics
 from bqnn.errors import BqnnError
 from bqnn.final import workdir as workdir_lib
 from bqnn.final.checkpoint import Checkpoints
@@ -28,6 +29,7 @@ class ProcessLostError(BqnnError):
     """Another process of the training has ended."""
 
 
+@numerics.pinned()
 def train(
     block: Block,
     config: FinalConfig,

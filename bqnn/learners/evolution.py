@@ -14,9 +14,10 @@ from jax.typing import ArrayLike
 
 from bqnn import schedule
 from bqnn.agent_config import AgentConfig
-from bqnn.learners.learner import Learner, key_of, seed_key
+from bqnn.learners.learner import Learner, key_of
 from bqnn.learners.mutation import mutate
 from bqnn.learners.sampling import random_blocks
+from bqnn.numerics import seed_key
 from bqnn.space import Space
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import chex
 import jax
-import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -36,14 +35,6 @@ class Learner(NamedTuple):
 
 
 _STREAMS = {"ask": 0, "tell": 1}
-
-
-def seed_key(seed: ArrayLike) -> Array:
-    """Make the key of a search, as plain bits.  # [2] uint32.
-
-    What `jax.random.key` makes of a seed below 2**32, without `jax_random_seed_offset`.
-    """
-    return jnp.stack([jnp.uint32(0), jnp.asarray(seed).astype(jnp.uint32)])
 
 
 def key_of(bits: Array, iteration: ArrayLike, stream: str) -> chex.PRNGKey:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bqnn import qtable, replay, schedule
 from bqnn.agent_config import AgentConfig, QConfig
 from bqnn.learners import sampling, unseen
-from bqnn.learners.learner import Learner, key_of, seed_key
+from bqnn.learners.learner import Learner, key_of
+from bqnn.numerics import seed_key
 from bqnn.replay import ReplayMemory
 from bqnn.space import Int32, Space
 
