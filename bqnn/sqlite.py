@@ -1,6 +1,7 @@
 """SQLite files that survive a kill: one writer, commits on the disk, clear errors."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,14 +31,18 @@ def open_writer(
     """
     with errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = locks.take(_lock_of(path))
-        connection = _connected(path)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        _check(path, connection, version)
-        with connection:
-            connection.executescript(schema)
-            connection.execute(f"PRAGMA user_version={version}")
+        with contextlib.ExitStack() as undo:
+            lock = locks.take(_lock_of(path))
+            undo.callback(os.close, lock)
+            connection = _connected(path)
+            undo.callback(connection.close)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            _check(path, connection, version)
+            with connection:
+                connection.executescript(schema)
+                connection.execute(f"PRAGMA user_version={version}")
+            undo.pop_all()
     return connection, lock
 
 

@@ -275,3 +275,12 @@ def test_the_file_alone_holds_all_that_was_told(tmp_path: Path) -> None:
         shutil.copy(workdir / journal.FILE_NAME, copy)
     with journal.open_readonly(copy) as facts:
         assert len(facts.history().tells) == 1
+
+
+def test_a_journal_that_could_not_be_opened_is_not_locked(tmp_path: Path) -> None:
+    (tmp_path / journal.FILE_NAME).write_bytes(b"no database" * 100)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="damaged or no journal"):
+            journal.create_or_open(tmp_path)
+    (tmp_path / journal.FILE_NAME).unlink()
+    _filled(tmp_path)
