@@ -7,8 +7,6 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import psutil
-
 from bqnn.errors import SearchError
 
 # Some TPU chips have two cores, each of them a device of jax, and one place.
@@ -72,8 +70,8 @@ def pin(place: int = 0) -> None:
     """
     if hasattr(os, "sched_setaffinity"):
         core = sorted(os.sched_getaffinity(0))[place]
-        for thread in psutil.Process().threads():
-            os.sched_setaffinity(thread.id, {core})
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), {core})
 
 
 def memory() -> int:
