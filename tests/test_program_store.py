@@ -7,13 +7,14 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bqnn
-from bqnn import program_key, program_store
+from bqnn import program_key, program_store, runtime
 
 PACKAGE = Path(bqnn.__file__).parent
 
@@ -140,6 +141,9 @@ def test_a_directory_that_cannot_be_written_is_done_without(tmp_path: Path) -> N
     assert int(output.split()[2]) > 20
 
 
+@pytest.mark.skipif(
+    version("jaxlib") not in runtime._XLA_FLAGS, reason="no flags for this jaxlib"
+)
 @pytest.mark.parametrize("given", ["", "--xla_cpu_enable_fast_math=false"])
 def test_flags_are_added_to_those_of_the_user(given: str) -> None:
     script = "from bqnn import runtime; runtime.settle(1); import os; "
