@@ -28,11 +28,11 @@ def make(directory: Path) -> None:
         raise ConfigError(
             f"{directory}, where compiled programs are kept, belongs to "
             f"another user (uid {found.st_uid}), whose code would run here: use a "
-            "directory of your own (--program_cache)"
+            "directory of your own (--program_cache or JAX_COMPILATION_CACHE_DIR)"
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
             f"{directory}, where compiled programs are kept, may be written by "
             "other users, whose code would run here: remove it, or use another "
-            "(--program_cache)"
+            "(--program_cache or JAX_COMPILATION_CACHE_DIR)"
         )

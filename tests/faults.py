@@ -39,13 +39,17 @@ class FaultyWorker(Worker):
         on_step: Callable[[], None],
         ready: "Future[Prepared | Evaluation] | None",
     ) -> Evaluation:
-        fault = self._faults.get(candidate.hash)
+        fault = self.fault_of(candidate)
         if fault == "diverge":
             train = dataclasses.replace(config.train, learning_rate=1e38)
             config = dataclasses.replace(config, train=train)
         elif fault is not None:
             _FAULTS[fault]()
         return super().evaluate(candidate, config, on_step, ready)
+
+    def fault_of(self, candidate: Candidate) -> str | None:
+        """Choose what goes wrong with a candidate."""
+        return self._faults.get(candidate.hash)
 
 
 def faulty(faults: Mapping[str, str]) -> MakeWorker:
@@ -107,24 +111,17 @@ def dying_at_start(marks: Path, times: int, number: int) -> MakeWorker:
     return _Dying(marks, times, number)
 
 
-class CacheVictim(Worker):
+class CacheVictim(FaultyWorker):
     """Dies of SIGSEGV as long as it has the programs of earlier runs."""
 
     def __init__(self, cache_dir: str, config: Config, data: Dataset) -> None:
         """Take the directory of the programs that are damaged."""
-        super().__init__(config, data)
+        super().__init__({}, config, data)
         self._cache_dir = cache_dir
 
-    def evaluate(
-        self,
-        candidate: Candidate,
-        config: Config,
-        on_step: Callable[[], None],
-        ready: "Future[Prepared | Evaluation] | None",
-    ) -> Evaluation:
-        if jax.config.values["jax_compilation_cache_dir"].startswith(self._cache_dir):
-            signal.raise_signal(signal.SIGSEGV)
-        return super().evaluate(candidate, config, on_step, ready)
+    def fault_of(self, candidate: Candidate) -> str | None:
+        used = str(jax.config.values["jax_compilation_cache_dir"])
+        return "crash" if used.startswith(self._cache_dir) else None
 
 
 def victims_of(cache_dir: str) -> MakeWorker:
@@ -159,4 +156,14 @@ def _die() -> None:
     os.abort()
 
 
-_FAULTS = {"raise": _raise, "hang": _hang, "allocate": _allocate, "die": _die}
+def _crash() -> None:
+    signal.raise_signal(signal.SIGSEGV)
+
+
+_FAULTS = {
+    "raise": _raise,
+    "hang": _hang,
+    "allocate": _allocate,
+    "die": _die,
+    "crash": _crash,
+}

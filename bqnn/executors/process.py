@@ -170,18 +170,18 @@ class ProcessExecutor:
 
     def _replace_dead(self, slot: Slot, error: Exception) -> Attempt | None:
         """Replace a worker that died or failed; its candidate was lost with it."""
-        died = isinstance(error, ChildDiedError)
-        if isinstance(error, ChildDiedError) and error.code in _CRASHES:
-            self._distrust_cache(slot, error)
+        if isinstance(error, ChildDiedError):
+            evaluation = Evaluation(Status.WORKER_LOST, error=str(error))
+            if error.code in _CRASHES:
+                self._distrust_cache(slot, error)
+        else:
+            evaluation = failure(error)
         if not slot.opened:
             slot.start_again(error)
             return None
         candidate = slot.candidate
         self._replace(slot)
-        if candidate is None:
-            return None
-        lost = Evaluation(Status.WORKER_LOST, error=str(error))
-        return _attempt(slot, candidate, lost if died else failure(error))
+        return _attempt(slot, candidate, evaluation) if candidate else None
 
     def _replace(self, slot: Slot) -> None:
         """Replace a worker; what waited behind its candidate goes elsewhere."""
