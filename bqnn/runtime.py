@@ -56,7 +56,7 @@ def settle(threads: int, cache_dir: str | None = None) -> None:
 def leave_accelerators() -> None:
     """Keep this process on the host, before jax starts: their memory is others' to use.
 
-    Agents run on the host anyway (`bqnn.agent`).
+    Agents run on the host anyway (`bqnn.agents.agent`).
     """
     import jax
 

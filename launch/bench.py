@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,25 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bqnn import runtime
-from bqnn.bench import (
-    agents,
-    candidates,
-    contenders,
-    kernels,
-    memory,
-    scale,
-    table,
-    throughput,
-)
-from bqnn.bench.setting import BLOCKS, SETTINGS, random_blocks
 from bqnn.errors import BqnnError
 from launch import cli
+
+try:
+    from benchmarks import (
+        agents,
+        candidates,
+        contenders,
+        kernels,
+        memory,
+        scale,
+        table,
+        throughput,
+    )
+    from benchmarks.setting import BLOCKS, SETTINGS, random_blocks
+except ModuleNotFoundError as error:
+    if error.name != "benchmarks":
+        raise
+    sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
 _PARTS = ("candidates", "search", "agent", "memory", "kernels")
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")

@@ -20,8 +20,8 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 from rich.console import Console
 
-from bqnn import config_dict as config_dict_lib
 from bqnn.config import Config
+from bqnn.config import dictionary as config_dict_lib
 from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
 from bqnn.report.foreign import PlainConsole
 from launch import config_flag

@@ -20,7 +20,7 @@ from absl import flags
 from rich.console import Console
 from rich.progress import Progress
 
-from bqnn import config_dict, runtime
+from bqnn import runtime
 from bqnn.compare import contenders, tables
 from bqnn.compare.compare import Entry, Part, compare
 from bqnn.compare.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
@@ -28,6 +28,7 @@ from bqnn.compare.landscape import Landscape
 from bqnn.compare.statistics import Best, summarize
 from bqnn.compare.store import Store
 from bqnn.config import Config
+from bqnn.config import dictionary as config_dict
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
 from bqnn.report import compared

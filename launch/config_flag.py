@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from absl import flags
 from ml_collections import config_flags
 
-from bqnn import config_dict
+from bqnn.config import dictionary as config_dict
 from bqnn.errors import ConfigError, quote
 from launch import configs, fields
 

@@ -20,8 +20,8 @@ from bqnn.compare.oracle import canonical_blocks, train_blocks
 from bqnn.config import Config
 from bqnn.data import load
 from bqnn.errors import DataError, quote
-from bqnn.nsc import Block
 from bqnn.report.progress import track_start
+from bqnn.space.nsc import Block
 from launch import cli, config_flag
 from launch.workers import make_executor
 

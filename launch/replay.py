@@ -11,11 +11,12 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn import journal, runtime
-from bqnn.fold import fold
-from bqnn.problem import make_problem
-from bqnn.report import summary as summary_lib
-from bqnn.report.summary import Summary
+from bqnn import runtime
+from bqnn.search import journal
+from bqnn.search import summary as summary_lib
+from bqnn.search.fold import fold
+from bqnn.search.problem import make_problem
+from bqnn.search.summary import Summary
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string(

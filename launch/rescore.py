@@ -13,11 +13,12 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn import journal, runtime
+from bqnn import runtime
 from bqnn.config import RewardConfig
-from bqnn.problem import make_problem
 from bqnn.report.ranking import rescored
 from bqnn.report.tables import best_blocks
+from bqnn.search import journal
+from bqnn.search.problem import make_problem
 from launch import cli
 from launch.fields import fields
 

@@ -14,17 +14,18 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bqnn import journal, runtime
+from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import load
 from bqnn.executors import Executor, ObservedExecutor
-from bqnn.history import Run
-from bqnn.problem import make_problem
 from bqnn.report.board import Board, NoBoard
 from bqnn.report.progress import make_display, track_start
-from bqnn.report.summary import Summary
 from bqnn.report.tables import best_blocks, outcomes
-from bqnn.search import Limits, search
+from bqnn.search import journal
+from bqnn.search.history import Run
+from bqnn.search.master import Limits, search
+from bqnn.search.problem import make_problem
+from bqnn.search.summary import Summary
 from launch import cli, config_flag
 from launch.workers import make_executor
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn import nsc
 from bqnn.config import Config, NetworkConfig
-from bqnn.plan import ImageSpec, plan
+from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report import draw
 from bqnn.report.tables import Setting, block_costs, block_layers
+from bqnn.space import nsc
 from launch import cli
 from launch.configs import quickstart
 

@@ -20,18 +20,19 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from bqnn import machine, nsc, parallel, runtime
+from bqnn import machine, runtime
 from bqnn.data import load
 from bqnn.errors import ConfigError
-from bqnn.final import selection
+from bqnn.final import parallel, selection
 from bqnn.final.config import FinalConfig
 from bqnn.final.train import train
 from bqnn.final.workdir import write_json
 from bqnn.final.worker import final_workers, rank_folder
-from bqnn.nsc import Block
 from bqnn.report.epochs import EpochDisplay
 from bqnn.report.progress import track_start
 from bqnn.report.selected import final_ranking, trained_line
+from bqnn.space import nsc
+from bqnn.space.nsc import Block
 from launch import cli, config_flag, workers
 
 _CONFIG = config_flag.define("training")

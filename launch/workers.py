@@ -4,10 +4,11 @@ import os
 
 from absl import flags
 
-from bqnn import orphans, runtime
+from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 from bqnn.executors import EXECUTORS, Executor, Options
+from bqnn.executors import parent_death as orphans
 from bqnn.executors.worker import MakeWorker, Worker
 from launch import cli
 

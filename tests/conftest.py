@@ -18,10 +18,10 @@ import hypothesis
 import jax
 import pytest
 
+from bqnn.engines.unit_programs import accumulate, unit_programs
 from bqnn.engines.walk import _compiled_reader
-from bqnn.records import Status
-from bqnn.unit_programs import accumulate, unit_programs
-from tests.searches import TableExecutor, run_search, tiny_config
+from bqnn.evaluation.records import Status
+from tests.helpers.searches import TableExecutor, run_search, tiny_config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("bqnn")
 
 
 # Modules whose tests take longest.
-_LONG = ("test_chaos", "test_launch", "test_final_launch", "test_executors")
+_LONG = ("test_chaos", "test_search", "test_train", "test_executors")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

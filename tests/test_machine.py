@@ -5,14 +5,12 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bqnn import machine
-
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
 
 
 def _tpu_core(x: int, core: int) -> SimpleNamespace:

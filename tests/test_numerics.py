@@ -13,22 +13,20 @@ import jax
 import numpy as np
 import pytest
 
-from bqnn.agent import digest, make_agent
-from bqnn.agent_config import AgentConfig
-from bqnn.config import SearchConfig
+from bqnn.agents.agent import digest, make_agent
+from bqnn.config import AgentConfig, SearchConfig
+from bqnn.engines.unit_programs import accumulate, unit_programs
 from bqnn.engines.walk import _compiled_reader
-from bqnn.evaluate import evaluate
+from bqnn.evaluation.evaluate import evaluate
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.train import train
-from bqnn.nsc import parse
-from bqnn.problem import ask
-from bqnn.space import NscSpace
-from bqnn.unit_programs import accumulate, unit_programs
-from tests.networks import small
-from tests.searches import problem_of, tiny_config
+from bqnn.search.problem import ask
+from bqnn.space.actions import NscSpace
+from bqnn.space.nsc import parse
+from tests.helpers.networks import small
+from tests.helpers.paths import ASSETS, ROOT
+from tests.helpers.searches import problem_of, tiny_config
 
-ASSETS = Path(__file__).parent / "assets"
-ROOT = Path(__file__).parents[1]
 LAST_DIGEST = "8d3a1f5a6a4c15bdc3a3148ff46aeb16b712237df09ab77bdca5db55bc05d750"
 
 OPTIONS: dict[str, Any] = {

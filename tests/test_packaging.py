@@ -6,13 +6,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SOURCES = [*(ROOT / "bqnn").rglob("*.py"), *(ROOT / "launch").rglob("*.py")]
+OURS = ("bqnn", "benchmarks", "launch")
+SOURCES = [path for name in OURS for path in (ROOT / name).rglob("*.py")]
 
 # Not imported: tensorflow-datasets needs them and does not say so; the page takes the
 # JavaScript out of plotly.
@@ -42,7 +43,7 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     needed = _declared(project["dependencies"])
     optional = _declared([r for n, e in extras.items() if n != "test" for r in e])
     names = importlib.metadata.packages_distributions()
-    ours = {"bqnn", "launch", *sys.stdlib_module_names}
+    ours = {*OURS, *sys.stdlib_module_names}
     # Several distributions may share a name, as those of orbax do.
     makers = [
         {_distribution(maker) for maker in names.get(name, [name])}

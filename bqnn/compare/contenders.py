@@ -7,9 +7,8 @@ import ast
 import dataclasses
 from typing import Any, NamedTuple
 
-from bqnn import config_dict
-from bqnn.agent_config import AgentConfig
-from bqnn.config import Config
+from bqnn.config import AgentConfig, Config
+from bqnn.config import dictionary as config_dict
 from bqnn.errors import ConfigError, quote
 
 # Where the fields that may be given with an agent's name belong.

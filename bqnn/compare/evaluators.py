@@ -7,19 +7,20 @@ from typing import Protocol
 
 import numpy as np
 
-from bqnn import fold, journal, runtime
+from bqnn import runtime
 from bqnn.compare.contenders import Contender
 from bqnn.compare.landscape import Landscape
 from bqnn.compare.many_seeds import for_budget, searches
 from bqnn.compare.statistics import Best, Runs
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.events import Evaluated
 from bqnn.executors import Executor
-from bqnn.history import Run
-from bqnn.problem import make_problem
-from bqnn.reward import final_accuracy
-from bqnn.search import search
+from bqnn.search import fold, journal
+from bqnn.search.events import Evaluated
+from bqnn.search.history import Run
+from bqnn.search.master import search
+from bqnn.search.problem import make_problem
+from bqnn.search.reward import final_accuracy
 
 
 class Evaluator(Protocol):

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
-from bqnn.space import Int32, Space
+from bqnn.space.actions import Int32, Space
 
 # Blocks of five layers, of which there are 14 million, can be listed.
 _MOST = 2 * 10**7

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bqnn import machine, numerics, schedule
-from bqnn.agent import host
-from bqnn.agent_config import AgentConfig
+from bqnn import machine, numerics
+from bqnn.agents import State, make_learner
+from bqnn.agents.agent import host
 from bqnn.compare.landscape import Landscape
-from bqnn.learners import State, make_learner
-from bqnn.space import Int32
+from bqnn.config import AgentConfig, schedule
+from bqnn.space.actions import Int32
 
 AT_ONCE = 25
 """Seeds in one program. With more of them, their tables fall out of the caches."""
@@ -31,7 +31,7 @@ def searches(
 ) -> Iterator[Int32]:
     """Search with seeds 0, 1, ...
 
-    The same as `bqnn.search` does with lag 0, evaluation by evaluation.
+    The same as `bqnn.search.master` does with lag 0, evaluation by evaluation.
 
     Args:
       landscape: what is searched.

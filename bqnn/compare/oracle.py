@@ -3,15 +3,16 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from bqnn import nsc, problem
 from bqnn.compare.landscape import all_actions, check_size
 from bqnn.config import Config
 from bqnn.errors import SearchError
 from bqnn.executors import Executor
 from bqnn.executors.run_all import run_all
-from bqnn.plan import ImageSpec
-from bqnn.problem import make_problem
-from bqnn.reward import final_accuracy
+from bqnn.networks.plan import ImageSpec
+from bqnn.search import problem
+from bqnn.search.problem import make_problem
+from bqnn.search.reward import final_accuracy
+from bqnn.space import nsc
 
 
 def canonical_blocks(config: Config, images: ImageSpec) -> list[nsc.Block]:

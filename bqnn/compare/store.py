@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bqnn.arrays import read_npz
 from bqnn.compare.contenders import Contender
 from bqnn.compare.statistics import Runs
+from bqnn.data.arrays import read_npz
 from bqnn.errors import DataError
 
 

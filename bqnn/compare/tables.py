@@ -5,19 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bqnn import nsc, problem
 from bqnn.compare.csv_table import Rows, accuracy, read_rows
-from bqnn.compare.landscape import (
-    Landscape,
-    all_actions,
-    check_size,
-    make_landscape,
-)
+from bqnn.compare.landscape import Landscape, all_actions, check_size, make_landscape
 from bqnn.config import Config
 from bqnn.errors import DataError, NscError, quote
-from bqnn.nasbench201 import NasBench201Space
-from bqnn.plan import ImageSpec
-from bqnn.records import Evaluation, Status
+from bqnn.evaluation.records import Evaluation, Status
+from bqnn.networks.plan import ImageSpec
+from bqnn.search import problem
+from bqnn.space import nsc
+from bqnn.space.nasbench201 import NasBench201Space
 
 DATASETS = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "in16"}
 """The data sets of NAS-Bench-201, and what their columns begin with."""

@@ -12,7 +12,7 @@ from bqnn.config import DataConfig
 from bqnn.data import digits, folder, npz, tfds_source
 from bqnn.data.source import Images, Split
 from bqnn.errors import DataError
-from bqnn.plan import ImageSpec
+from bqnn.networks.plan import ImageSpec
 
 Reader = Callable[[str, str | None, str], Split]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bqnn.arrays import check_memory
+from bqnn.data.arrays import check_memory
 from bqnn.data.image_files import SUFFIXES, read_image
 from bqnn.data.source import Split, make_split
 from bqnn.errors import DataError

@@ -1,6 +1,6 @@
 """A user's own arrays: `npz:FILE`."""
 
-from bqnn.arrays import read_npz
+from bqnn.data.arrays import read_npz
 from bqnn.data.source import Split, make_split
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from bqnn.arrays import check_memory
+from bqnn.data.arrays import check_memory
 from bqnn.data.dataset import Dataset, statistics
 from bqnn.data.source import Images
 

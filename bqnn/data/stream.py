@@ -27,7 +27,7 @@ from bqnn.data.source import Images
 from bqnn.errors import DataError, quote
 from bqnn.final.config import FinalDataConfig
 from bqnn.machine import cores
-from bqnn.plan import ImageSpec
+from bqnn.networks.plan import ImageSpec
 
 Places = NDArray[np.int32]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bqnn import bounds, files
-from bqnn.arrays import check_memory
+from bqnn.data.arrays import check_memory
 from bqnn.data.source import Split, make_split
 from bqnn.errors import DataError, quote, shortened
 

@@ -12,7 +12,7 @@ from bqnn.data import Dataset
 from bqnn.engines.engine import Batches, Clock, Engine
 from bqnn.engines.walk import WalkEngine
 from bqnn.engines.whole import ScanEngine, StepEngine
-from bqnn.plan import NetworkPlan
+from bqnn.networks.plan import NetworkPlan
 
 ENGINES: dict[str, Callable[[NetworkPlan, TrainConfig, Dataset, int], Engine]] = {
     "walk": WalkEngine,

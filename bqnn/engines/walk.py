@@ -1,8 +1,8 @@
 """The engine that compiles no candidate: it walks a network unit by unit.
 
-The programs of the units (`bqnn.unit_programs`) are compiled once for all candidates; a
-step calls them in the order of the plan, keeps what the backward pass needs on a tape,
-and calls them backwards.
+The programs of the units (`bqnn.engines.unit_programs`) are compiled once for all
+candidates; a step calls them in the order of the plan, keeps what the backward pass
+needs on a tape, and calls them backwards.
 """
 
 import functools
@@ -14,16 +14,16 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from bqnn import train
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset, Images
+from bqnn.engines import steps as train
 from bqnn.engines.engine import Batches, Clock, OnStep
-from bqnn.network import init_variables
-from bqnn.plan import NetworkPlan
-from bqnn.program_store import load_or_compile
-from bqnn.unit_programs import UnitPrograms, accumulate, unit_programs
-from bqnn.unit_state import UnitState, init_states
-from bqnn.units import Unit, last_reads, units
+from bqnn.engines.program_store import load_or_compile
+from bqnn.engines.unit_programs import UnitPrograms, accumulate, unit_programs
+from bqnn.engines.unit_state import UnitState, init_states
+from bqnn.engines.units import Unit, last_reads, units
+from bqnn.networks.network import init_variables
+from bqnn.networks.plan import NetworkPlan
 
 Residuals = tuple[Array, ...]
 

@@ -13,9 +13,9 @@ from bqnn import runtime
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines.engine import Batches, Clock, OnStep
-from bqnn.network import Network
-from bqnn.plan import NetworkPlan
-from bqnn.train import TrainState, init_state, make_steps
+from bqnn.engines.steps import TrainState, init_state, make_steps
+from bqnn.networks.network import Network
+from bqnn.networks.plan import NetworkPlan
 
 
 class _Whole:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.warmup import warm_up
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.worker import MakeWorker
 from bqnn.executors.worker_process import limit_memory
-from bqnn.records import Candidate, Evaluation
-from bqnn.warmup import warm_up
 
 
 class Ready(NamedTuple):

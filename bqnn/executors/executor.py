@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.activity import Activity
-from bqnn.records import Candidate, Evaluation
-from bqnn.warmup import Progress
 
 Attempt = tuple[Candidate, Evaluation]
 

@@ -3,11 +3,11 @@
 import traceback
 from collections.abc import Callable
 
-from bqnn import awake
 from bqnn.config import Config
 from bqnn.errors import BqnnError
-from bqnn.evaluate import evaluate
-from bqnn.records import Candidate, Evaluation, Status
+from bqnn.evaluation.evaluate import evaluate
+from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.executors import awake
 
 Evaluate = Callable[[Candidate, Config, Callable[[], None]], Evaluation]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress, warm_up
+from bqnn.evaluation.records import Candidate
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.executors.options import Options
 from bqnn.executors.worker import Worker
-from bqnn.records import Candidate
-from bqnn.warmup import Progress, warm_up
 
 
 class InlineExecutor:

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from bqnn import awake
+from bqnn.evaluation.records import Candidate
+from bqnn.executors import awake
 from bqnn.executors.activity import Activity
-from bqnn.records import Candidate
 
 # Candidates of a worker that prepares the next one: the one that trains, the next one,
 # which it is told of when it begins the first, and so one in reserve.

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress
+from bqnn.evaluation.records import Candidate
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt, Executor
-from bqnn.records import Candidate
-from bqnn.warmup import Progress
 
 # It rests so many times as long as it wrote: telling may take 1 % of the master's time.
 _REST = 100

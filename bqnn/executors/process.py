@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bqnn import machine, runtime
-from bqnn.child import ChildDiedError, wait_for_any
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress
 from bqnn.errors import BqnnError
+from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors import worker_process
 from bqnn.executors.activity import Activity
+from bqnn.executors.child import ChildDiedError, wait_for_any
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
 from bqnn.executors.lane import spread
 from bqnn.executors.options import Options
 from bqnn.executors.slot import Slot
 from bqnn.executors.worker_process import Report, Settings
-from bqnn.records import Candidate, Evaluation, Status
-from bqnn.warmup import Progress
 
 # How often a wait looks whether the user has asked to stop, in seconds.
 _POLL = 0.2

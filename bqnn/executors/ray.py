@@ -17,15 +17,15 @@ from typing import Any
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress
 from bqnn.errors import BqnnError, ConfigError, SearchError
+from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.actor import Actor
 from bqnn.executors.executor import Attempt
 from bqnn.executors.guard import failure, timed_out
 from bqnn.executors.lane import Lane, spread
 from bqnn.executors.options import Options
-from bqnn.records import Candidate, Evaluation, Status
-from bqnn.warmup import Progress
 
 # How often a wait looks whether the user has asked to stop, and how often the cluster
 # is asked for its nodes, in seconds.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from bqnn.evaluation.records import Candidate, Status, is_final
 from bqnn.executors.executor import Attempt, Executor
-from bqnn.records import Candidate, Status, is_final
 
 
 def run_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Attempt]:

@@ -2,13 +2,12 @@
 
 import signal
 
-from bqnn import awake
-from bqnn.child import Child, ChildDiedError
 from bqnn.errors import SearchError
-from bqnn.executors import worker_process
+from bqnn.evaluation.records import Candidate
+from bqnn.executors import awake, worker_process
+from bqnn.executors.child import Child, ChildDiedError
 from bqnn.executors.lane import Lane
 from bqnn.executors.worker_process import Ready, Settings
-from bqnn.records import Candidate
 
 # How often in a row a worker may fail to start: by itself, and because it was killed.
 # The second is more, since whoever kills workers may go on for a while.

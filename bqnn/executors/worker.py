@@ -6,12 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 
-from bqnn import evaluate
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.evaluate import Prepared
+from bqnn.evaluation import evaluate
+from bqnn.evaluation.evaluate import Prepared
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.guard import run_guarded
-from bqnn.records import Candidate, Evaluation
 
 
 class Worker:

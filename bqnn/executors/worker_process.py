@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
+from bqnn.engines.warmup import Progress, warm_up
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.worker import MakeWorker, Worker
-from bqnn.records import Candidate, Evaluation
-from bqnn.warmup import Progress, warm_up
 
 
 class Settings(NamedTuple):

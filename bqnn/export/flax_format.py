@@ -16,7 +16,7 @@ from bqnn.export import inference, manifest, standalone
 from bqnn.export.manifest import ExportError
 from bqnn.export.standalone import Node
 from bqnn.final.model import Model
-from bqnn.network import Variables, abstract_variables
+from bqnn.networks.network import Variables, abstract_variables
 
 _BEGIN, _END = "# --- the network ---\n", "# --- end of the network ---\n"
 _DEFAULTS = Node._field_defaults

@@ -1,7 +1,7 @@
 """The trained network in plain Flax: what every format is made from.
 
-Not `bqnn.network`, whose forms depend on the backend where it is traced: these run, and
-convert, anywhere.
+Not `bqnn.networks.network`, whose forms depend on the backend where it is traced: these
+run, and convert, anywhere.
 """
 
 from bqnn.export.standalone import Network, Node

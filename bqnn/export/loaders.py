@@ -7,13 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bqnn.errors import one_line, shortened
-from bqnn.export import (
-    flax_format,
-    inference,
-    manifest,
-    onnx_format,
-    stablehlo_format,
-)
+from bqnn.export import flax_format, inference, manifest, onnx_format, stablehlo_format
 from bqnn.export.manifest import ExportError
 from bqnn.final.model import Model
 

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bqnn
-from bqnn import config_dict, files
+from bqnn import files
 from bqnn.bounds import LARGEST_SIDE
 from bqnn.config import NetworkConfig
-from bqnn.cost import network_cost
+from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError, quote
 from bqnn.final import model_schema
 from bqnn.final.model import Model
-from bqnn.plan import ImageSpec
+from bqnn.networks.cost import network_cost
+from bqnn.networks.plan import ImageSpec
 from bqnn.schema import fields, integer, listed
 
 NAME = "model.json"

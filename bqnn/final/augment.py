@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn.final.config import FinalDataConfig
+from bqnn.networks.plan import ImageSpec
 from bqnn.numerics import seed_key
-from bqnn.plan import ImageSpec
 
 
 class Augmentation(NamedTuple):

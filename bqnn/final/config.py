@@ -6,8 +6,8 @@ is off by default.
 
 from dataclasses import dataclass, field
 
-from bqnn.checks import LARGE, check, one_of, positive, within
 from bqnn.config import DataConfig, NetworkConfig
+from bqnn.config.checks import LARGE, check, one_of, positive, within
 from bqnn.errors import ConfigError
 
 

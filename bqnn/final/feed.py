@@ -15,12 +15,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from bqnn import parallel
 from bqnn.data import Images
 from bqnn.errors import ConfigError
+from bqnn.evaluation.fit import all_batches, epoch_batches
+from bqnn.final import parallel
 from bqnn.final.config import RecipeConfig
 from bqnn.final.step import Batch, Read
-from bqnn.fit import all_batches, epoch_batches
 
 if TYPE_CHECKING:  # grain is needed only where images are streamed
     from bqnn.data.stream import Streams

@@ -10,7 +10,7 @@ from bqnn.final.config import FinalConfig, FinalDataConfig
 from bqnn.final.feed import Feed, Resident, Streamed, measured_batches
 from bqnn.final.run import Run
 from bqnn.final.step import Batch
-from bqnn.nsc import Block
+from bqnn.space.nsc import Block
 
 
 class Job(NamedTuple):

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn import numerics
-from bqnn.cost import network_cost
 from bqnn.data import Images
 from bqnn.errors import BqnnError, DataError
+from bqnn.evaluation.fit import all_batches
 from bqnn.final.job import test_images
 from bqnn.final.metrics import Metrics, metrics
 from bqnn.final.model import Model, logits_function
 from bqnn.final.run import Run
-from bqnn.fit import all_batches
+from bqnn.networks.cost import network_cost
 
 # From images in this machine's memory to logits there.  # [b, H, W, C], [b, K]
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -9,9 +9,9 @@ from jax import Array
 from numpy.typing import NDArray
 
 from bqnn.config import NetworkConfig
-from bqnn.network import Network
-from bqnn.nsc import Block
-from bqnn.plan import ImageSpec, NetworkPlan, plan
+from bqnn.networks.network import Network
+from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
+from bqnn.space.nsc import Block
 
 
 class Model(NamedTuple):

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from bqnn import bounds, machine, nsc
-from bqnn.cost import network_cost
-from bqnn.facts import IMAGES
+from bqnn import bounds, machine
 from bqnn.final.model import Model
-from bqnn.plan import ImageSpec
+from bqnn.networks.cost import network_cost
+from bqnn.networks.plan import ImageSpec
 from bqnn.schema import NAME, TEXT, Convert, FactError, listed, number, text
+from bqnn.search.facts import IMAGES
+from bqnn.space import nsc
 
 _CHANNELS = bounds.LARGEST_SIDE
 

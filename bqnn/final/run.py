@@ -13,9 +13,9 @@ from bqnn.final.config import FinalConfig
 from bqnn.final.model import Model
 from bqnn.final.recipe import make_optimizer
 from bqnn.final.step import Read, Setup, State, init_state, make_state
-from bqnn.network import abstract_variables
-from bqnn.nsc import Block
-from bqnn.plan import ImageSpec, plan
+from bqnn.networks.network import abstract_variables
+from bqnn.networks.plan import ImageSpec, plan
+from bqnn.space.nsc import Block
 
 
 class Run(NamedTuple):

@@ -9,19 +9,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn import journal
 from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
 from bqnn.errors import ConfigError, SearchError
-from bqnn.events import Evaluated
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors import Executor
 from bqnn.executors.run_all import run_all
 from bqnn.final.config import FinalConfig
-from bqnn.fold import evaluated
-from bqnn.problem import make_problem
-from bqnn.rank_correlation import Correlation, Interval, correlation, difference
-from bqnn.records import Candidate, Evaluation
-from bqnn.report import summary as summary_lib
-from bqnn.report.summary import Summary
+from bqnn.search import journal
+from bqnn.search import summary as summary_lib
+from bqnn.search.events import Evaluated
+from bqnn.search.fold import evaluated
+from bqnn.search.problem import make_problem
+from bqnn.search.summary import Summary
+from bqnn.stats import Correlation, Interval, correlation, difference
 
 
 def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:

@@ -13,10 +13,15 @@ from jax import Array, lax
 
 from bqnn.final.augment import Augmentation, augment, image_keys, mix
 from bqnn.final.config import RecipeConfig
-from bqnn.layers import MODULES, ConvolutionNorm, MakeModule, PreActivationConvolution
-from bqnn.network import Network, init_variables
-from bqnn.parallel import AXIS
-from bqnn.plan import NetworkPlan
+from bqnn.final.parallel import AXIS
+from bqnn.networks.layers import (
+    MODULES,
+    ConvolutionNorm,
+    MakeModule,
+    PreActivationConvolution,
+)
+from bqnn.networks.network import Network, init_variables
+from bqnn.networks.plan import NetworkPlan
 
 
 class Totals(NamedTuple):

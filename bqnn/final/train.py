@@ -16,7 +16,7 @@ from bqnn.final.job import Job, open_job
 from bqnn.final.log import MetricsLog
 from bqnn.final.loop import EpochEnded, Event, Training
 from bqnn.final.run import make_setup
-from bqnn.nsc import Block
+from bqnn.space.nsc import Block
 
 OnEvent = Callable[[Event], None]
 

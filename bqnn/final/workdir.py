@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from bqnn import config_dict, files, locks, runtime
+from bqnn import files, locks, runtime
+from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError
 from bqnn.final import model_schema, rows
 from bqnn.final.checkpoint import FOLDER, Checkpoints

@@ -8,13 +8,13 @@ from pathlib import Path
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.evaluate import Prepared
+from bqnn.evaluation.evaluate import Prepared
+from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.worker import MakeWorker, Worker
 from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
 from bqnn.final.train import OutOfMemoryError, train
 from bqnn.final.workdir import WorkdirError
-from bqnn.records import Candidate, Evaluation, Status
 
 
 class FinalWorker(Worker):

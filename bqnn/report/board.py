@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-from bqnn.events import Asked, Evaluated, Event, Told
-from bqnn.nsc import Block
-from bqnn.report import summary as summary_lib
-from bqnn.report.summary import Summary
+from bqnn.search import summary as summary_lib
+from bqnn.search.events import Asked, Evaluated, Event, Told
+from bqnn.search.summary import Summary
+from bqnn.space.nsc import Block
 
 
 class Board:

@@ -16,8 +16,7 @@ from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
-from bqnn.nsc import Block, LayerType
-from bqnn.plan import NetworkPlan, Node
+from bqnn.networks.plan import NetworkPlan, Node
 from bqnn.report.layout import (
     BOX,
     Layout,
@@ -27,6 +26,7 @@ from bqnn.report.layout import (
     layout,
     operation,
 )
+from bqnn.space.nsc import Block, LayerType
 
 # Okabe and Ito's palette, distinguishable for colour-blind readers.
 COLOURS = {

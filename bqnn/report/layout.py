@@ -8,7 +8,7 @@ barycentre of neighbours, then coordinates near the neighbours' mean.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqnn.nsc import Block, Layer, LayerType
+from bqnn.space.nsc import Block, Layer, LayerType
 
 Point = tuple[float, float]
 BOX = (1.0, 0.4)  # width and height of a box

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn import agent, problem
-from bqnn.fold import final_evaluations
-from bqnn.history import History
-from bqnn.learners.q import QState, greedy_actions
-from bqnn.nsc import Block, LayerType
-from bqnn.problem import Problem
-from bqnn.space import Int32, Space
+from bqnn.agents import agent
+from bqnn.agents.q import QState, greedy_actions
+from bqnn.search import problem
+from bqnn.search.fold import final_evaluations
+from bqnn.search.history import History
+from bqnn.search.problem import Problem
+from bqnn.space.actions import Int32, Space
+from bqnn.space.nsc import Block, LayerType
 
 
 class Thought(NamedTuple):

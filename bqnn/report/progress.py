@@ -11,12 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqnn.events import Evaluated, Event, Retried, Told
-from bqnn.records import Evaluation
-from bqnn.report import summary as summary_lib
+from bqnn.engines.warmup import Progress as WarmUp
+from bqnn.evaluation.records import Evaluation
 from bqnn.report.foreign import foreign
-from bqnn.report.summary import Summary, headline
-from bqnn.warmup import Progress as WarmUp
+from bqnn.search import summary as summary_lib
+from bqnn.search.events import Evaluated, Event, Retried, Told
+from bqnn.search.summary import Summary, headline
 
 
 class Display(Protocol):

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.config import RewardConfig
-from bqnn.events import Evaluated
-from bqnn.fold import evaluated
-from bqnn.history import History
-from bqnn.problem import Problem
-from bqnn.reward import final_accuracy
+from bqnn.search.events import Evaluated
+from bqnn.search.fold import evaluated
+from bqnn.search.history import History
+from bqnn.search.problem import Problem
+from bqnn.search.reward import final_accuracy
 
 
 class Rescored(NamedTuple):

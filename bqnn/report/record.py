@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from bqnn import journal
-from bqnn.history import History, Run
-from bqnn.problem import Problem, make_problem
 from bqnn.report import rows, series
 from bqnn.report.rows import Row, Times
 from bqnn.report.series import Point
+from bqnn.search import journal
+from bqnn.search.history import History, Run
+from bqnn.search.problem import Problem, make_problem
 
 
 class Record(NamedTuple):

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bqnn.cost import Density
-from bqnn.events import Evaluated
-from bqnn.fold import evaluated
-from bqnn.history import History
-from bqnn.problem import Problem
-from bqnn.report.summary import headline
-from bqnn.reward import final_accuracy
+from bqnn.networks.cost import Density
+from bqnn.search.events import Evaluated
+from bqnn.search.fold import evaluated
+from bqnn.search.history import History
+from bqnn.search.problem import Problem
+from bqnn.search.reward import final_accuracy
+from bqnn.search.summary import headline
 
 Times = Mapping[tuple[int, int, int], float]
 

@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from bqnn.final.selection import Correlations, Trained
-from bqnn.rank_correlation import Interval
-from bqnn.report.summary import headline
+from bqnn.search.summary import headline
+from bqnn.stats import Interval
 
 
 def trained_line(trained: Trained, done: int, total: int) -> str:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bqnn.history import History
 from bqnn.report.rows import Row
+from bqnn.search.history import History
 
 LOW, HIGH = 0.1, 0.9
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bqnn.fold import final_evaluations
-from bqnn.history import History
-from bqnn.records import Evaluation, Status
+from bqnn.evaluation.records import Evaluation, Status
 from bqnn.report.rows import Times, busy_seconds
-from bqnn.report.summary import headline
+from bqnn.search.fold import final_evaluations
+from bqnn.search.history import History
+from bqnn.search.summary import headline
 
 Place = tuple[int, int, int]
 

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from bqnn import cost
 from bqnn.config import NetworkConfig, RewardConfig
-from bqnn.cost import Density
-from bqnn.events import Evaluated
-from bqnn.nsc import Block, Layer
-from bqnn.plan import ImageSpec, plan
+from bqnn.networks import cost
+from bqnn.networks.cost import Density
+from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.foreign import foreign
 from bqnn.report.layout import operation
-from bqnn.report.summary import Summary
-from bqnn.reward import penalties
+from bqnn.search.events import Evaluated
+from bqnn.search.reward import penalties
+from bqnn.search.summary import Summary
+from bqnn.space.nsc import Block, Layer
 
 
 class Setting(NamedTuple):

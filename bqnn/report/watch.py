@@ -10,21 +10,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bqnn import journal
-from bqnn.events import Asked, Event, Told
+from bqnn.evaluation.records import Status
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
-from bqnn.fold import evaluated
-from bqnn.history import History
-from bqnn.problem import Problem
-from bqnn.records import Status
-from bqnn.report import summary as summary_lib
 from bqnn.report import tables
 from bqnn.report.foreign import foreign
 from bqnn.report.progress import bar, duration
 from bqnn.report.record import Record
 from bqnn.report.rows import Row
-from bqnn.report.summary import Summary
+from bqnn.search import journal
+from bqnn.search import summary as summary_lib
+from bqnn.search.events import Asked, Event, Told
+from bqnn.search.fold import evaluated
+from bqnn.search.history import History
+from bqnn.search.problem import Problem
+from bqnn.search.summary import Summary
 
 _NUMBERED = re.compile(r"(\D*)(\d*)")
 

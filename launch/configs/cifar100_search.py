@@ -13,8 +13,7 @@ flight beyond the one being told, so that nobody waits for the slowest of a batc
 
 from ml_collections import ConfigDict
 
-from bqnn.agent_config import AgentConfig
-from bqnn.config import Config
+from bqnn.config import AgentConfig, Config
 from launch.cli import config_dict
 
 

@@ -12,9 +12,8 @@ import dataclasses
 
 from ml_collections import ConfigDict
 
-from bqnn.agent_config import AgentConfig
-from bqnn.config import Config, SearchConfig
-from bqnn.config_dict import from_dict
+from bqnn.config import AgentConfig, Config, SearchConfig
+from bqnn.config.dictionary import from_dict
 from launch.cli import config_dict
 from launch.configs import quickstart
 

@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn import config_dict, journal
-from bqnn.fold import evaluated
-from bqnn.history import History, Run
-from bqnn.nsc import LayerType
-from bqnn.problem import Problem
-from bqnn.report import summary as summary_lib
+from bqnn.config import dictionary as config_dict
 from bqnn.report.draw import COLOURS
 from bqnn.report.mind import Mind
 from bqnn.report.record import Record, read
 from bqnn.report.rows import Row, front
 from bqnn.report.series import Point, series
 from bqnn.report.spent import Failure, Span, failures, phases, spans
-from bqnn.report.summary import Summary
+from bqnn.search import journal
+from bqnn.search import summary as summary_lib
+from bqnn.search.fold import evaluated
+from bqnn.search.history import History, Run
+from bqnn.search.problem import Problem
+from bqnn.search.summary import Summary
+from bqnn.space.nsc import LayerType
 
 Json = dict[str, Any]
 _DIGITS = 6

@@ -1,0 +1,147 @@
+"""The agent against a plain Python Q-learner, and over many seeds at once."""
+
+import statistics
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from benchmarks.dict_agent import DictAgent, Rule, Steps
+from bqnn import numerics
+from bqnn.agents import Learner, make_learner
+from bqnn.agents.agent import Agent, AgentState, host, make_agent
+from bqnn.config import AgentConfig, SearchConfig, schedule
+from bqnn.space.actions import NscSpace, Space
+
+
+class AgentTimes(NamedTuple):
+    """Seconds of whole searches, evaluations excluded, after compilation.
+
+    Attributes:
+      iterations: of each search.
+      ours: of one search by `bqnn.agents.agent` as the master does it, letting go of
+        every state; the median.
+      kept: of the same where every state stays a value.
+      rival: of one search by the dictionary; the median.
+      seeds: how many searches `vmapped` makes.
+      vmapped: of all of them.
+    """
+
+    iterations: int
+    ours: float
+    kept: float
+    rival: float
+    seeds: int
+    vmapped: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times quicker than the dictionary ours is."""
+        return self.rival / self.ours
+
+    @property
+    def seeds_ratio(self) -> float:
+        """How many searches one by one take as long as all `seeds` at once."""
+        return self.vmapped / self.ours
+
+
+def measure(
+    iterations: int = 178,
+    batch: int = 64,
+    replay_updates: int = 64,
+    max_layers: int = 23,
+    seeds: int = 100,
+    repeats: int = 3,
+    at_once: int = 20,
+) -> AgentTimes:
+    """Time searches by both learners in turn, then ours over many seeds.
+
+    Args:
+      iterations: of each search; epsilons are spread as in the paper's schedule.
+      batch: blocks per iteration.
+      replay_updates: updates per iteration.
+      max_layers: of a block.
+      seeds: searches that are vectorised.
+      repeats: of which the median counts.
+      at_once: searches in one `vmap`; the next ones follow. With more of them, their
+        tables fall out of the caches.
+    """
+    space = NscSpace(max_layers).arrays
+    thinned = schedule.stretched(schedule.PAPER, iterations)
+    config = AgentConfig(schedule=str(thinned), replay_updates=replay_updates)
+    agent = make_agent(space, config, SearchConfig(batch))
+    letting_go = agent._replace(tell=agent.tell_donating)
+    for compiling in (letting_go, agent):
+        _ours(compiling, iterations)
+    times = [
+        (
+            _ours(letting_go, iterations),
+            _ours(agent, iterations),
+            _rival(space, config, batch),
+        )
+        for _ in range(repeats)
+    ]
+    ours, kept, rival = (
+        statistics.median(column) for column in zip(*times, strict=True)
+    )
+    many = _vmapped(make_learner(space, config, batch), config, seeds, at_once)
+    return AgentTimes(iterations, ours, kept, rival, seeds, many)
+
+
+def summary(times: AgentTimes) -> str:
+    """Say in a few lines what was measured."""
+    return (
+        f"agent: {times.iterations} iterations of ask and tell in {times.ours:.2f} s, "
+        f"{times.kept:.2f} s where every state is kept; "
+        f"a Python dictionary {times.rival:.2f} s, x {times.speedup:.1f}\n"
+        f"{times.seeds} seeds in one program: {times.vmapped:.1f} s, "
+        f"{times.seeds_ratio:.0f} times one"
+    )
+
+
+def _ours(agent: Agent, iterations: int) -> float:
+    state = jax.block_until_ready(agent.init())
+    start = time.perf_counter()
+    for iteration in range(iterations):
+        actions, _ = agent.ask(state, iteration)
+        rewards = np.maximum(actions, 0).sum(axis=1) % 97 / 97
+        state = agent.tell(state, actions, rewards.astype(np.float32))
+    jax.block_until_ready(state)
+    return time.perf_counter() - start
+
+
+def _rival(space: Space, config: AgentConfig, batch: int) -> float:
+    steps = Steps(space.num_actions.tolist(), space.stop.tolist())
+    rule = Rule(
+        config.alpha, config.gamma, config.shaped, config.replay_updates, config.q_init
+    )
+    agent = DictAgent(steps, rule, seed=0)
+    start = time.perf_counter()
+    for epsilon in schedule.parse(config.schedule).epsilons:
+        blocks = agent.ask(epsilon, batch)
+        agent.tell(blocks, [sum(actions) % 97 / 97 for actions in blocks])
+    return time.perf_counter() - start
+
+
+def _vmapped(learner: Learner, config: AgentConfig, seeds: int, at_once: int) -> float:
+    epsilons = jnp.array(schedule.parse(config.schedule).epsilons, jnp.float32)
+
+    def iterate(state: AgentState, at: tuple[Array, Array]) -> tuple[AgentState, Array]:
+        actions = learner.sample(state, *at)
+        rewards = (jnp.maximum(actions, 0).sum(axis=1) % 97).astype(jnp.float32) / 97
+        return learner.tell(state, actions, rewards), rewards.mean()
+
+    def search(seed: Array) -> Array:
+        """Search with one seed.  # [iterations], the mean rewards."""
+        every = (jnp.arange(len(epsilons)), epsilons)
+        return lax.scan(iterate, learner.init(seed), every)[1]
+
+    many = jax.jit(lambda seeds: lax.map(search, seeds, batch_size=at_once))
+    with numerics.pinned(), jax.default_device(host()):
+        compiled = many.lower(jnp.arange(seeds)).compile()
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(jnp.arange(seeds)))
+    return time.perf_counter() - start

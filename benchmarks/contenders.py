@@ -1,0 +1,108 @@
+"""Who is measured: each trains one candidate, in a process of its own kind."""
+
+import collections
+import dataclasses
+import functools
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.setting import BLOCKS, MAX_LAYERS, Setting
+from bqnn import runtime
+from bqnn.config import Config, SpaceConfig
+from bqnn.data import Dataset
+from bqnn.engines import warmup
+from bqnn.space.nsc import Block
+
+
+class Timing(NamedTuple):
+    """How long a candidate took, in seconds.
+
+    Attributes:
+      total: from its plan to its accuracy.
+      fixed: of that, before the first optimiser step.
+      train: of that, training.
+    """
+
+    total: float
+    fixed: float
+    train: float
+
+
+Contender = Callable[[Setting, Dataset, Block, int], Timing]
+
+
+def _with_engine(
+    name: str, setting: Setting, dataset: Dataset, block: Block, seed: int
+) -> Timing:
+    from benchmarks.plain import PlainEngine
+    from bqnn.engines import ENGINES
+    from bqnn.evaluation.fit import fit
+
+    make = {**ENGINES, "plain": PlainEngine}[name]
+    start = time.perf_counter()
+    engine = make(setting.plan(block), setting.train, dataset, seed)
+    seconds = fit(engine, engine.init(), setting.train, dataset, seed).seconds
+    return _timing(time.perf_counter() - start, seconds)
+
+
+def _with_torch(setting: Setting, dataset: Dataset, block: Block, seed: int) -> Timing:
+    from benchmarks.torch_fit import train_steps
+
+    start = time.perf_counter()
+    plan = setting.plan(block)
+    seconds = train_steps(plan, setting.train, dataset, seed, setting.steps).seconds
+    return _timing(time.perf_counter() - start, seconds)
+
+
+def _timing(total: float, seconds: dict[str, float]) -> Timing:
+    after = seconds["train"] + seconds["evaluate"]
+    return Timing(total, total - after, seconds["train"])
+
+
+CONTENDERS: dict[str, Contender] = {
+    "walked": functools.partial(_with_engine, "walk"),
+    "whole jit": functools.partial(_with_engine, "step"),
+    "scan": functools.partial(_with_engine, "scan"),
+    "plain Flax": functools.partial(_with_engine, "plain"),
+    "PyTorch": _with_torch,
+}
+"""Contenders by their name in the table."""
+
+
+def available(accelerated: bool) -> tuple[str, ...]:
+    """List who can be measured here.
+
+    PyTorch, which is optional, and which is measured on the CPU alone; an epoch in one
+    program where there is an accelerator.
+    """
+    has_torch = importlib.util.find_spec("torch") is not None
+    skipped = {"PyTorch"} if accelerated or not has_torch else set()
+    if not accelerated:
+        skipped.add("scan")
+    return tuple(name for name in CONTENDERS if name not in skipped)
+
+
+def warm_up(contender: str, setting: Setting, dataset: Dataset) -> None:
+    """Do what a contender does once for all candidates of a process."""
+    if contender == "walked":
+        train = dataclasses.replace(setting.train, engine="walk")
+        space = SpaceConfig(MAX_LAYERS)
+        config = Config(space=space, network=setting.network, train=train)
+        collections.deque(warmup.warm_up(config, dataset), maxlen=0)
+    else:
+        CONTENDERS[contender](setting, dataset, BLOCKS[0], 0)
+
+
+def prepare_process(contender: str, threads: int) -> None:
+    """Settle what a process of this kind has settled before it starts.
+
+    Ours is prepared as a launcher does it; the rivals run as they are, with the same
+    number of threads.
+    """
+    if contender in ("plain Flax", "PyTorch"):
+        os.environ["NPROC"] = str(threads)
+    else:
+        runtime.settle(threads, runtime.default_cache_dir())

@@ -1,0 +1,120 @@
+"""Every kernel of `bqnn.networks` against the plain form: forward and gradient."""
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import Array, lax
+
+from benchmarks.setting import Setting
+from bqnn.networks import kernels, pooling
+
+
+class KernelRow(NamedTuple):
+    """One kernel at one shape: seconds of value and gradient together."""
+
+    kernel: str
+    shape: tuple[int, ...]
+    ours: float
+    plain: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times quicker ours is."""
+        return self.plain / self.ours
+
+
+def measure(setting: Setting, repeats: int = 7) -> Iterator[KernelRow]:
+    """Time kernels on the tensors of every stage of a setting, in turn.
+
+    Args:
+      setting: its widths, images and batch give the shapes.
+      repeats: of which the median counts.
+    """
+    height = setting.images.height
+    for stage, width in enumerate(setting.network.widths):
+        side = -(-height // 2**stage)
+        shape = (setting.train.batch, side, side, width)
+        for name, ours, plain, inputs in _cases(shape):
+            yield KernelRow(name, shape, *_timed(ours, plain, inputs, repeats))
+
+
+Case = tuple[str, Callable[..., Array], Callable[..., Array], tuple[Array, ...]]
+
+
+def _cases(shape: tuple[int, ...]) -> Iterator[Case]:
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal(shape, np.float32))
+    for size, stride in ((3, 1), (2, 2)):
+        yield (
+            f"max pool {size}x{size}, stride {stride}",
+            functools.partial(pooling.max_pool, kernel=size, stride=stride),
+            functools.partial(_plain_max_pool, size=size, stride=stride),
+            (x,),
+        )
+    yield (
+        "average pool 3x3",
+        functools.partial(pooling.average_pool, kernel=3),
+        _plain_average_pool,
+        (x,),
+    )
+    for size in (1, 3, 5):
+        weights = rng.standard_normal((size, size, shape[-1], shape[-1]), np.float32)
+        ones, zeros = jnp.ones(shape[-1]), jnp.zeros(shape[-1])
+        inputs = (x, jnp.asarray(weights) * 0.1, ones, zeros)
+        yield f"ReLU, convolution {size}x{size}, norm", _pcc, _plain_pcc, inputs
+
+
+def _pcc(x: Array, weights: Array, scale: Array, bias: Array) -> Array:
+    return kernels.convolution_norm(x, weights, scale, bias, True, 1)[0]
+
+
+def _plain_pcc(x: Array, weights: Array, scale: Array, bias: Array) -> Array:
+    z = lax.conv_general_dilated(
+        nn.relu(x), weights, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    norm = nn.BatchNorm(use_running_average=False, epsilon=kernels.EPSILON)
+    variables = {
+        "params": {"scale": scale, "bias": bias},
+        "batch_stats": {"mean": bias, "var": scale},
+    }
+    output: Any = norm.apply(variables, z, mutable=["batch_stats"])
+    y: Array = output[0]
+    return y
+
+
+def _plain_max_pool(x: Array, size: int, stride: int) -> Array:
+    return nn.max_pool(x, (size, size), (stride, stride), padding="SAME")
+
+
+def _plain_average_pool(x: Array) -> Array:
+    return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
+
+
+def _timed(
+    ours: Callable[..., Array],
+    plain: Callable[..., Array],
+    inputs: tuple[Array, ...],
+    repeats: int,
+) -> tuple[float, float]:
+    programs = [jax.jit(functools.partial(_value_and_grads, f)) for f in (ours, plain)]
+    seconds: list[list[float]] = [[], []]
+    for repeat in range(repeats + 1):
+        for program, spent in zip(programs, seconds, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(program(*inputs))
+            if repeat:  # the first call compiles
+                spent.append(time.perf_counter() - start)
+    one, other = (statistics.median(spent) for spent in seconds)
+    return one, other
+
+
+def _value_and_grads(function: Callable[..., Array], *inputs: Array) -> Any:
+    output, pull = jax.vjp(function, *inputs)
+    return output, pull(output)

@@ -1,0 +1,106 @@
+"""The figures of a benchmark as tables for people."""
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+
+from benchmarks.candidates import BASELINE, Row
+from benchmarks.kernels import KernelRow
+from benchmarks.scale import ScaleRow
+from benchmarks.throughput import Throughput
+
+
+def candidate_table(rows: Sequence[Row]) -> Table:
+    """Lay out what candidates cost, end to end."""
+    table = Table(title="Candidates end to end: medians over the blocks")
+    table.add_column("setting")
+    table.add_column("contender")
+    for name in (
+        "workers",
+        "candidates/h",
+        f"time / {BASELINE}",
+        "fixed s",
+        "images/s",
+        "of matmul rate",
+        "peak MB",
+    ):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.setting,
+            row.contender,
+            str(row.workers),
+            f"{row.per_hour:,.0f}",
+            f"{row.speedup:.2f}",
+            f"{row.fixed:.3f}",
+            f"{row.images_per_second:,.0f}",
+            f"{row.of_matmul:.0%}",
+            f"{row.peak / 1e6:,.0f}",
+        )
+    return table
+
+
+def kernel_table(rows: Sequence[KernelRow]) -> Table:
+    """Lay out what kernels cost."""
+    table = Table(title="Kernels, value and gradient: milliseconds, medians")
+    table.add_column("kernel")
+    table.add_column("shape")
+    for name in ("ours", "plain", "plain / ours"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.kernel,
+            "x".join(map(str, row.shape)),
+            f"{row.ours * 1e3:.2f}",
+            f"{row.plain * 1e3:.2f}",
+            f"{row.speedup:.1f}",
+        )
+    return table
+
+
+def utilisation_table(rows: Sequence[ScaleRow]) -> Table:
+    """Tabulate how busy workers were: an order a row, a number of workers a column."""
+    return _by_workers(
+        rows, "Utilisation of the workers", lambda row: f"{row.utilisation:.3f}"
+    )
+
+
+def master_table(rows: Sequence[ScaleRow]) -> Table:
+    """Tabulate what the master took: time an evaluation, memory early and late."""
+    return _by_workers(
+        rows,
+        "The master: ms per evaluation; resident MB after a quarter -> at the end",
+        lambda row: (
+            f"{row.master_ms:.2f}; {row.early / 1e6:.0f} -> {row.late / 1e6:.0f}"
+        ),
+    )
+
+
+def _by_workers(
+    rows: Sequence[ScaleRow], title: str, write: Callable[[ScaleRow], str]
+) -> Table:
+    cells = {(row.order, row.workers): write(row) for row in rows}
+    orders, workers = dict.fromkeys(r.order for r in rows), {r.workers for r in rows}
+    table = Table(title=title, title_justify="left")
+    table.add_column("order")
+    for count in sorted(workers):
+        table.add_column(f"{count:,} workers", justify="right")
+    for order in orders:
+        table.add_row(order, *(cells[order, count] for count in sorted(workers)))
+    return table
+
+
+def throughput_table(rows: Sequence[Throughput]) -> Table:
+    """Lay out what whole searches do; the first is what the others are compared to."""
+    table = Table(title="A search of trained candidates, workers ready before")
+    for name in ("workers", "candidates", "seconds", "candidates/h", "ratio"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row.workers}, on one core" if row.workers == 1 else str(row.workers),
+            str(row.candidates),
+            f"{row.seconds:.1f}",
+            f"{row.per_hour:,.0f}",
+            f"{row.per_hour / rows[0].per_hour:.2f}",
+        )
+    return table

@@ -1,0 +1,130 @@
+"""Candidates per hour of a whole search: one worker on one core, and one on each.
+
+`python -m benchmarks.throughput WORKERS CACHE_DIR` searches with that many and prints
+a JSON object; `measure` runs it for several, each in a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bqnn import machine, runtime
+from bqnn.config import (
+    AgentConfig,
+    Config,
+    DataConfig,
+    NetworkConfig,
+    SearchConfig,
+    SpaceConfig,
+    TrainConfig,
+)
+from bqnn.data import Dataset, load
+from bqnn.errors import BqnnError
+from bqnn.evaluation.records import Status
+from bqnn.executors import Options, ProcessExecutor
+from bqnn.executors.worker import Worker
+from bqnn.search import journal
+from bqnn.search.events import Evaluated
+from bqnn.search.history import Run
+from bqnn.search.master import search
+from bqnn.search.problem import make_problem
+
+CONFIG = Config(
+    data=DataConfig("digits", validation=0.2),
+    space=SpaceConfig(6),
+    agent=AgentConfig(schedule="1.0:6", exploration="types"),
+    search=SearchConfig(batch=8, lag=2),
+    network=NetworkConfig("small", (8, 16, 32), repeats=1),
+    train=TrainConfig(epochs=12, batch=64, restarts=0),
+)
+"""The quickstart's blocks, drawn at random and trained six times as long."""
+
+
+class Throughput(NamedTuple):
+    """What one search did.
+
+    Attributes:
+      workers: processes that trained; one alone was kept to one core, if it could be.
+      candidates: how many they trained.
+      seconds: from the first batch asked to the last told, all workers ready before.
+    """
+
+    workers: int
+    candidates: int
+    seconds: float
+
+    @property
+    def per_hour(self) -> float:
+        """Candidates per hour."""
+        return 3600 * self.candidates / self.seconds
+
+
+def measure(
+    counts: Sequence[int],
+    cache_dir: str,
+    on_search: Callable[[], None] = lambda: None,
+) -> Iterator[Throughput]:
+    """Search once with each number of workers.
+
+    Args:
+      counts: numbers of workers.
+      cache_dir: where compiled programs are kept.
+      on_search: called after each.
+
+    Raises:
+      BqnnError: if one of the processes fails.
+    """
+    for count in counts:
+        command = [sys.executable, "-m", __name__, str(count), cache_dir]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise BqnnError(
+                f"the search with {count} workers ended with status {done.returncode}"
+            )
+        yield Throughput(**json.loads(done.stdout))
+        on_search()
+
+
+class PinnedWorker(Worker):
+    """Keeps its process to one core."""
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        """Pin every thread that runs by now."""
+        super().__init__(config, dataset)
+        machine.pin()
+
+
+def _search(workers: int, cache_dir: str, config: Config = CONFIG) -> Throughput:
+    make_worker = PinnedWorker if workers == 1 else Worker
+    options = Options(cache_dir=cache_dir, workers=workers, make_worker=make_worker)
+    executor, dataset = ProcessExecutor(config, options), load(config.data)
+    versions = runtime.versions()
+    run = Run(config, dataset.spec, dataset.fingerprint(), versions)
+    problem = make_problem(config, dataset.spec)
+    try:
+        for _ in executor.start(dataset):
+            pass
+        while executor.free() < workers:
+            executor.collect()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            journal.create_or_open(Path(folder)) as facts,
+        ):
+            facts.start(run)
+            start = time.monotonic()
+            events = list(search(problem, facts, executor))
+            seconds = time.monotonic() - start
+    finally:
+        executor.close()
+    ended = [event.evaluation for event in events if isinstance(event, Evaluated)]
+    trained = [evaluation for evaluation in ended if evaluation.status == Status.OK]
+    return Throughput(workers, len(trained), seconds)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_search(int(sys.argv[1]), sys.argv[2])._asdict()))

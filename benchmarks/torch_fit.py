@@ -1,0 +1,156 @@
+"""A PyTorch twin of `bqnn.evaluation.fit`, to measure ours against on the CPU.
+
+Needs PyTorch, which is optional: nothing outside `benchmarks` imports this module.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from benchmarks.torch_network import TorchNetwork
+from bqnn.config import TrainConfig
+from bqnn.data import Dataset
+from bqnn.errors import ConfigError, quote
+from bqnn.networks.plan import NetworkPlan
+
+
+class TorchFit(NamedTuple):
+    """The outcome of a training.
+
+    Attributes:
+      accuracy: on the validation part, as a fraction, after the last step.
+      seconds: wall time by phase: prepare, train, evaluate.
+    """
+
+    accuracy: float
+    seconds: dict[str, float]
+
+
+def train_steps(
+    plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int, steps: int
+) -> TorchFit:
+    """Build, initialise, train and measure a network with PyTorch on the CPU.
+
+    Sets PyTorch's threads to those of the configuration. The images come in the order
+    of `bqnn.evaluation.fit` with the same seed, epoch after epoch; the weights are
+    others. In the first call of a process, PyTorch imports for two seconds more: call
+    it twice.
+
+    Args:
+      plan: the network.
+      config: the recipe; its `epochs` and restarts play no part.
+      dataset: its training part is learnt from, its validation part measured on.
+      seed: of initialisation and of the order of the images.
+      steps: of the optimiser.
+
+    Raises:
+      ConfigError: if the computation is not to be in float32.
+    """
+    if config.dtype != "float32":
+        raise ConfigError(f"train.dtype is {quote(config.dtype)}: want float32")
+    torch.set_num_threads(config.threads)
+    times = [time.perf_counter()]
+    trainer = _Trainer(plan, config, dataset, seed)
+    times.append(time.perf_counter())
+    trainer.train(steps)
+    times.append(time.perf_counter())
+    accuracy = trainer.accuracy()
+    times.append(time.perf_counter())
+    phases = ("prepare", "train", "evaluate")
+    return TorchFit(accuracy, dict(zip(phases, np.diff(times).tolist(), strict=True)))
+
+
+class _Trainer:
+    """Network, optimiser and data of one candidate."""
+
+    def __init__(
+        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
+    ) -> None:
+        self.seed = seed
+        self.batch = min(config.batch, len(dataset.train.labels))
+        self.train_data, self.validation_data = (
+            _Data(
+                torch.from_numpy(part.images),
+                torch.from_numpy(part.labels).long(),
+                torch.from_numpy(dataset.mean),
+                torch.from_numpy(dataset.std),
+            )
+            for part in (dataset.train, dataset.validation)
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = TorchNetwork(plan)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(),
+            config.learning_rate,
+            (config.b1, config.b2),
+            config.eps,
+            fused=True,  # on the CPU half the time of `foreach`
+        )
+        epoch = len(dataset.train.labels) // self.batch
+        self.schedule = torch.optim.lr_scheduler.StepLR(
+            self.optimizer, config.decay_epochs * epoch, config.decay
+        )
+
+    def train(self, steps: int) -> None:
+        """Take `steps` steps of the optimiser."""
+        self.network.train()
+        for drawn in itertools.islice(self._order(), steps):
+            images, labels = self.train_data.batch(drawn)
+            self.optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(self.network(images), labels).backward()
+            self.optimizer.step()
+            self.schedule.step()
+
+    def accuracy(self) -> float:
+        """Measure the fraction of validation images that are classified right."""
+        self.network.eval()
+        total, correct = len(self.validation_data.labels), 0
+        with torch.inference_mode():
+            for drawn in torch.arange(total).split(self.batch):
+                images, labels = self.validation_data.batch(drawn)
+                correct += int((self.network(images).argmax(1) == labels).sum())
+        return correct / total
+
+    def _order(self) -> Iterator[Tensor]:
+        """Draw batches without end; an epoch leaves out its last partial batch."""
+        total = len(self.train_data.labels)
+        for epoch in itertools.count():
+            rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
+            order = torch.from_numpy(rng.permutation(total))
+            yield from order[: total // self.batch * self.batch].split(self.batch)
+
+
+class _Data(NamedTuple):
+    """One part of the data set.
+
+    Attributes:
+      images: [N, H, W, C] uint8.
+      labels: [N] int64.
+      mean, std: by channel, in units of pixels.  # [C] float32
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def batch(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Gather a batch.
+
+        Args:
+          drawn: places of the batch.  # [B] int64
+
+        Returns:
+          Images, normalised, in channels_last  # [B, C, H, W] float32
+          and their classes.  # [B] int64
+        """
+        pixels = self.images.index_select(0, drawn).float()
+        images = pixels.sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
+        return images, self.labels.index_select(0, drawn)

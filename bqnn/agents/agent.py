@@ -1,0 +1,138 @@
+"""The agent: ask for a batch of blocks, tell their rewards (the paper, Q-learning)."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from bqnn import numerics
+from bqnn.agents import State, make_learner
+from bqnn.config import AgentConfig, SearchConfig
+from bqnn.errors import ConfigError, SearchError, quote
+from bqnn.space.actions import Int32, Space
+
+AgentState = State
+_Tell = Callable[[AgentState, ArrayLike, ArrayLike], AgentState]
+
+
+class AskInfo(NamedTuple):
+    """What to report of an ask: the epsilon it used."""
+
+    epsilon: float
+
+
+class Agent(NamedTuple):
+    """A learner bound to a seed, a schedule and the host. Its states are values.
+
+    Attributes:
+      init: () -> the first state.
+      ask: (state, iteration) -> (actions, info). Draws the batch of that iteration.
+        # [B, T] int32
+      tell: (state, actions [<=B, T], rewards [<=B]) -> the next state.
+      tell_donating: as `tell`, and takes over the buffers of the state given: for a
+        loop that lets go of it, and need not copy a table of 10 MB.
+
+    Raises:
+      SearchError: by `ask` and `tell`, beyond the schedule; by `tell`, of more blocks
+        than a batch has, or of rewards that are not finite.
+    """
+
+    init: Callable[[], AgentState]
+    ask: Callable[[AgentState, int], tuple[Int32, AskInfo]]
+    tell: _Tell
+    tell_donating: _Tell
+
+
+def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent:
+    """Build the agent that the configuration names.
+
+    Args:
+      space: what may be chosen at each step.
+      config: which agent, and what it takes.
+      search: batch size and seed.
+
+    Raises:
+      ConfigError: if jax may not use the host's CPU.
+    """
+    learner = make_learner(space, config, search.batch)
+    iterations = len(learner.epsilons)
+    cpu = host()
+    sample = jax.jit(learner.sample)
+
+    @numerics.pinned()
+    def init() -> AgentState:
+        with jax.default_device(cpu):
+            state = learner.init(search.seed)
+        return jax.device_put(state, cpu)
+
+    @numerics.pinned()
+    def ask(state: AgentState, iteration: int) -> tuple[Int32, AskInfo]:
+        _check_iteration(iteration, iterations)
+        epsilon = learner.epsilons[iteration]
+        actions = sample(state, np.int32(iteration), np.float32(epsilon))
+        return np.asarray(actions), AskInfo(epsilon)
+
+    @numerics.pinned()
+    def tell(
+        learn: _Tell, state: AgentState, actions: ArrayLike, rewards: ArrayLike
+    ) -> AgentState:
+        _check_iteration(int(state.iteration), iterations)
+        _check_batch(np.shape(actions), np.asarray(rewards), search.batch)
+        return learn(
+            state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32)
+        )
+
+    return Agent(
+        init,
+        ask,
+        functools.partial(tell, jax.jit(learner.tell)),
+        functools.partial(tell, jax.jit(learner.tell, donate_argnums=0)),
+    )
+
+
+def digest(state: AgentState) -> str:
+    """Hash every bit of `state` (sha256, hexadecimal)."""
+    sha = hashlib.sha256()
+    for leaf in jax.tree.leaves(state):
+        sha.update(np.ascontiguousarray(leaf).data)
+    return sha.hexdigest()
+
+
+def host() -> jax.Device:
+    """Return the host's CPU, where agents run: accelerators round differently.
+
+    Raises:
+      ConfigError: if jax may not use it.
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"jax does not start on the CPU, where agents run: {error}; "
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: want cpu among them"
+        ) from error
+
+
+def _check_iteration(iteration: int, iterations: int) -> None:
+    if not 0 <= iteration < iterations:
+        raise SearchError(
+            f"iteration {iteration} is beyond the schedule, which has {iterations} "
+            "from 0: lengthen agent.schedule"
+        )
+
+
+def _check_batch(shape: tuple[int, ...], rewards: np.ndarray, batch: int) -> None:
+    if rewards.shape != shape[:1] or not 1 <= len(rewards) <= batch:
+        raise SearchError(
+            f"told actions of shape {shape} and rewards of shape {rewards.shape}: "
+            f"want a reward for each of 1 to {batch} blocks (search.batch)"
+        )
+    if not np.isfinite(rewards).all():
+        raise SearchError(
+            f"told rewards {quote(rewards.tolist())}: want finite numbers"
+        )

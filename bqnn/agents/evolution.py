@@ -1,0 +1,105 @@
+"""Regularized evolution (Real, Aggarwal, Huang and Le, AAAI 2019).
+
+The oldest of the population dies, whatever its reward. Of a block, one code mutates.
+"""
+
+import functools
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from bqnn.agents.learner import Learner, key_of
+from bqnn.agents.mutation import mutate
+from bqnn.agents.sampling import random_blocks
+from bqnn.config import AgentConfig, schedule
+from bqnn.numerics import seed_key
+from bqnn.space.actions import Space
+
+
+class EvolutionState(NamedTuple):
+    """A population.
+
+    Attributes:
+      actions: its blocks, the oldest first, rows of -1 before them.  # [P, T] int32
+      rewards: their rewards, -inf for no block.  # [P] float32
+      key: the key of the search.  # [2] uint32
+      iteration: batches told so far.  # [] int32
+    """
+
+    actions: Array
+    rewards: Array
+    key: Array
+    iteration: Array
+
+
+def make_evolution(space: Space, config: AgentConfig, batch: int) -> Learner:
+    """Build regularized evolution.
+
+    A batch is asked at once, so its parents come from one population.
+
+    Args:
+      space: what may be chosen at each step.
+      config: population, sample, how the first blocks are drawn, and a schedule of
+        which only the length counts.
+      batch: blocks per iteration.
+    """
+    return Learner(
+        init=functools.partial(_init, space, config.evolution.population),
+        sample=functools.partial(_sample, space, config, batch),
+        tell=_tell,
+        epsilons=(0.0,) * schedule.parse(config.schedule).iterations,
+    )
+
+
+def _init(space: Space, population: int, seed: ArrayLike) -> EvolutionState:
+    return EvolutionState(
+        actions=jnp.full((population, len(space.num_actions)), -1, jnp.int32),
+        rewards=jnp.full((population,), -jnp.inf, jnp.float32),
+        key=seed_key(seed),
+        iteration=jnp.zeros((), jnp.int32),
+    )
+
+
+def _sample(
+    space: Space,
+    config: AgentConfig,
+    batch: int,
+    state: EvolutionState,
+    iteration: Array,
+    epsilon: Array,
+) -> Array:
+    """Mutate the best of a sample for every slot, once the population is full."""
+    del epsilon  # evolution has none
+    keys = jax.random.split(key_of(state.key, iteration, "ask"), batch)
+    born = functools.partial(_born, space, config.evolution.sample, state)
+    return lax.cond(
+        state.actions[0, 0] >= 0,
+        lambda: jax.vmap(born)(keys),
+        lambda: random_blocks(space, config.exploration, keys),
+    )
+
+
+def _born(space: Space, sample: int, state: EvolutionState, key: chex.PRNGKey) -> Array:
+    """Mutate the best of `sample` blocks, drawn with replacement.  # [T]."""
+    sample_key, mutate_key = jax.random.split(key)
+    drawn = jax.random.randint(sample_key, (sample,), 0, len(state.rewards))
+    parent = drawn[jnp.argmax(state.rewards[drawn])]
+    return mutate(space, state.actions[parent], mutate_key)
+
+
+def _tell(
+    state: EvolutionState, actions: ArrayLike, rewards: ArrayLike
+) -> EvolutionState:
+    """Add the youngest at the end; as many of the oldest die."""
+    chex.assert_rank([actions, rewards], [2, 1])
+    population = len(state.rewards)
+    return EvolutionState(
+        jnp.concatenate([state.actions, jnp.asarray(actions)])[-population:],
+        jnp.concatenate([state.rewards, jnp.asarray(rewards)])[-population:],
+        state.key,
+        state.iteration + 1,
+    )

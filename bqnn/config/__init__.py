@@ -1,0 +1,27 @@
+"""Configuration of a search: frozen dataclasses, checked when they are made."""
+
+from bqnn.config.agent import AgentConfig, EvolutionConfig, QConfig
+from bqnn.config.sections import (
+    BudgetConfig,
+    Config,
+    DataConfig,
+    NetworkConfig,
+    RewardConfig,
+    SearchConfig,
+    SpaceConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "AgentConfig",
+    "BudgetConfig",
+    "Config",
+    "DataConfig",
+    "EvolutionConfig",
+    "NetworkConfig",
+    "QConfig",
+    "RewardConfig",
+    "SearchConfig",
+    "SpaceConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,1 @@
+"""Evaluation of a candidate: brief training, and what is recorded of it."""

@@ -1,0 +1,113 @@
+"""What a compute node runs: candidate in, evaluation out (the paper, its framework)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from bqnn import numerics, runtime
+from bqnn.config import Config, DataConfig
+from bqnn.data import Dataset, load
+from bqnn.engines import ENGINES, Engine, engine_name
+from bqnn.evaluation.fit import fit
+from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.networks import cost
+from bqnn.networks.plan import plan
+
+
+class Prepared(NamedTuple):
+    """A candidate that can be trained at once.
+
+    Attributes:
+      engine: that trains it.
+      state: the first state, to be used once.
+    """
+
+    engine: Engine
+    state: Any
+
+
+def evaluate(
+    candidate: Candidate, config: Config, on_step: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """Build, train and measure a candidate; a pure function of its two arguments.
+
+    Pure on one kind of machine: the same arguments give the same accuracies to the last
+    bit, in any process. So it settles the process if jax has not started, and else
+    insists on `config.train.threads` threads.
+
+    Args:
+      candidate: the block, and the seed of its training.
+      config: of the whole search.
+      on_step: called before every training step; may raise to end the evaluation.
+
+    Returns:
+      An evaluation whose status is `ok`, `over_budget` or `diverged`.
+
+    Raises:
+      ConfigError: if jax has started with another number of threads.
+    """
+    runtime.settle(config.train.threads)
+    dataset = _on_device(config.data)
+    prepared = prepare(candidate, config, dataset)
+    if isinstance(prepared, Evaluation):
+        return prepared
+    return train(prepared, candidate, config, dataset, on_step)
+
+
+@numerics.pinned()
+def prepare(
+    candidate: Candidate, config: Config, dataset: Dataset
+) -> Prepared | Evaluation:
+    """Do all that must be done before the first step; the first half of `evaluate`.
+
+    Args:
+      candidate: the block, and the seed of its training.
+      config: of the whole search.
+      dataset: as `on_device` returns it.
+
+    Returns:
+      What `train` takes, or an evaluation if the candidate is over the budget.
+    """
+    network = plan(candidate.block, config.network, dataset.spec)
+    recipe = config.train
+    excess = cost.over_budget(
+        cost.network_cost(network), recipe.batch, recipe.dtype, config.budget
+    )
+    if excess:
+        return Evaluation(Status.OVER_BUDGET, error=excess)
+    make_engine = ENGINES[engine_name(recipe, config.network)]
+    engine = make_engine(network, recipe, dataset, candidate.seed)
+    return Prepared(engine, engine.init())
+
+
+@numerics.pinned()
+def train(
+    prepared: Prepared,
+    candidate: Candidate,
+    config: Config,
+    dataset: Dataset,
+    on_step: Callable[[], None],
+) -> Evaluation:
+    """Train and measure what `prepare` made; the second half of `evaluate`."""
+    result = fit(*prepared, config.train, dataset, candidate.seed, on_step)
+    return Evaluation(
+        status=Status.OK if result.finite else Status.DIVERGED,
+        accuracy=result.accuracy,
+        restarts=result.restarts,
+        seconds=result.seconds,
+        device=runtime.device(),
+        error="" if result.finite else "the loss is not finite",
+    )
+
+
+def on_device(dataset: Dataset) -> Dataset:
+    """Put the images of a search on the device, for all its candidates."""
+    train, validation = jax.device_put((dataset.train, dataset.validation))
+    return dataset._replace(train=train, validation=validation)
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: DataConfig) -> Dataset:
+    return on_device(load(data))

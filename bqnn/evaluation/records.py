@@ -1,0 +1,119 @@
+"""What travels between master, executors and journal: candidates and evaluations."""
+
+import contextlib
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bqnn.space.nsc import Block
+
+
+class Status(enum.StrEnum):
+    """How an evaluation ended."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    OVER_BUDGET = "over_budget"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    WORKER_LOST = "worker_lost"
+    FAILED = "failed"
+    REUSED = "reused"
+
+
+MAX_ATTEMPTS = {Status.OUT_OF_MEMORY: 2, Status.WORKER_LOST: 4}
+"""How often a candidate may end this way; once for any other status.
+
+A worker lost for the last time makes the candidate `failed`.
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A block to evaluate.
+
+    Attributes:
+      iteration: the batch that asked for it, from 0.
+      slot: its place in the batch, from 0.
+      block: the block.
+      hash: its canonical hash.
+      seed: from which its training draws everything random.
+      flops: of the block, as the reward weighs them.
+      edges, nodes: of the block's graph; their ratio is the density.
+      params: of the whole network.
+      network_flops: of the whole network, which predicts how long training takes.
+    """
+
+    iteration: int
+    slot: int
+    block: Block
+    hash: str
+    seed: int
+    flops: int
+    edges: int
+    nodes: int
+    params: int
+    network_flops: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Iteration and slot, which name the candidate."""
+        return self.iteration, self.slot
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one attempt at a candidate.
+
+    Attributes:
+      status: how it ended.
+      accuracy: on the validation part after each epoch, as fractions; complete if the
+        status is `ok`, or `reused` of an `ok` one.
+      restarts: how often training began again.
+      seconds: wall time by phase: trace, compile, train, evaluate.
+      device: what computed it: device kind, and on the CPU its model and threads.
+      worker: which worker of the executor.
+      error: what went wrong, one line first, then the traceback if there is one.
+    """
+
+    status: Status
+    accuracy: tuple[float, ...] = ()
+    restarts: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    device: str = ""
+    worker: str = ""
+    error: str = ""
+
+
+def is_final(statuses: Sequence[Status]) -> bool:
+    """Tell whether attempts that ended in `statuses`, in this order, are enough."""
+    last = statuses[-1]
+    return statuses.count(last) >= MAX_ATTEMPTS.get(last, 1)
+
+
+def is_known(statuses: Sequence[Status]) -> bool:
+    """Tell whether attempts that ended so say something of the block itself.
+
+    A block that lost its last worker failed because of them: a twin is tried anew.
+    """
+    lost = Status.WORKER_LOST in statuses and statuses[-1] == Status.FAILED
+    return is_final(statuses) and not lost
+
+
+def reuse(known: Evaluation) -> Evaluation:
+    """Make the evaluation of a twin: it takes the accuracy, or the cause of none."""
+    usable = known.status == Status.OK
+    return Evaluation(
+        Status.REUSED,
+        accuracy=known.accuracy if usable else (),
+        restarts=known.restarts,
+        error="" if usable else f"{known.status}: {known.error}",
+    )
+
+
+def outcome(evaluation: Evaluation) -> Status:
+    """Return the status; where a cause was reused (`reuse`), that of the twin."""
+    if evaluation.status == Status.REUSED and not evaluation.accuracy:
+        with contextlib.suppress(ValueError):
+            return Status(evaluation.error.partition(":")[0])
+    return evaluation.status

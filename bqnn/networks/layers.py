@@ -1,0 +1,190 @@
+"""The operations of a network, as Flax modules (the paper, table 1).
+
+Every module maps its inputs, each [B, H, W, C], to one output. Inside a block stride is
+1 and height and width are kept; padding is what that needs ("SAME").
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from bqnn.networks import kernels, pooling
+from bqnn.networks.plan import Node
+
+# He et al., *Delving deep into rectifiers*, 2015.
+HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+# Ours: running statistics follow in tens of steps; an epoch of a small data set has no
+# more.
+BATCH_NORM_MOMENTUM = 0.9
+
+
+class Kernel(nn.Module):
+    """The weights of a convolution."""
+
+    shape: tuple[int, int, int, int]
+
+    @nn.compact
+    def __call__(self) -> Array:
+        """Return the kernel.  # [k, k, C, F] float32."""
+        return self.param("kernel", HE_NORMAL, self.shape, jnp.float32)
+
+
+class Norm(nn.Module):
+    """The parameters of batch normalisation, and its running statistics."""
+
+    filters: int
+
+    def setup(self) -> None:
+        """Declare what `flax.linen.BatchNorm` declares."""
+        shape = (self.filters,)
+        self.scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        self.mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        self.var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+
+    def follow(self, mean: Array, var: Array) -> None:
+        """Move the running statistics towards those of a batch.  # [F] each."""
+        if self.is_initializing():
+            return
+        for running, new in ((self.mean, mean), (self.var, var)):
+            kept = BATCH_NORM_MOMENTUM * running.value
+            running.value = kept + (1 - BATCH_NORM_MOMENTUM) * new
+
+    def __call__(self, x: Array) -> Array:
+        """Normalise [B, H, W, F] by the running statistics."""
+        return kernels.normalised(
+            x, self.mean.value, self.var.value, self.scale, self.bias
+        )
+
+
+class ConvolutionNorm(nn.Module):
+    """Convolution without bias, then batch normalisation: the stem (ours).
+
+    With an `axis`, the batch is that of all replicas along that mapped axis.
+    """
+
+    filters: int
+    kernel: int
+    stride: int
+    dtype: Any
+    activation: bool = False
+    axis: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
+        kernel = Kernel(shape, name="conv")().astype(self.dtype)
+        norm = Norm(self.filters, name="norm")
+        x = x.astype(self.dtype)
+        if train:
+            y, mean, var = kernels.convolution_norm(
+                x,
+                kernel,
+                norm.scale,
+                norm.bias,
+                self.activation,
+                self.stride,
+                self.axis,
+            )
+            norm.follow(mean, var)
+            return y
+        x = nn.relu(x) if self.activation else x
+        return norm(kernels.convolution(x, kernel, self.stride))
+
+
+class PreActivationConvolution(ConvolutionNorm):
+    """The paper's PCC: ReLU, convolution, batch normalisation."""
+
+    activation: bool = True
+
+
+class MaxPooling(nn.Module):
+    """The largest value under a window."""
+
+    kernel: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        return x if self.kernel == 1 else pooling.max_pool(x, self.kernel, self.stride)
+
+
+class AveragePooling(nn.Module):
+    """The mean of the real pixels under a window: padding does not count (ours)."""
+
+    kernel: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        if self.kernel == 1:
+            return x
+        return pooling.average_pool(x, self.kernel, self.stride)
+
+
+class Identity(nn.Module):
+    """Passes its input on."""
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Return `x`."""
+        return x
+
+
+class Add(nn.Module):
+    """Elemental addition."""
+
+    @nn.compact
+    def __call__(self, a: Array, b: Array, train: bool) -> Array:
+        """Add two [B, H, W, C]."""
+        return a + b
+
+
+class Concat(nn.Module):
+    """Concatenation along the channels."""
+
+    @nn.compact
+    def __call__(self, *inputs: Array, train: bool) -> Array:
+        """Map several [B, H, W, C_i] to [B, H, W, sum of C_i]."""
+        return jnp.concatenate(inputs, axis=-1)
+
+
+class Head(nn.Module):
+    """ReLU, global average pooling and a dense layer with bias (ours)."""
+
+    num_classes: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map [B, H, W, C] to logits.  # [B, K] float32."""
+        x = nn.relu(x).mean(axis=(1, 2))
+        x = nn.Dense(
+            self.num_classes, kernel_init=HE_NORMAL, dtype=self.dtype, name="dense"
+        )(x)
+        return x.astype(jnp.float32)
+
+
+MakeModule = Callable[[Node, Any], nn.Module]
+
+MODULES: dict[str, MakeModule] = {
+    "stem": lambda n, dtype: ConvolutionNorm(
+        n.channels, n.kernel, n.stride, dtype, name=n.name
+    ),
+    "pcc": lambda n, dtype: PreActivationConvolution(
+        n.channels, n.kernel, n.stride, dtype, name=n.name
+    ),
+    "max_pool": lambda n, dtype: MaxPooling(n.kernel, n.stride, name=n.name),
+    "average_pool": lambda n, dtype: AveragePooling(n.kernel, n.stride, name=n.name),
+    "identity": lambda n, dtype: Identity(name=n.name),
+    "add": lambda n, dtype: Add(name=n.name),
+    "concat": lambda n, dtype: Concat(name=n.name),
+    "head": lambda n, dtype: Head(n.channels, dtype, name=n.name),
+}
+"""The module of every `Node.op`; a new layer type gets its line here."""

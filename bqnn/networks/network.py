@@ -1,0 +1,118 @@
+"""The whole network as one Flax module that walks a `NetworkPlan`."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jax import Array
+from jax.ad_checkpoint import checkpoint_name
+
+from bqnn.networks.layers import MODULES, MakeModule
+from bqnn.networks.plan import NetworkPlan, Node
+
+Variables = Mapping[str, Any]
+
+
+class Network(nn.Module):
+    """A network of the plan's nodes.
+
+    Attributes:
+      plan: what to build.
+      dtype: of the computation; parameters and batch statistics are float32.
+      modules: the module of every operation.
+    """
+
+    plan: NetworkPlan
+    dtype: Any = jnp.float32
+    modules: ClassVar[Mapping[str, MakeModule]] = MODULES
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> Array:
+        """Compute logits.
+
+        Args:
+          images: normalised.  # [B, H, W, C]
+          train: whether batch normalisation uses (and collects) the statistics of this
+            batch instead of the running ones.
+
+        Returns:
+          Logits.  # [B, K] float32
+        """
+        values = [images.astype(self.dtype)]
+        for node in self.plan.nodes[1:]:
+            inputs = (values[place] for place in node.inputs)
+            value = self.modules[node.op](node, self.dtype)(*inputs, train=train)
+            # By this name `jax.checkpoint` may keep it, and forget what is between.
+            values.append(checkpoint_name(value, node.name))
+        return values[-1]
+
+
+def abstract_variables(plan: NetworkPlan) -> Variables:
+    """Return shapes and dtypes of the parameters and batch statistics.
+
+    As `jax.eval_shape` of `Network.init` does, but node by node: nodes repeat, and
+    tracing a whole network takes longer than training it in a quick search.
+    """
+    found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
+    for node in plan.nodes[1:]:
+        channels = sum(plan.nodes[place].channels for place in node.inputs)
+        variables = node_variables(node.op, node.kernel, node.channels, channels)
+        for kind, tree in variables.items():
+            found[kind][node.name] = tree
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variables:
+    """Return shapes and dtypes of the variables of one node.
+
+    Args:
+      op: as `Node.op`.
+      kernel: as `Node.kernel`.
+      channels: of its output.
+      inputs: channels of its input.
+    """
+    if op not in ("stem", "pcc", "head"):
+        return {}
+    node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
+    module = MODULES[op](node, jnp.float32)
+    x = jax.ShapeDtypeStruct((1, 1, 1, inputs), jnp.float32)
+
+    def init(x: Array) -> Variables:
+        return module.init(jax.random.key(0), x, train=False)
+
+    return cast(Variables, jax.eval_shape(init, x))
+
+
+def init_variables(plan: NetworkPlan, seed: int) -> Variables:
+    """Draw the variables of a network: He initialisation (the paper).
+
+    The same distributions as `Network.init`, drawn by NumPy: compiling the init of a
+    network takes longer than training it in a quick search.
+
+    Args:
+      plan: the network.
+      seed: of the draws.
+
+    Returns:
+      `params` and `batch_stats`, as `Network.init` returns them, in NumPy arrays.
+    """
+    rng = np.random.Generator(np.random.Philox(seed))
+    flat = traverse_util.flatten_dict(dict(abstract_variables(plan)))
+    drawn = {path: _draw(rng, path[-1], flat[path].shape) for path in sorted(flat)}
+    return cast(Variables, traverse_util.unflatten_dict(drawn))
+
+
+def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name == "kernel":
+        fan_in = int(np.prod(shape[:-1]))
+        kernel = rng.standard_normal(shape, np.float32)
+        return kernel * np.float32(np.sqrt(2 / fan_in))
+    if name in ("scale", "var"):
+        return np.ones(shape, np.float32)
+    return np.zeros(shape, np.float32)

@@ -1,0 +1,92 @@
+"""Whether the facts of a journal agree with each other."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bqnn.config import Config, schedule
+from bqnn.evaluation.records import Candidate, is_final
+from bqnn.schema import FactError
+from bqnn.search.facts import row_name
+from bqnn.search.history import Ask, Attempts, Tell
+
+
+def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
+    """Want batches in order, of the size and for as long as the configuration says.
+
+    Args:
+      config: of the search.
+      asks: all of them.
+      told: batches told.
+
+    Raises:
+      FactError: names the row.
+    """
+    iterations = schedule.parse(config.agent.schedule).iterations
+    _check_numbers("asks", [ask.iteration for ask in asks], iterations)
+    before = 0
+    for ask in asks:
+        most = min(ask.iteration, told)
+        if not before <= ask.told <= most:
+            wanted = f"want {before} to {most}"
+            raise _error("asks", [ask.iteration], f"told is {ask.told}: {wanted}")
+        before = ask.told
+        slots = [candidate.slot for candidate in ask.candidates]
+        if slots != list(range(config.search.batch)):
+            wanted = f"0 to {config.search.batch - 1}, as search.batch says"
+            what = f"it has {len(slots)} candidates: want slots {wanted}"
+            raise _error("asks", [ask.iteration], what)
+        for candidate in ask.candidates:
+            _check_length(config, candidate)
+
+
+def check_attempts(known: Iterable[tuple[int, int]], attempts: Attempts) -> None:
+    """Want attempts at candidates that were asked.
+
+    Raises:
+      FactError: names the row.
+    """
+    strange = attempts.keys() - set(known)
+    if strange:
+        raise _error("evaluations", min(strange), "no such candidate was asked")
+
+
+def check_tells(config: Config, tells: Sequence[Tell], attempts: Attempts) -> None:
+    """Want batches in order, of candidates that are done and were not told before.
+
+    Raises:
+      FactError: names the row.
+    """
+    _check_numbers("tells", [tell.number for tell in tells], len(tells))
+    before: set[tuple[int, int]] = set()
+    for tell in tells:
+        size = len(tell.places)
+        if size != config.search.batch:
+            wanted = f"want {config.search.batch}, as search.batch says"
+            raise _error("tells", [tell.number], f"it has {size} places: {wanted}")
+        for place in tell.places:
+            tried = [evaluation.status for evaluation in attempts.get(place, ())]
+            if place in before or not tried or not is_final(tried):
+                why = (
+                    "was told before" if place in before else "has no final evaluation"
+                )
+                where = f"slot {place[1]} of batch {place[0]}"
+                raise _error("tells", [tell.number], f"{where} {why}")
+            before.add(place)
+
+
+def _check_numbers(table: str, numbers: Sequence[int], most: int) -> None:
+    for place, number in enumerate(numbers):
+        if number != place or place >= most:
+            wanted = f"want {place}" if place < most else f"want {most} rows at most"
+            raise _error(table, [number], f"it is out of order: {wanted}")
+
+
+def _check_length(config: Config, candidate: Candidate) -> None:
+    length, most = len(candidate.block), config.space.max_layers
+    if length > most:
+        what = f"block has {length} layers: want {most} at most, as space.max_layers"
+        raise _error("candidates", candidate.place, what)
+
+
+def _error(table: str, key: Sequence[Any], what: str) -> FactError:
+    return FactError(f"{row_name(table, key)}: {what}")

@@ -1,0 +1,178 @@
+"""What may stand in a journal: every column, with what its values must be.
+
+A journal may come from somebody else, and SQLite keeps any value in any column. So
+nothing of it is believed before it went through `read`.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bqnn import bounds
+from bqnn.config import Config
+from bqnn.config import dictionary as config_dict
+from bqnn.errors import quote
+from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.networks.plan import ImageSpec
+from bqnn.schema import (
+    NAME,
+    TEXT,
+    TIME,
+    Convert,
+    digits,
+    fields,
+    integer,
+    listed,
+    mapped,
+    number,
+    parsed,
+    read_at,
+    text,
+)
+from bqnn.space import nsc
+
+
+def _block(value: Any) -> nsc.Block:
+    return nsc.parse(TEXT(value))
+
+
+def _images(value: Any) -> ImageSpec:
+    return ImageSpec(**fields(IMAGES)(value))
+
+
+HASH = text("[0-9a-f]{1,64}", "hexadecimal digits")
+STATUS = text("|".join(Status), f"one of {', '.join(Status)}")
+PHASE = text("[a-z_]{1,40}", "the name of a phase")
+
+# Flags of XLA are part of it, and pods set many.
+DEVICE = text(r"[^\ud800-\udfff]{0,100000}", "text of at most 100,000 characters")
+
+INDEX = integer(0, 1_000_000)
+PLACE = listed(INDEX, "an iteration and a slot", 2, 2)
+
+IMAGES: dict[str, Convert] = {
+    "height": integer(1, bounds.LARGEST_SIDE),
+    "width": integer(1, bounds.LARGEST_SIDE),
+    "channels": integer(1, bounds.LARGEST_SIDE),
+    "num_classes": integer(1, bounds.MOST_CLASSES),
+}
+
+COLUMNS: dict[str, dict[str, Convert]] = {
+    "run": {
+        "config": parsed(lambda value: config_dict.from_dict(value, Config)),
+        "images": parsed(_images),
+        "fingerprint": NAME,
+        "versions": parsed(mapped(NAME, NAME, "versions by name")),
+    },
+    "asks": {
+        "iteration": INDEX,
+        "told": INDEX,
+        "epsilon": number(0, 1),
+    },
+    "candidates": {
+        "iteration": INDEX,
+        "slot": INDEX,
+        "block": _block,
+        "hash": HASH,
+        "seed": integer(0, 2**31 - 1),
+        # Of one block, whose logarithm the reward takes.
+        "flops": digits(100),
+        # A block has up to 60 layers of two predecessors, and input and output.
+        "edges": integer(1, 200),
+        "nodes": integer(3, 62),
+        # With native widths, a network can exceed what fits in a float.
+        "params": digits(4000),
+        "network_flops": digits(4000),
+    },
+    "evaluations": {
+        "iteration": INDEX,
+        "slot": INDEX,
+        "attempt": integer(1, 1000),
+        "status": lambda value: Status(STATUS(value)),
+        "accuracy": parsed(listed(number(0, 1), "a list of fractions")),
+        "restarts": INDEX,
+        "seconds": parsed(mapped(PHASE, number(0, 1e9), "seconds by phase")),
+        "device": DEVICE,
+        "worker": NAME,
+        "error": TEXT,
+        "time": TIME,
+    },
+    "tells": {
+        "number": INDEX,
+        "places": parsed(listed(PLACE, "a list of places", 1)),
+        "digest": HASH,
+        "evidence": HASH,
+    },
+}
+"""What is read of each table, in this order."""
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "run": (),
+    "asks": ("iteration",),
+    "candidates": ("iteration", "slot"),
+    "evaluations": ("iteration", "slot", "attempt"),
+    "tells": ("number",),
+}
+"""The columns that name a row, the first of each table."""
+
+
+def read(table: str, names: Sequence[str], row: Sequence[Any]) -> list[Any]:
+    """Turn a row into what it stands for.
+
+    Args:
+      table: of the row.
+      names: of the columns read.
+      row: their values, as SQLite has them.
+
+    Raises:
+      FactError: names table, row and column.
+    """
+    columns, where = COLUMNS[table], row_name(table, row)
+    return [
+        read_at(f"{where}, column {name}", columns[name], value)
+        for name, value in zip(names, row, strict=True)
+    ]
+
+
+def row_name(table: str, row: Sequence[Any]) -> str:
+    """Name a row of a table by its key, the first of its columns."""
+    key = zip(KEYS[table], row, strict=False)
+    parts = ", ".join(f"{name} {quote(value)}" for name, value in key)
+    return f"table {table}, row {parts}" if parts else f"table {table}"
+
+
+def candidate_row(candidate: Candidate) -> tuple[Any, ...]:
+    """Turn a candidate into its row."""
+    return (
+        *candidate.place,
+        nsc.format(candidate.block),
+        candidate.hash,
+        candidate.seed,
+        # SQLite's integers end at 2**63; with native widths a block can exceed that.
+        str(candidate.flops),
+        candidate.edges,
+        candidate.nodes,
+        str(candidate.params),
+        str(candidate.network_flops),
+    )
+
+
+def evaluation_row(
+    candidate: Candidate, attempt: int, evaluation: Evaluation
+) -> tuple[Any, ...]:
+    """Turn an attempt at a candidate into its row, but for the time."""
+    texts = evaluation.device, evaluation.worker, evaluation.error
+    return (
+        *candidate.place,
+        attempt,
+        evaluation.status.value,
+        json.dumps(evaluation.accuracy),
+        evaluation.restarts,
+        json.dumps(evaluation.seconds),
+        *map(_storable, texts),
+    )
+
+
+def _storable(text: str) -> str:
+    """Write as escapes what UTF-8 cannot hold: names of files may have any bytes."""
+    return text.encode(errors="backslashreplace").decode()

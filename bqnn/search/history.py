@@ -1,0 +1,79 @@
+"""What a journal records: the run, the batches asked and told, the evaluations."""
+
+from typing import NamedTuple
+
+from bqnn.config import Config
+from bqnn.evaluation.records import Candidate, Evaluation, Status, is_final
+from bqnn.networks.plan import ImageSpec
+
+
+class Run(NamedTuple):
+    """What a whole run depends on.
+
+    Attributes:
+      config: the configuration.
+      images: shape of the images and number of classes.
+      fingerprint: hash of the training and validation images.
+      versions: of Python and the libraries.
+    """
+
+    config: Config
+    images: ImageSpec
+    fingerprint: str
+    versions: dict[str, str]
+
+
+class Ask(NamedTuple):
+    """A batch asked.
+
+    Attributes:
+      iteration: its number, from 0.
+      told: how many batches the agent had been told by then.
+      epsilon: of the exploration.
+      candidates: in the order of their slots.
+    """
+
+    iteration: int
+    told: int
+    epsilon: float
+    candidates: tuple[Candidate, ...]
+
+
+class Tell(NamedTuple):
+    """A batch told.
+
+    Attributes:
+      number: how many were told before.
+      places: (iteration, slot) of its candidates, in the order told.
+      digest: hash of the agent's state afterwards.
+      evidence: hash of the candidates and of their evaluations.
+    """
+
+    number: int
+    places: tuple[tuple[int, int], ...]
+    digest: str
+    evidence: str
+
+
+Attempts = dict[tuple[int, int], tuple[Evaluation, ...]]
+"""The evaluations of each candidate, by iteration and slot."""
+
+
+class History(NamedTuple):
+    """All that a journal holds, in order.
+
+    Attributes:
+      asks: by iteration.
+      attempts: the evaluations of each candidate, by place.
+      tells: by number.
+    """
+
+    asks: tuple[Ask, ...]
+    attempts: Attempts
+    tells: tuple[Tell, ...]
+
+    @property
+    def trained(self) -> int:
+        """Count the candidates with a final evaluation of their own."""
+        statuses = ([e.status for e in es] for es in self.attempts.values())
+        return sum(s[-1] != Status.REUSED and is_final(s) for s in statuses)

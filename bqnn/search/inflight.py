@@ -1,0 +1,165 @@
+"""What is between ask and tell: candidates queued, started, retried and done."""
+
+import dataclasses
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+
+from bqnn.errors import SearchError
+from bqnn.evaluation.records import (
+    Candidate,
+    Evaluation,
+    Status,
+    is_final,
+    is_known,
+    reuse,
+)
+from bqnn.executors.executor import Executor
+from bqnn.search import problem
+from bqnn.search.events import Evaluated, Event, Retried
+from bqnn.search.journal import Journal
+from bqnn.search.orders import Place
+from bqnn.search.problem import Problem
+
+_Entry = tuple[int, Place, Candidate]
+
+
+class InFlight:
+    """Bookkeeping of what is in flight; effects go to journal and executor.
+
+    Attributes:
+      done: what has a final evaluation and was not told, in the order it came.
+      started: what the executor has.
+      trained: candidates with a final evaluation of their own, over all runs.
+    """
+
+    def __init__(
+        self, work: Problem, journal: Journal, executor: Executor, max_failures: int
+    ) -> None:
+        """Begin with nothing in flight."""
+        self._work, self._journal, self._executor = work, journal, executor
+        self._max_failures, self._failures = max_failures, 0
+        self.done: dict[Place, tuple[Candidate, Evaluation]] = {}
+        self.started: dict[Place, Candidate] = {}
+        self.trained = 0
+        # The largest predicted cost first: what takes long must not start last.
+        self._queue: list[_Entry] = []
+        self._alone: list[Candidate] = []
+        # Statuses of the attempts so far, where there are any.
+        self._attempts: dict[Place, tuple[Status, ...]] = {}
+        # By canonical hash: who waits for the result of a twin.
+        self._waiting: dict[str, list[Candidate]] = {}
+
+    @property
+    def hungry(self) -> bool:
+        """Whether workers are free and find nothing to do."""
+        return self._executor.free() > len(self._queue) + len(self._alone)
+
+    def admit(
+        self,
+        candidates: Sequence[Candidate],
+        finals: Mapping[Place, Evaluation] = {},
+        attempts: Mapping[Place, tuple[Evaluation, ...]] = {},
+    ) -> Iterator[Event]:
+        """Take in candidates: what is not known is queued, once per canonical hash.
+
+        Args:
+          candidates: not told yet.
+          finals: final evaluations by place, from an earlier run.
+          attempts: all evaluations by place, from an earlier run.
+        """
+        for candidate in candidates:
+            if candidate.place in finals:
+                self.done[candidate.place] = candidate, finals[candidate.place]
+            elif candidate.hash in self._waiting:
+                self._waiting[candidate.hash].append(candidate)
+            elif known := self._journal.result_of(candidate.hash):
+                yield self._reuse(candidate, known)
+            else:
+                self._waiting[candidate.hash] = []
+                earlier = attempts.get(candidate.place, ())
+                self._enqueue(candidate, tuple(e.status for e in earlier))
+
+    def start_next(self, most: int | None = None) -> None:
+        """Give the executor all that it can take now, but at most `most`."""
+        end = None if most is None else len(self.started) + most
+        while len(self.started) != end and self._executor.free() > 0:
+            candidate = self._next()
+            if candidate is None:
+                return
+            self.started[candidate.place] = candidate
+            self._executor.submit(candidate)
+
+    def collect(self) -> Iterator[Event]:
+        """Wait for attempts to end, record them, and settle what follows."""
+        for candidate, evaluation in self._executor.collect():
+            del self.started[candidate.place]
+            yield from self._settle(candidate, evaluation)
+
+    def _next(self) -> Candidate | None:
+        if self._alone or self._runs_alone():
+            return self._alone.pop() if not self.started else None
+        return heapq.heappop(self._queue)[2] if self._queue else None
+
+    def _runs_alone(self) -> bool:
+        return any(self._wants_alone(place) for place in self.started)
+
+    def _wants_alone(self, place: Place) -> bool:
+        """Whether a candidate ran out of a memory that it shared with others."""
+        earlier = self._attempts.get(place, ())
+        return self._executor.shares_memory and Status.OUT_OF_MEMORY in earlier
+
+    def _enqueue(self, candidate: Candidate, attempts: tuple[Status, ...]) -> None:
+        if attempts:
+            self._attempts[candidate.place] = attempts
+        if self._wants_alone(candidate.place):
+            self._alone.append(candidate)
+        else:
+            entry = (-candidate.network_flops, candidate.place, candidate)
+            heapq.heappush(self._queue, entry)
+
+    def _settle(self, candidate: Candidate, evaluation: Evaluation) -> Iterator[Event]:
+        statuses = (*self._attempts.pop(candidate.place, ()), evaluation.status)
+        final = is_final(statuses)
+        if final and evaluation.status == Status.WORKER_LOST:
+            lost = statuses.count(Status.WORKER_LOST)
+            error = f"lost {lost} workers: {evaluation.error}"
+            evaluation = dataclasses.replace(
+                evaluation, status=Status.FAILED, error=error
+            )
+        self._journal.add_evaluation(candidate, len(statuses), evaluation)
+        if not final:
+            yield Retried(candidate, evaluation, recorded=False)
+            self._enqueue(candidate, statuses)
+            return
+        self.trained += 1
+        yield self._finish(candidate, evaluation)
+        twins = self._waiting.pop(candidate.hash)
+        if is_known([*statuses[:-1], evaluation.status]):
+            for twin in twins:
+                yield self._reuse(twin, evaluation)
+        elif twins:
+            self._waiting[candidate.hash] = twins[1:]
+            self._enqueue(twins[0], ())
+        self._count_failures(candidate, evaluation)
+
+    def _reuse(self, candidate: Candidate, known: Evaluation) -> Evaluated:
+        """Give a candidate the result, or the failure, of its canonical twin."""
+        evaluation = reuse(known)
+        self._journal.add_evaluation(candidate, 1, evaluation)
+        return self._finish(candidate, evaluation)
+
+    def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Evaluated:
+        self.done[candidate.place] = candidate, evaluation
+        reward = problem.reward(self._work, candidate, evaluation)
+        return Evaluated(candidate, evaluation, reward, recorded=False)
+
+    def _count_failures(self, candidate: Candidate, evaluation: Evaluation) -> None:
+        failed = evaluation.status == Status.FAILED
+        self._failures = self._failures + 1 if failed else 0
+        if self._failures >= self._max_failures:
+            cause = next(iter(evaluation.error.splitlines()), "no cause given")
+            raise SearchError(
+                f"{self._failures} evaluations failed in a row, the last one "
+                f"{candidate.block}: {cause}; mend the cause and run the same command "
+                "again"
+            )

@@ -1,0 +1,286 @@
+"""The journal: one SQLite file of facts, from which a search can be recovered.
+
+Facts are added and never changed. A run directory has one writer at a time, and every
+fact is on the disk before the search goes on, so a killed search loses nothing.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bqnn.config import dictionary as config_dict
+from bqnn.errors import JournalError
+from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
+from bqnn.schema import FactError
+from bqnn.search import consistency, facts, sqlite
+from bqnn.search.history import Ask, Attempts, History, Run, Tell
+
+SCHEMA_VERSION = 1
+FILE_NAME = "journal.sqlite"
+
+_SCHEMA = Path(__file__).with_name("journal.sql")
+
+
+class Journal:
+    """An open journal. Use `create_or_open` to write and `open_readonly` to read."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int) -> None:
+        """Take over an open connection and the lock's file descriptor (-1: none)."""
+        self.path, self._connection, self._lock = path, connection, lock
+        self._inode = path.stat().st_ino
+
+    def __enter__(self) -> "Journal":
+        """Return the journal itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the journal and let go of its lock."""
+        self._connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    def start(self, run: Run) -> None:
+        """Record the run, or check that it is the run recorded.
+
+        Raises:
+          JournalError: if the recorded run has another configuration (the fields are
+            named) or other images.
+        """
+        with sqlite.errors(self.path):
+            empty = not self._connection.execute("SELECT 1 FROM run").fetchone()
+        if empty:
+            self._write(
+                "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        json.dumps(config_dict.to_dict(run.config)),
+                        json.dumps(run.images._asdict()),
+                        run.fingerprint,
+                        json.dumps(run.versions),
+                        time.time(),
+                    )
+                ],
+            )
+            self._settle()
+            return
+        recorded = self.run()
+        changed = list(config_dict.differences(recorded.config, run.config))
+        if changed:
+            raise JournalError(
+                f"{self.path.parent} holds a search with another configuration "
+                f"({'; '.join(changed)}): use another --workdir, or the same values"
+            )
+        if recorded.fingerprint != run.fingerprint:
+            raise JournalError(
+                f"{self.path.parent}: the images of {run.config.data.name} are not "
+                "those that the search began with: restore them, or use another "
+                "--workdir"
+            )
+
+    def run(self) -> Run:
+        """Read what the run depends on.
+
+        Raises:
+          JournalError: if nothing was recorded, or it cannot be read.
+        """
+        with sqlite.errors(self.path):
+            row = next(self._rows("run", facts.COLUMNS["run"]), None)
+        if row is None:
+            raise JournalError(f"{self.path} is empty: its search never began")
+        return Run(*row)
+
+    def add_ask(self, ask: Ask) -> None:
+        """Record a batch asked, with its candidates, in one transaction."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO asks VALUES (?, ?, ?, ?)", (*ask[:3], time.time())
+            )
+            self._connection.executemany(
+                f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
+                [facts.candidate_row(candidate) for candidate in ask.candidates],
+            )
+
+    def add_evaluation(
+        self, candidate: Candidate, attempt: int, evaluation: Evaluation
+    ) -> None:
+        """Record an attempt at a candidate, counted from 1."""
+        row = (*facts.evaluation_row(candidate, attempt, evaluation), time.time())
+        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 11)})", [row])
+
+    def add_tell(self, tell: Tell) -> None:
+        """Record a batch told."""
+        row = (
+            tell.number,
+            json.dumps(tell.places),
+            tell.digest,
+            tell.evidence,
+            time.time(),
+        )
+        self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
+        self._settle()
+
+    def history(self) -> History:
+        """Read every fact, as of one moment.
+
+        Raises:
+          JournalError: if the file is damaged or a fact makes no sense.
+        """
+        with sqlite.errors(self.path), self._connection:
+            # One transaction: a search may be writing.
+            self._connection.execute("BEGIN")
+            config = self.run().config
+            asks, attempts = self._asks(), self._attempts()
+            tells = tuple(Tell(*row) for row in self._select("tells"))
+            consistency.check_asks(config, asks, len(tells))
+            places = [c.place for ask in asks for c in ask.candidates]
+            consistency.check_attempts(places, attempts)
+            consistency.check_tells(config, tells, attempts)
+        return History(asks, attempts, tells)
+
+    def _asks(self) -> tuple[Ask, ...]:
+        batches: dict[int, list[Candidate]] = {}
+        for row in self._select("candidates"):
+            batches.setdefault(row[0], []).append(Candidate(*row))
+        asks = tuple(
+            Ask(iteration, told, epsilon, tuple(batches.pop(iteration, ())))
+            for iteration, told, epsilon in self._select("asks")
+        )
+        for iteration in batches:
+            raise FactError(f"table candidates: batch {iteration} was never asked")
+        return asks
+
+    def _attempts(self) -> Attempts:
+        attempts: Attempts = {}
+        for row in self._select("evaluations"):
+            place, number = (row[0], row[1]), row[2]
+            earlier = attempts.get(place, ())
+            if number != len(earlier) + 1:
+                where = facts.row_name("evaluations", row)
+                raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
+            attempts[place] = (*earlier, Evaluation(*row[3:10]))
+        return attempts
+
+    def result_of(self, sha: str) -> Evaluation | None:
+        """Find what is known of a block by its canonical hash (`records.is_known`).
+
+        A search does not keep results in memory: there can be many.
+        """
+        with sqlite.errors(self.path):
+            rows = self._rows(
+                "evaluations",
+                facts.COLUMNS["evaluations"],
+                "JOIN candidates USING (iteration, slot) WHERE hash = ? "
+                "AND status != ? ORDER BY iteration, slot, attempt",
+                (sha, Status.REUSED.value),
+            )
+            for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
+                attempts = [Evaluation(*row[3:10]) for row in twin]
+                if is_known([attempt.status for attempt in attempts]):
+                    return attempts[-1]
+        return None
+
+    def times(self) -> dict[tuple[int, int, int], float]:
+        """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""
+        with sqlite.errors(self.path):
+            rows = self._rows("evaluations", ("iteration", "slot", "attempt", "time"))
+            return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def began(self) -> bool:
+        """Tell whether a search has recorded what it depends on."""
+        with sqlite.errors(self.path):
+            tables = "SELECT 1 FROM sqlite_master WHERE name = 'run'"
+            made = self._connection.execute(tables).fetchone()
+            return bool(
+                made and self._connection.execute("SELECT 1 FROM run").fetchone()
+            )
+
+    def _select(self, table: str) -> Iterator[list[Any]]:
+        """Read a table in the order of its keys."""
+        order = ", ".join(facts.KEYS[table])
+        return self._rows(table, facts.COLUMNS[table], f"ORDER BY {order}")
+
+    def _rows(
+        self,
+        table: str,
+        columns: Iterable[str],
+        rest: str = "",
+        values: Sequence[Any] = (),
+    ) -> Iterator[list[Any]]:
+        """Read columns of a table, each as `facts` wants it."""
+        names = tuple(columns)
+        statement = f"SELECT {', '.join(names)} FROM {table} {rest}"
+        for row in self._connection.execute(statement, values):
+            yield facts.read(table, names, row)
+
+    def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        with self._writing():
+            self._connection.executemany(statement, rows)
+
+    def _settle(self) -> None:
+        """Move what was written from the log beside the file into the file itself.
+
+        SQLite would do so after 4 MB, which is more than most searches write: a copy of
+        the file alone would be empty.
+        """
+        with sqlite.errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write in one transaction, into the file that has this journal's name.
+
+        A file that was removed or moved takes what is written, and loses it.
+        """
+        with sqlite.errors(self.path):
+            try:
+                there = self.path.stat().st_ino == self._inode
+            except FileNotFoundError:
+                there = False
+            if not there:
+                raise JournalError(
+                    f"{self.path} was removed or moved while it was written to: put "
+                    "it back, with the files beside it, and run the same command again"
+                )
+            with self._connection:
+                yield
+
+
+def create_or_open(workdir: Path) -> Journal:
+    """Open the journal of `workdir` to write, creating both if need be.
+
+    Raises:
+      JournalError: if another process has it open to write, or it cannot be opened.
+    """
+    path = workdir / FILE_NAME
+    schema = _SCHEMA.read_text(encoding="utf-8")
+    connection, lock = sqlite.open_writer(path, schema, SCHEMA_VERSION)
+    return Journal(path, connection, lock)
+
+
+def has_writer(workdir: Path) -> bool:
+    """Tell whether a search is running in `workdir`, on this host or another.
+
+    Raises:
+      JournalError: if that cannot be found out.
+    """
+    return sqlite.has_writer(workdir / FILE_NAME)
+
+
+def open_readonly(workdir: Path) -> Journal:
+    """Open the journal of `workdir` to read; a search may be writing to it.
+
+    Raises:
+      JournalError: if there is none, or it cannot be read.
+    """
+    path = workdir / FILE_NAME
+    if not path.is_file():
+        raise JournalError(
+            f"{workdir} has no {FILE_NAME}: want the --workdir of a search"
+        )
+    return Journal(path, sqlite.open_reader(path, SCHEMA_VERSION), -1)

@@ -1,0 +1,126 @@
+"""A search in numbers: a pure fold over its events."""
+
+from typing import NamedTuple
+
+from bqnn.errors import printable
+from bqnn.evaluation.records import Evaluation, Status, outcome
+from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
+from bqnn.search.reward import final_accuracy
+
+TOP = 5
+# Laying out a cause of a megabyte would take a terminal minutes.
+_HEADLINE = 500
+
+
+class Summary(NamedTuple):
+    """What is known of a search so far.
+
+    Attributes:
+      iterations: batches in all.
+      batch: candidates per batch.
+      told: batches told.
+      epsilon: of the last batch asked, None before.
+      counts: final evaluations by outcome: who reused a failure failed too.
+      retries: attempts that were repeated, by status.
+      causes: the last error of each status, on one line.
+      fresh: those that happened in this process.
+      best: the candidates of highest reward, one per canonical block, best first.
+      digest: of the agent's state after the last batch told.
+      top: how many of the best to keep.
+    """
+
+    iterations: int
+    batch: int
+    told: int = 0
+    epsilon: float | None = None
+    counts: dict[Status, int] = {}
+    retries: dict[Status, int] = {}
+    causes: dict[Status, str] = {}
+    fresh: int = 0
+    best: tuple[Evaluated, ...] = ()
+    digest: str = ""
+    top: int = TOP
+
+    @property
+    def total(self) -> int:
+        """Candidates in all."""
+        return self.iterations * self.batch
+
+    @property
+    def done(self) -> int:
+        """Candidates with a final evaluation."""
+        return sum(self.counts.values())
+
+    @property
+    def reused(self) -> int:
+        """Candidates that took the accuracy of a canonical twin."""
+        return self.counts.get(Status.REUSED, 0)
+
+    @property
+    def failed(self) -> int:
+        """Candidates without an accuracy."""
+        return sum(self.failures.values())
+
+    @property
+    def failures(self) -> dict[Status, int]:
+        """Candidates without an accuracy, by outcome."""
+        taught = (Status.OK, Status.REUSED)
+        return {s: n for s, n in sorted(self.counts.items()) if s not in taught}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every batch was told."""
+        return self.told == self.iterations
+
+
+def update(summary: Summary, event: Event) -> Summary:
+    """Take in one event."""
+    if isinstance(event, Asked):
+        return summary._replace(epsilon=event.epsilon)
+    if isinstance(event, Told):
+        return summary._replace(told=event.number + 1, digest=event.digest)
+    status = event.evaluation.status
+    summary = summary._replace(causes=_causes(summary.causes, event.evaluation))
+    if isinstance(event, Retried):
+        return summary._replace(retries=_count(summary.retries, status))
+    return summary._replace(
+        counts=_count(summary.counts, outcome(event.evaluation)),
+        fresh=summary.fresh + (not event.recorded),
+        best=_best(summary.best, event, summary.top),
+    )
+
+
+def _count(counts: dict[Status, int], status: Status) -> dict[Status, int]:
+    return {**counts, status: counts.get(status, 0) + 1}
+
+
+def _causes(causes: dict[Status, str], evaluation: Evaluation) -> dict[Status, str]:
+    if not evaluation.error or evaluation.status == Status.REUSED:
+        return causes
+    return {**causes, evaluation.status: headline(evaluation)}
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the first line of an evaluation's error, shortened and printable."""
+    first = evaluation.error[:_HEADLINE].splitlines() or ["no cause given"]
+    return printable(first[0])
+
+
+def _best(
+    best: tuple[Evaluated, ...], event: Evaluated, top: int
+) -> tuple[Evaluated, ...]:
+    # A training that diverged has accuracies too, of its first epochs.
+    if final_accuracy(event.evaluation) is None:
+        return best
+    # Twins differ in density, so in reward: the better way to write a block counts.
+    sha = event.candidate.hash
+    twins = [e for e in best if e.candidate.hash == sha]
+    if any(_rank(twin) <= _rank(event) for twin in twins):
+        return best
+    others = (e for e in best if e.candidate.hash != sha)
+    return tuple(sorted((*others, event), key=_rank)[:top])
+
+
+def _rank(event: Evaluated) -> tuple[float, tuple[int, int]]:
+    """Order by reward, then by who was asked first: the same in every replay."""
+    return -event.reward, event.candidate.place

@@ -1,0 +1,137 @@
+"""The search space as arrays: what may be done in each state, and what it means.
+
+The paper, Q-learning: a state is the code of the current layer, an action the code of
+the next one. An action is stored as its place among the legal codes of its index, so
+that all learners work on small integers.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bqnn.errors import NscError, quote
+from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType
+
+Int32 = NDArray[np.int32]
+
+
+class Space(NamedTuple):
+    """A decision process of at most T steps, as arrays. Step t chooses layer t + 1.
+
+    The row of Q-values for the actions of step t, after action a of step t - 1, is the
+    `num_actions[t]` values from `row_start[t] + a * num_actions[t]` (a = 0 at t = 0).
+
+    Attributes:
+      num_actions: legal actions of each step.  # [T]
+      row_start: offset of the first row of each step in the flat table.  # [T]
+      stop: the action that ends the episode, -1 where there is none.  # [T]
+      group_start: first action of each group (layer type) at each step.  # [T, G]
+      group_size: number of actions in each group.  # [T, G]
+      codes: what each action is: operation, kernel, two predecessors; zeros beyond the
+        legal ones.  # [T, A, 4]
+      size: number of Q-values.
+    """
+
+    num_actions: Int32
+    row_start: Int32
+    stop: Int32
+    group_start: Int32
+    group_size: Int32
+    codes: Int32
+    size: int
+
+
+class NscSpace:
+    """The space of blocks of up to `max_layers` layers."""
+
+    def __init__(self, max_layers: int) -> None:
+        """Tabulate the legal codes of every index."""
+        self.max_layers = max_layers
+        self._codes = [legal_codes(index) for index in range(1, max_layers + 1)]
+        self._places = [{c: i for i, c in enumerate(codes)} for codes in self._codes]
+
+    @functools.cached_property
+    def arrays(self) -> Space:
+        """The space as the arrays that learners use."""
+        counts = [len(codes) for codes in self._codes]
+        sizes = np.array([_group_sizes(codes) for codes in self._codes])
+        # Terminal is the last code of every index but the first, and has no next state.
+        rows = [1, counts[0], *(count - 1 for count in counts[1:])][: len(counts)]
+        ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
+        stop = [-1, *(count - 1 for count in counts[1:])]
+        return Space(
+            num_actions=np.array(counts, np.int32),
+            row_start=np.array([0, *ends[:-1]], np.int32),
+            stop=np.array(stop, np.int32),
+            group_start=np.array(np.cumsum(sizes, axis=1) - sizes, np.int32),
+            group_size=np.array(sizes, np.int32),
+            codes=_padded([[_fields(code) for code in codes] for codes in self._codes]),
+            size=int(ends[-1]),
+        )
+
+    def decode(self, actions: Sequence[int] | Int32) -> Block:
+        """Turn actions into the block they write.
+
+        Args:
+          actions: the place of each code among the legal codes of its index; -1 after
+            the Terminal.  # [T]
+        """
+        codes = (self._codes[t][int(a)] for t, a in enumerate(actions) if a >= 0)
+        return Block(tuple(c for c in codes if c.type != LayerType.TERMINAL))
+
+    def encode(self, block: Block) -> Int32:
+        """Turn `block` into actions, -1 after the Terminal.  # [T].
+
+        Raises:
+          NscError: if the block has more than `max_layers` layers.
+        """
+        length = len(block)
+        if length > self.max_layers:
+            raise NscError(
+                f"block {quote(str(block))} has {length} layers: "
+                f"this space has {self.max_layers} at most (space.max_layers)"
+            )
+        actions = np.full(self.max_layers, -1, np.int32)
+        for t, layer in enumerate(block.layers):
+            actions[t] = self._places[t][layer]
+        if length < self.max_layers:
+            actions[length] = len(self._codes[length]) - 1
+        return actions
+
+
+def legal_codes(index: int) -> list[Layer]:
+    """List the codes that are legal at `index`, by type, kernel and predecessors.
+
+    Add and Concat are listed with pred1 < pred2, and Terminal is not legal at index 1
+    (ours; the paper is silent). Index 23 has 691 codes.
+    """
+    codes = []
+    for kind, (kernels, count) in SIGNATURES.items():
+        if kind == LayerType.TERMINAL:
+            preds = [(0, 0)] if index > 1 else []
+        elif count == 1:
+            preds = [(pred, 0) for pred in range(index)]
+        else:
+            preds = [(a, b) for a in range(index) for b in range(a + 1, index)]
+        codes += [Layer(index, kind, k, a, b) for k in kernels for a, b in preds]
+    return codes
+
+
+def _group_sizes(codes: list[Layer]) -> list[int]:
+    return [sum(code.type == kind for code in codes) for kind in LayerType]
+
+
+def _fields(code: Layer) -> tuple[int, ...]:
+    return code.type, code.kernel, code.pred1, code.pred2
+
+
+def _padded(rows: list[list[tuple[int, ...]]]) -> Int32:
+    """Stack lists of different lengths, with zeros after the shorter ones."""
+    widest = max(map(len, rows))
+    table = np.zeros((len(rows), widest, len(rows[0][0])), np.int32)
+    for row, entries in zip(table, rows, strict=True):
+        row[: len(entries)] = entries
+    return table

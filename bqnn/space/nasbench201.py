@@ -1,0 +1,65 @@
+"""NAS-Bench-201's space as a decision process (Dong and Yang, ICLR 2020).
+
+A cell has six edges, each with one of five operations. The edges are chosen in the
+order of the benchmark's own strings; a state is the edge and the operation before it.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from bqnn.errors import NscError, quote
+from bqnn.space.actions import Int32, Space
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0,), (0, 1), (0, 1, 2))
+"""The nodes that each node reads."""
+
+_NUM_EDGES = sum(map(len, EDGES))
+_EDGE = re.compile(r"([a-z0-9_]+)~[0-2]")
+
+
+class NasBench201Space:
+    """The space of cells, written as the benchmark does: `|op~0|+|op~0|op~1|+...`."""
+
+    @property
+    def arrays(self) -> Space:
+        """The space as the arrays that learners use."""
+        ops = len(OPERATIONS)
+        later = np.arange(_NUM_EDGES - 1) * ops * ops + ops
+        codes = np.zeros((_NUM_EDGES, ops, 4), np.int32)
+        codes[..., 0] = np.arange(ops)
+        return Space(
+            num_actions=np.full(_NUM_EDGES, ops, np.int32),
+            row_start=np.array([0, *later], np.int32),
+            stop=np.full(_NUM_EDGES, -1, np.int32),
+            group_start=np.tile(np.arange(ops, dtype=np.int32), (_NUM_EDGES, 1)),
+            group_size=np.ones((_NUM_EDGES, ops), np.int32),
+            codes=codes,
+            size=ops + (_NUM_EDGES - 1) * ops * ops,
+        )
+
+    def decode(self, actions: Sequence[int] | Int32) -> str:
+        """Turn the operation of every edge into the cell's string.  # [6]."""
+        chosen = iter(actions)
+        return "+".join(
+            "|" + "".join(f"{OPERATIONS[next(chosen)]}~{node}|" for node in nodes)
+            for nodes in EDGES
+        )
+
+    def encode(self, cell: str) -> Int32:
+        """Turn a cell's string into the operation of every edge.  # [6].
+
+        Raises:
+          NscError: if it is not such a string.
+        """
+        found = _EDGE.findall(cell)
+        known = [OPERATIONS.index(op) for op in found if op in OPERATIONS]
+        if len(known) != _NUM_EDGES or self.decode(known) != cell:
+            raise NscError(f"{quote(cell)} is not a cell of NAS-Bench-201")
+        return np.array(known, np.int32)
+
+    def key(self, cell: str) -> str:
+        """Return the name under which a table holds a cell: the string itself."""
+        return cell

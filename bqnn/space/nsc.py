@@ -1,0 +1,251 @@
+"""The Network Structure Code: a block as a list of five integers per layer.
+
+The paper, table 1. A layer is `(index, type, kernel, pred1, pred2)`;
+index 0 is the block's input, and layers that no other layer uses (sinks) make the
+block's output. As text, layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,0`.
+"""
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bqnn.errors import NscError, quote
+from bqnn.space.canonical import Graph, canonical_form
+
+
+class LayerType(enum.IntEnum):
+    """The layer types of table 1."""
+
+    CONVOLUTION = 1
+    MAX_POOLING = 2
+    AVERAGE_POOLING = 3
+    IDENTITY = 4
+    ADD = 5
+    CONCAT = 6
+    TERMINAL = 7
+
+    @property
+    def title(self) -> str:
+        """The name of the type, as messages and drawings write it."""
+        return self.name.replace("_", " ").capitalize()
+
+
+class Signature(NamedTuple):
+    """What table 1 allows in the code of a layer type."""
+
+    kernels: tuple[int, ...]
+    num_predecessors: int
+
+
+SIGNATURES = {
+    LayerType.CONVOLUTION: Signature((1, 3, 5), 1),
+    LayerType.MAX_POOLING: Signature((1, 3), 1),
+    LayerType.AVERAGE_POOLING: Signature((1, 3), 1),
+    LayerType.IDENTITY: Signature((0,), 1),
+    LayerType.ADD: Signature((0,), 2),
+    LayerType.CONCAT: Signature((0,), 2),
+    LayerType.TERMINAL: Signature((0,), 0),
+}
+
+
+# By plain integers: the master asks this a thousand times for every candidate.
+_NUM_PREDECESSORS = {int(t): s.num_predecessors for t, s in SIGNATURES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The code of one layer (table 1)."""
+
+    index: int
+    type: int
+    kernel: int
+    pred1: int
+    pred2: int
+
+    @property
+    def predecessors(self) -> tuple[int, ...]:
+        """Indices of the layers that this one reads; 0 is the block's input."""
+        return (self.pred1, self.pred2)[: _NUM_PREDECESSORS[self.type]]
+
+    def __str__(self) -> str:
+        """Write the five integers, joined by commas."""
+        return "%d,%d,%d,%d,%d" % (  # noqa: UP031 - writes enums and NumPy as integers
+            self.index,
+            self.type,
+            self.kernel,
+            self.pred1,
+            self.pred2,
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """A valid block: its layers in order, without the Terminal.
+
+    Attributes:
+      layers: layer i has index i + 1 and reads layers of smaller index.
+
+    Raises:
+      NscError: on construction, if the layers are not a block; quotes the layer.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        """Validate every layer."""
+        if not self.layers:
+            raise NscError("a block needs at least one layer before its Terminal")
+        for index, layer in enumerate(self.layers, 1):
+            _check(layer, index)
+            if layer.type == LayerType.TERMINAL:
+                raise _error(layer, "Terminal ends a block: nothing may follow it")
+
+    @functools.cached_property
+    def sinks(self) -> tuple[int, ...]:
+        """Indices of the layers that no other layer reads, in order."""
+        used = {pred for layer in self.layers for pred in layer.predecessors}
+        return tuple(layer.index for layer in self.layers if layer.index not in used)
+
+    def __len__(self) -> int:
+        """Count the layers, the Terminal not included."""
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        """Write the block as its NSC text."""
+        return format(self)
+
+    def _repr_svg_(self) -> str:
+        """Draw the block, for notebooks."""
+        # Drawing needs matplotlib, and stands far above in the order of modules.
+        from bqnn.report.draw import block_drawing, to_svg
+
+        return to_svg(block_drawing(self))
+
+
+def parse(text: str) -> Block:
+    """Read a block from its NSC text.
+
+    The Terminal may be missing. Add and Concat are symmetric, so their mirror image
+    (`pred1 > pred2`) reads as the same block.
+
+    Args:
+      text: layers joined by `;`, five integers each, joined by `,`.
+
+    Raises:
+      NscError: if `text` is not a block; the message quotes the offending layer.
+    """
+    if len(text) > _LONGEST:
+        raise NscError(
+            f"block {quote(text)} has {len(text):,} characters: want {_LONGEST:,} at "
+            "most"
+        )
+    layers = tuple(_mirror(_parse_layer(part)) for part in text.split(";"))
+    if layers[-1].type == LayerType.TERMINAL:
+        _check(layers[-1], len(layers))
+        layers = layers[:-1]
+    return Block(layers)
+
+
+def format(block: Block) -> str:  # noqa: A001 - the contract's name (bqnn.nsc.format)
+    """Write `block` as NSC text, Terminal included: one text for every block."""
+    terminal = Layer(len(block) + 1, LayerType.TERMINAL, 0, 0, 0)
+    return ";".join(str(layer) for layer in (*block.layers, terminal))
+
+
+def canonical_hash(block: Block, width: str = "uniform") -> str:
+    """Hash the function that `block` computes, whatever the order of its layers.
+
+    Two blocks of one hash are the same function up to a permutation of weights.
+    Identity and pooling of kernel 1 pass their input through, independent layers may be
+    reordered, and the arguments of Add and Concat swapped. With `width="native"` no 1x1
+    convolution follows a Concat, so the order of channels matters to an Add further
+    on: there the order of a Concat's arguments and of the sinks is kept.
+
+    Args:
+      block: the block.
+      width: the width rule, `uniform` or `native`.
+
+    Returns:
+      32 hexadecimal digits.
+    """
+    form = canonical_form(_as_graph(block, ordered_concat=width == "native"))
+    return hashlib.sha256(repr(form).encode()).hexdigest()[:32]
+
+
+def _as_graph(block: Block, ordered_concat: bool) -> Graph:
+    """Make the block's graph of input, computing layers and output."""
+    source = {0: 0}  # layer index -> the node whose value it has
+    labels: list[tuple[int, int]] = [(0, 0)]
+    inputs: list[tuple[tuple[int, int], ...]] = [()]
+
+    def add(label: tuple[int, int], preds: Iterable[int], ordered: bool) -> int:
+        labels.append(label)
+        inputs.append(
+            tuple((source[p], i if ordered else 0) for i, p in enumerate(preds))
+        )
+        return len(labels) - 1
+
+    for layer in block.layers:
+        if layer.type == LayerType.IDENTITY or (
+            layer.kernel == 1 and layer.type != LayerType.CONVOLUTION
+        ):
+            source[layer.index] = source[layer.pred1]
+            continue
+        ordered = ordered_concat and layer.type == LayerType.CONCAT
+        label = (int(layer.type), int(layer.kernel))
+        source[layer.index] = add(label, layer.predecessors, ordered)
+    add((int(LayerType.TERMINAL), 0), block.sinks, ordered_concat)
+    return Graph(tuple(labels), tuple(inputs))
+
+
+# Of a text: 60 layers, the most of a search space, take 900.
+_LONGEST = 4096
+_INTEGER = re.compile(r"[0-9]{1,6}")
+
+
+def _parse_layer(text: str) -> Layer:
+    fields = [field.strip() for field in text.split(",")]
+    if len(fields) != 5 or not all(_INTEGER.fullmatch(field) for field in fields):
+        raise NscError(
+            f"layer {quote(text)}: want five non-negative integers, "
+            "index,type,kernel,pred1,pred2 (for example 1,1,3,0,0)"
+        )
+    return Layer(*map(int, fields))
+
+
+def _mirror(layer: Layer) -> Layer:
+    if layer.type in (LayerType.ADD, LayerType.CONCAT) and layer.pred1 > layer.pred2:
+        return dataclasses.replace(layer, pred1=layer.pred2, pred2=layer.pred1)
+    return layer
+
+
+def _error(layer: Layer, reason: str) -> NscError:
+    return NscError(f"layer {quote(str(layer))}: {reason}")
+
+
+def _check(layer: Layer, index: int) -> None:
+    """Check one layer against table 1 at position `index`, counted from 1."""
+    if layer.index != index:
+        raise _error(layer, f"index {layer.index} is out of order: want {index}")
+    if layer.type not in SIGNATURES:
+        raise _error(layer, f"unknown type {layer.type}: want 1 to 7")
+    kind = LayerType(layer.type)
+    kernels, count = SIGNATURES[kind]
+    if layer.kernel not in kernels:
+        want = " or ".join(map(str, kernels))
+        raise _error(layer, f"{kind.title} has no kernel {layer.kernel}: want {want}")
+    for name, pred in (("pred1", layer.pred1), ("pred2", layer.pred2))[:count]:
+        if not 0 <= pred < index:
+            raise _error(layer, f"{name} {pred} does not exist: want 0 to {index - 1}")
+    for name, pred in (("pred1", layer.pred1), ("pred2", layer.pred2))[count:]:
+        if pred != 0:
+            raise _error(layer, f"{kind.title} has no {name}: want 0, got {pred}")
+    if count == 2 and layer.pred1 >= layer.pred2:
+        raise _error(layer, f"{kind.title} needs two predecessors, pred1 < pred2")
+    if kind == LayerType.TERMINAL and index == 1:
+        raise _error(layer, "Terminal is not legal at index 1: a block has a layer")

@@ -1,0 +1,270 @@
+"""The contract of all learners, and what is special about each."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bqnn.agents import LEARNERS, make_learner, qtable, replay
+from bqnn.agents import novelty as unseen_lib
+from bqnn.agents.agent import digest, make_agent
+from bqnn.agents.mutation import mutate
+from bqnn.agents.sampling import random_blocks
+from bqnn.config import AgentConfig, EvolutionConfig, QConfig, SearchConfig
+from bqnn.search import journal
+from bqnn.search.events import Evaluated
+from bqnn.search.fold import fold
+from bqnn.search.history import Run
+from bqnn.search.master import Limits, search
+from bqnn.space.actions import NscSpace
+from bqnn.space.nasbench201 import NasBench201Space
+from bqnn.space.nsc import parse
+from tests.helpers.searches import (
+    TableExecutor,
+    last_digest,
+    problem_of,
+    run_search,
+    tiny_config,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SWITCHES: dict[str, Any] = {
+    "optimism": 0.1,
+    "replay_newest": 2,
+    "replay_best": 2,
+    "unique": True,
+}
+
+
+def _agent(name: str, **fields: Any) -> AgentConfig:
+    config = AgentConfig(name=name, schedule="1.0:3,0.5:3,0.1:3", **fields)
+    plus = dataclasses.replace(config.q_plus, replay_updates=16, **SWITCHES)
+    return dataclasses.replace(config, q_plus=plus)
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [*((name, NscSpace(4)) for name in LEARNERS), ("q_plus", NasBench201Space())],
+)
+def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -> None:
+    config = _agent(name)
+    learner = make_learner(space.arrays, config, batch=4)
+    together = jax.jit(jax.vmap(learner.init))(jnp.arange(2))
+
+    def sample(*arguments: Any) -> jax.Array:
+        return learner.sample(*arguments)
+
+    def tell(*arguments: Any) -> Any:
+        return learner.tell(*arguments)
+
+    # Whatever the iteration and the epsilon, it compiles once.
+    chex.clear_trace_counter()
+    sample, tell = (chex.assert_max_traces(f, 1) for f in (sample, tell))
+    sample_all = jax.jit(jax.vmap(sample, in_axes=(0, None, None)))
+    tell_all = jax.jit(jax.vmap(tell))
+    agent = make_agent(space.arrays, config, SearchConfig(4, seed=0))
+    apart = agent.init()
+    for iteration, epsilon in enumerate(learner.epsilons):
+        actions = sample_all(together, np.int32(iteration), np.float32(epsilon))
+        before = digest(apart)
+        asked, info = agent.ask(apart, iteration)
+        np.testing.assert_array_equal(asked, actions[0])
+        assert info.epsilon == epsilon
+        assert digest(apart) == before
+        for row in asked:
+            np.testing.assert_array_equal(space.encode(space.decode(row)), row)
+        rewards = (actions.sum(axis=2) % 7).astype(jnp.float32) / 7
+        together = tell_all(together, actions, rewards)
+        apart = agent.tell(apart, actions[0], rewards[0])
+    first, second = (jax.tree.map(lambda x, i=i: x[i], together) for i in (0, 1))
+    assert digest(first) == digest(apart) != digest(second)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_stopped_search_goes_on_and_replays(name: str, tmp_path: Path) -> None:
+    config = tiny_config(agent={"name": name})
+    events = run_search(tmp_path / "whole", config, TableExecutor())
+    work, stopped = problem_of(config), tmp_path / "stopped"
+    run = Run(config, work.images, "none", {})
+    for limit in (10, None):
+        with journal.create_or_open(stopped) as facts:
+            facts.start(run)
+            limits = Limits(candidates=limit)
+            later = list(search(work, facts, TableExecutor(), limits))
+    assert last_digest(later) == last_digest(events)
+    assert any(e.recorded for e in later if isinstance(e, Evaluated))
+    with journal.open_readonly(stopped) as facts:
+        replayed = list(fold(work, facts.history()))
+    assert last_digest(replayed) == last_digest(events)
+
+
+def test_q_plus_without_its_switches_is_q() -> None:
+    space = NscSpace(4).arrays
+    fields: dict[str, Any] = {"alpha": 0.25, "replay_updates": 8, "q_init": 0.5}
+    schedule = "1.0:2,0.5:2"
+    q = AgentConfig(schedule=schedule, **fields)
+    plus = AgentConfig(
+        name="q_plus",
+        schedule=schedule,
+        q_plus=QConfig(schedule="1.0:1,0.5:1", **fields),
+    )
+    digests = []
+    for config in (q, plus):
+        agent = make_agent(space, config, SearchConfig(4))
+        state = agent.init()
+        for iteration in range(4):
+            actions, _ = agent.ask(state, iteration)
+            state = agent.tell(state, actions, actions[:, 0].astype(np.float32) / 8)
+        digests.append(digest(state))
+    assert digests[0] == digests[1]
+
+
+def test_what_was_told_is_not_asked_again_while_there_is_something_else() -> None:
+    # 8 blocks of one layer: four batches of two ask them all, then they repeat.
+    space = NscSpace(1)
+    config = _agent("q_plus")
+    agent = make_agent(space.arrays, config, SearchConfig(2))
+    state, seen = agent.init(), []
+    for iteration in range(9):
+        actions, _ = agent.ask(state, iteration)
+        assert len({int(a) for a in actions[:, 0]}) == 2 or iteration >= 4
+        seen += actions[:, 0].tolist()
+        state = agent.tell(state, actions, np.full(2, 0.5, np.float32))
+    # Eight random tries may miss what is left; four batches of them hardly do.
+    assert len(set(seen[:8])) >= 7
+    assert len(set(seen)) == 8
+
+
+def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
+    told = jnp.array([[1, -1], [2, -1], [-1, -1]], jnp.int32)
+    seen_epsilons: list[float] = []
+
+    def propose(keys: Any, epsilons: jax.Array) -> jax.Array:
+        seen_epsilons.extend(np.asarray(epsilons).tolist())
+        first = jnp.arange(len(keys)) % unseen_lib.TRIES + 1
+        return jnp.stack([first.astype(jnp.int32), jnp.full(len(keys), -1)], axis=1)
+
+    asking = unseen_lib.Asking(jax.random.key(0), 2, jnp.float32(0.1))
+    blocks = unseen_lib.choose(propose, told, asking)
+    # 1 and 2 were told; the second slot may not take what the first one took.
+    assert blocks.tolist() == [[3, -1], [4, -1]]
+    assert seen_epsilons[:2] == pytest.approx([0.1, 0.1 + 0.9 / 7])
+    assert seen_epsilons[unseen_lib.TRIES - 1] == 1.0
+
+
+def test_optimism_prefers_what_was_never_told() -> None:
+    space = NscSpace(1)
+    plus = QConfig(schedule="0.0:1", alpha=1.0, optimism=1.0, replay_updates=0)
+    config = AgentConfig(name="q_plus", schedule="0.0:9", q_plus=plus)
+    agent = make_agent(space.arrays, config, SearchConfig(1))
+    state, asked = agent.init(), []
+    for iteration in range(8):
+        actions, _ = agent.ask(state, iteration)
+        asked.append(int(actions[0, 0]))
+        # Told once, an action keeps half of the bonus: 0.25 + 0.5 < 1.
+        state = agent.tell(state, actions, np.array([0.25], np.float32))
+    assert sorted(asked) == list(range(8))
+    assert state.visits[:8].tolist() == [1] * 8
+
+
+def test_visits_are_counted_where_the_q_values_lie() -> None:
+    space = NscSpace(2)
+    block = parse("1,1,3,0,0;2,1,5,1,0")
+    actions = jnp.asarray(np.stack([space.encode(block)] * 2))
+    q_values = qtable.init(space.arrays, 0.0)
+    visits = qtable.count(space.arrays, jnp.zeros(q_values.shape, jnp.int32), actions)
+    rule = qtable.UpdateRule(0.5, 1.0, True)
+    learnt = qtable.update(space.arrays, rule, q_values, actions[0], jnp.float32(1))
+    assert visits.sum() == 4
+    np.testing.assert_array_equal(visits, jnp.where(learnt > 0, 2, 0))
+
+
+def test_replay_can_prefer_the_new_and_the_good() -> None:
+    memory = replay.init(capacity=8, steps=1)
+    rewards = jnp.float32([0.9, 0.1, 0.2, 0.3])
+    memory = replay.add(memory, jnp.arange(4, dtype=jnp.int32)[:, None], rewards)
+    means = {}
+    for newest, best in ((1, 1), (3, 1), (1, 3)):
+        actions, drawn = replay.sample(memory, jax.random.key(1), 4000, newest, best)
+        np.testing.assert_array_equal(rewards[actions[:, 0]], drawn)
+        means[newest, best] = float(actions.mean()), float(drawn.mean())
+    # The largest of three draws from 0..3: (1 * 7 + 2 * 19 + 3 * 37) / 64.
+    assert means[3, 1][0] == pytest.approx(156 / 64, abs=0.05)
+    assert means[1, 1][0] == pytest.approx(1.5, abs=0.07)
+    # The best of three: 0.9 unless all three miss it, 27 / 64.
+    assert means[1, 3][1] > 0.9 * 37 / 64
+
+
+@pytest.mark.parametrize("max_layers", [1, 2, 5])
+def test_a_mutant_is_another_block_one_code_away(max_layers: int) -> None:
+    space = NscSpace(max_layers)
+    keys = jax.random.split(jax.random.key(0), 300)
+    parents = random_blocks(space.arrays, "types", keys)
+    change = jax.jit(jax.vmap(lambda a, key: mutate(space.arrays, a, key)))
+    mutants = np.asarray(change(parents, jax.random.split(jax.random.key(1), 300)))
+    grown = 0
+    for old, new in zip(np.asarray(parents), mutants, strict=True):
+        before, after = space.decode(old).layers, space.decode(new).layers
+        np.testing.assert_array_equal(space.encode(space.decode(new)), new)
+        differ = [a != b for a, b in zip(before, after, strict=False)]
+        assert len(after) <= len(before) + 1
+        assert sum(differ) + (len(before) != len(after)) == 1
+        grown += len(after) > len(before)
+    assert max_layers == 1 or grown > 10
+
+
+def test_what_a_layer_can_become_by_hand() -> None:
+    space = NscSpace(3)
+    parent = jnp.asarray(space.encode(parse("1,1,3,0,0;2,1,3,1,0;3,5,0,0,1")))
+    change = jax.jit(jax.vmap(lambda key: mutate(space.arrays, parent, key)))
+    mutants = change(jax.random.split(jax.random.key(0), 2000))
+    found = {str(space.decode(row)) for row in np.asarray(mutants)}
+    expected = {
+        # Layer 1: another operation, as near as it has; another kernel.
+        *(f"1,{code},0,0;2,1,3,1,0;3,5,0,0,1;4,7,0,0,0" for code in ("2,3", "3,3")),
+        *(f"1,{code},0,0;2,1,3,1,0;3,5,0,0,1;4,7,0,0,0" for code in ("4,0",)),
+        *(f"1,1,{k},0,0;2,1,3,1,0;3,5,0,0,1;4,7,0,0,0" for k in (1, 5)),
+        # Layer 2: the same, its other predecessor, Add, Concat, the end.
+        *(f"1,1,3,0,0;2,{c},1,0;3,5,0,0,1;4,7,0,0,0" for c in ("2,3", "3,3", "4,0")),
+        *(f"1,1,3,0,0;2,1,{k},1,0;3,5,0,0,1;4,7,0,0,0" for k in (1, 5)),
+        "1,1,3,0,0;2,1,3,0,0;3,5,0,0,1;4,7,0,0,0",
+        *(f"1,1,3,0,0;2,{t},0,0,1;3,5,0,0,1;4,7,0,0,0" for t in (5, 6)),
+        "1,1,3,0,0;2,7,0,0,0",
+        # Layer 3: Concat, one other predecessor, operations that read layer 0, the end.
+        "1,1,3,0,0;2,1,3,1,0;3,6,0,0,1;4,7,0,0,0",
+        "1,1,3,0,0;2,1,3,1,0;3,5,0,0,2;4,7,0,0,0",
+        "1,1,3,0,0;2,1,3,1,0;3,4,0,0,0;4,7,0,0,0",
+        "1,1,3,0,0;2,1,3,1,0;3,7,0,0,0",
+    }
+    assert expected <= found
+
+
+def test_evolution_keeps_the_youngest_and_mutates_the_best_of_its_sample() -> None:
+    space = NscSpace(3)
+    evolution = EvolutionConfig(population=4, sample=50)
+    config = AgentConfig(name="evolution", schedule="1.0:9", evolution=evolution)
+    learner = make_learner(space.arrays, config, batch=2)
+    best, rest = parse("1,1,5,0,0;2,1,5,1,0;3,1,5,2,0"), parse("1,4,0,0,0")
+    state = learner.init(0)
+    for rewards, blocks in (
+        ([0.9, 0.1], [best, rest]),
+        ([0.2, 0.3], [rest, rest]),
+    ):
+        rows = jnp.asarray(np.stack([space.encode(block) for block in blocks]))
+        state = learner.tell(state, rows, jnp.float32(rewards))
+    assert state.rewards.tolist() == pytest.approx([0.9, 0.1, 0.2, 0.3])
+    # Fifty draws of four miss the best once in a million times.
+    asked = learner.sample(state, jnp.int32(2), jnp.float32(0))
+    for row in np.asarray(asked):
+        layers = space.decode(row).layers
+        kept = [a == b for a, b in zip(layers, best.layers, strict=False)]
+        assert sum(kept) >= len(kept) - 1
+    older = learner.tell(state, asked, jnp.float32([0.5, 0.6]))
+    # The best was the oldest: it dies.
+    assert older.rewards.tolist() == pytest.approx([0.2, 0.3, 0.5, 0.6])

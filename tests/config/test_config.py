@@ -1,0 +1,122 @@
+"""Configuration: the paper's numbers, and what is refused."""
+
+import dataclasses
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqnn.config import Config, SearchConfig, schedule
+from bqnn.config.dictionary import differences, from_dict, to_dict
+from bqnn.config.schedule import Schedule
+from bqnn.errors import ConfigError
+
+
+def test_defaults_are_the_papers_search() -> None:
+    config = Config()
+    steps = schedule.parse(config.agent.schedule)
+    assert steps.iterations == 178
+    assert steps.iterations * config.search.batch == 11_392
+    assert steps.epsilons[0] == 1.0
+    assert steps.epsilons[94:96] == (1.0, 0.9)
+    assert steps.epsilons[-12:] == (0.1,) * 12
+    assert (config.agent.alpha, config.agent.gamma) == (0.01, 1.0)
+    assert config.agent.replay_updates == 64
+    assert config.space.max_layers == 23
+    assert config.network.widths == (32, 64, 128)
+    assert config.network.repeats == 4
+    assert (config.train.epochs, config.train.batch) == (12, 256)
+    assert (config.train.decay, config.train.decay_epochs) == (0.2, 5)
+    assert (config.train.restarts, config.train.restart_decay) == (3, 0.4)
+    assert (config.reward.mu, config.reward.rho) == (1.0, 8.0)
+
+
+def test_a_configuration_survives_json() -> None:
+    config = from_dict(
+        {"network": {"widths": [8, 16]}, "data": {"data_dir": "/d"}}, Config
+    )
+    assert config.network.widths == (8, 16)
+    assert from_dict(json.loads(json.dumps(to_dict(config))), Config) == config
+
+
+def test_differences_name_the_fields() -> None:
+    other = dataclasses.replace(Config(), search=SearchConfig(seed=5))
+    assert list(differences(Config(), other)) == ["search.seed: 0 -> 5"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dota": {}}, "unknown configuration field dota"),
+        ({"data": {"nmae": "x"}}, "unknown configuration field data.nmae: want one of"),
+        ({"data": {"validation": 1.5}}, "data.validation is 1.5: want a fraction"),
+        ({"data": {"name": 5}}, "data.name is 5: want str"),
+        ({"space": {"max_layers": 0}}, "space.max_layers is 0: want 1 to 60"),
+        ({"space": {"max_layers": 2.5}}, "space.max_layers is 2.5: want int"),
+        ({"agent": {"name": "x"}}, "agent.name is 'x': want q"),
+        ({"agent": {"alpha": 0.0}}, "agent.alpha is 0.0"),
+        ({"agent": {"shaped": 1}}, "agent.shaped is 1: want bool"),
+        ({"agent": {"exploration": "all"}}, "agent.exploration is 'all': want codes"),
+        ({"agent": {"schedule": "1.0:5,x"}}, "agent.schedule: 'x' is not"),
+        ({"agent": {"schedule": "1.5:5"}}, "agent.schedule: '1.5:5' is not"),
+        ({"agent": {"schedule": "0.5:0"}}, "agent.schedule: '0.5:0' is not"),
+        ({"search": {"order": "arrival!"}}, "search.order is 'arrival!'"),
+        ({"search": {"lag": -1}}, "search.lag is -1"),
+        ({"network": {"widths": ()}}, "network.widths is (): want one positive"),
+        ({"network": {"widths": (4, "x")}}, "network.widths is 'x': want int"),
+        ({"network": {"stem": "mnist"}}, "network.stem is 'mnist': want small or"),
+        ({"train": {"dtype": "float64"}}, "train.dtype is 'float64': want float32 or"),
+        ({"train": {"b1": 1.0}}, "train.b1 is 1.0"),
+        ({"budget": {"timeout": 0}}, "budget.timeout is 0.0: want a positive number"),
+        ([1], "the configuration is [1]: want fields by name"),
+        ({"agent": [1]}, "agent is [1]: want fields by name"),
+        ({"agent": {"q_plus": 3}}, "agent.q_plus is 3: want QConfig"),
+        ({"d\x1b" * 99: {}}, r"unknown configuration field d\x1bd\x1b"),
+        ({"search": {"batch": 10**12}}, "search.batch is 1000000000000: want a number"),
+        ({"network": {"repeats": 10**12}}, "network.repeats is 1000000000000"),
+        ({"network": {"repeats": 50}}, "network.repeats * stages is 150: want 100"),
+        ({"network": {"widths": [10**9]}}, "network.widths is (1000000000,)"),
+        ({"network": {"widths": [1] * 11}}, "for 1 to 10 stages"),
+        ({"agent": {"schedule": "1:999999,1:2"}}, "agent.schedule has 1,000,001 iter"),
+        ({"agent": {"schedule": "1" * 99_999}}, "is not 'epsilon:iterations'"),
+        ({"agent": {"schedule": "1:99999"}}, "iterations * search.batch is 6399936"),
+        ({"agent": {"replay_best": 999, "replay_updates": 99_999}}, "is 99899001"),
+        ({"reward": {"mu": math.nan}}, "reward.mu is nan: want a finite number"),
+        ({"reward": {"rho": math.inf}}, "reward.rho is inf: want a finite number"),
+        ({"reward": {"rho": 10**400}}, "reward.rho is 1000000"),
+        ({"agent": {"q_init": -math.inf}}, "agent.q_init is -inf: want a finite"),
+        ({"train": {"learning_rate": 1e39}}, "train.learning_rate is 1e+39"),
+        ({"budget": {"max_flops": 10**30}}, "budget.max_flops is 10000000000"),
+        ({"data": {"name": "x" * 5000}}, "want at most 4,096 characters"),
+    ],
+)
+def test_a_bad_value_is_quoted(values: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        from_dict(values, Config)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_may_be_infinite_or_none(value: float) -> None:
+    config = Config()
+    for part in dataclasses.fields(config):
+        section = getattr(config, part.name)
+        for entry in dataclasses.fields(section):
+            if isinstance(getattr(section, entry.name), float):
+                with pytest.raises(ConfigError, match=f"{entry.name} is"):
+                    dataclasses.replace(section, **{entry.name: value})
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_a_schedule_reads_as_it_was_written(epsilons: list[float]) -> None:
+    written = Schedule(tuple(abs(epsilon) for epsilon in epsilons))
+    assert schedule.parse(str(written)) == written
+
+
+def test_a_schedule_is_stretched_over_a_bounded_length() -> None:
+    assert str(schedule.stretched("5e-05:1,1:1", 4)) == "5e-05:2,1.0:2"
+    with pytest.raises(ConfigError, match="1,000,000,000,000 iterations"):
+        schedule.stretched("1:1", 10**12)

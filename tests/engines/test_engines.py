@@ -1,0 +1,179 @@
+"""One contract for all engines: the same parameters, losses, gradients, answers."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bqnn.config import NetworkConfig, TrainConfig
+from bqnn.engines import ENGINES, Batches, engine_name
+from bqnn.engines import steps as train
+from bqnn.engines.unit_state import init_states, variables_of
+from bqnn.engines.units import units
+from bqnn.engines.walk import WalkEngine
+from bqnn.evaluation.fit import all_batches, epoch_batches, fit
+from bqnn.networks.network import Network, init_variables
+from bqnn.networks.plan import plan
+from bqnn.space.nsc import Block, parse
+from tests.helpers.blocks import all_blocks, random_block
+from tests.helpers.networks import SPEC, random_dataset, small
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+DATA = random_dataset(train=70, validation=40)
+BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0")
+WIDTHS = (4, 5)
+
+
+def _variables(name: str, engine: Any, state: Any) -> Any:
+    if name == "walk":
+        return variables_of(engine.units, state, engine.config)
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+@functools.cache
+def _trained(name: str, block: Block, dtype: str, steps: int = 3) -> Any:
+    """Train a little, and return losses, variables and right answers."""
+    config = TrainConfig(batch=16, dtype=dtype, engine=name)
+    network = plan(block, small(widths=WIDTHS), SPEC)
+    engine = ENGINES[name](network, config, DATA, 0)
+    batches = epoch_batches(len(DATA.train.labels), config.batch, 0, 0)
+    batches = jax.tree.map(lambda array: array[:steps], batches)
+    state, losses = engine.train(engine.init(), batches, 0.01, lambda: None)
+    correct = engine.count_correct(state, all_batches(40, config.batch))
+    return losses, jax.device_get(_variables(name, engine, state)), correct
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["walk", "scan"])
+def test_every_engine_trains_as_the_whole_network_does(name: str, dtype: str) -> None:
+    ours, whole = _trained(name, BLOCK, dtype), _trained("step", BLOCK, dtype)
+    tolerance = 1e-4 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(ours[0], whole[0], rtol=tolerance)
+    chex.assert_trees_all_equal_structs(ours[1], whole[1])
+    for one, other in zip(*map(jax.tree.leaves, (ours[1], whole[1])), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    assert abs(ours[2] - whole[2]) <= (0 if dtype == "float32" else 4)
+
+
+# Adam without memory divides by eps: a step of -rate / eps * gradient.
+DESCENT = TrainConfig(batch=16, b1=0.0, b2=0.0, eps=1e6)
+
+
+def test_walked_gradients_are_those_of_the_whole_network() -> None:
+    """One step of plain gradient descent shows every gradient."""
+    rng = np.random.default_rng(1)
+    batches = jax.tree.map(lambda a: a[:1], epoch_batches(70, 16, 0, 0))
+    read = functools.partial(train.gather, mean=DATA.mean, std=DATA.std)
+    images = read(jnp.asarray(DATA.train.images), batches.drawn[0])
+    labels = jnp.asarray(DATA.train.labels)[batches.drawn[0]]
+    for _ in range(6):
+        network = plan(random_block(rng, 6), small(widths=WIDTHS), SPEC)
+        variables = init_variables(network, 0)
+        # Not jitted: operations are compiled once for all blocks.
+        (loss, stats), grads = jax.value_and_grad(
+            lambda p, v=variables, n=network: train.loss_fn(
+                Network(n), p, v["batch_stats"], images, labels
+            ),
+            has_aux=True,
+        )(variables["params"])
+        engine = WalkEngine(network, DESCENT, DATA, 0)
+        state, losses = engine.train(engine.init(), batches, 1e6, lambda: None)
+        walked = variables_of(engine.units, state, DESCENT)
+        assert losses[0] == pytest.approx(float(loss), rel=1e-5)
+        moved = jax.tree.map(jnp.subtract, variables["params"], walked["params"])
+        scale = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads))
+        for one, other in zip(*map(jax.tree.leaves, (moved, grads)), strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-3 * scale)
+        for one, other in zip(
+            *map(jax.tree.leaves, (walked["batch_stats"], stats)), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_every_legal_block_of_two_layers_trains_with_finite_gradients() -> None:
+    # Walked: the programs of units are compiled once for all 152 blocks.
+    drawn = np.tile(np.arange(64, dtype=np.int32), (2, 1))
+    twice = Batches(drawn, np.ones(drawn.shape, bool))
+    config = dataclasses.replace(DESCENT, batch=64)
+    for block in all_blocks(2):
+        network = plan(block, small(widths=(3, 4)), SPEC)
+        engine = WalkEngine(network, config, DATA, 0)
+        # A gradient that is not finite leaves its parameter so, whatever its size.
+        state, (loss, after) = engine.train(engine.init(), twice, 1e4, lambda: None)
+        found = jax.tree.leaves(variables_of(engine.units, state, config))
+        assert all(np.isfinite(leaf).all() for leaf in found), str(block)
+        assert after < loss, str(block)
+
+
+def test_walked_logits_of_evaluation_are_those_of_the_whole_network() -> None:
+    config = TrainConfig(batch=40)
+    network = plan(BLOCK, small(widths=WIDTHS), SPEC)
+    engine = WalkEngine(network, config, DATA, 0)
+    state = engine.init()
+    images = train.gather(
+        jnp.asarray(DATA.validation.images), jnp.arange(40), DATA.mean, DATA.std
+    )
+    logits: Any = Network(network).apply(init_variables(network, 0), images, False)
+    right = int((logits.argmax(-1) == DATA.validation.labels).sum())
+    assert engine.count_correct(state, all_batches(40, 40)) == right
+
+
+def test_states_of_units_hold_all_variables_of_a_network() -> None:
+    network = plan(BLOCK, small(), SPEC)
+    variables, cut = init_variables(network, 3), units(network)
+    config = TrainConfig()
+    again = variables_of(cut, init_states(cut, variables, config), config)
+    chex.assert_trees_all_equal_structs(again, variables)
+    for one, other in zip(*map(jax.tree.leaves, (again, variables)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_second_candidate_compiles_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def compilations(block: Block) -> int:
+        caplog.clear()
+        # A recipe of this test alone, so that its first candidate compiles.
+        config = TrainConfig(epochs=1, batch=16, eps=3e-7)
+        network = plan(block, small(widths=WIDTHS), SPEC)
+        with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
+            engine = WalkEngine(network, config, DATA, 0)
+            fit(engine, engine.init(), config, DATA, 0)
+        return sum("Compiling" in record.message for record in caplog.records)
+
+    assert compilations(BLOCK) > 20
+    # Other layers in another order, made of the same units.
+    assert compilations(parse("1,3,3,0,0;2,1,3,1,0;3,2,3,0,0;4,5,0,1,2")) == 0
+
+
+@pytest.mark.parametrize(
+    ("backend", "width", "name"),
+    [
+        ("cpu", "uniform", "walk"),
+        ("gpu", "uniform", "walk"),
+        ("cpu", "native", "step"),
+        ("gpu", "native", "scan"),
+    ],
+)
+def test_auto_suits_width_rule_and_backend(
+    backend: str, width: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert engine_name(TrainConfig(), NetworkConfig(width=width)) == name
+    assert engine_name(TrainConfig(engine="scan"), NetworkConfig()) == "scan"
+
+
+def test_native_widths_can_be_walked_too() -> None:
+    network = plan(parse("1,1,3,0,0;2,6,0,0,1"), small("native", widths=(3, 4)), SPEC)
+    config = TrainConfig(batch=16)
+    engine = WalkEngine(network, config, DATA, 0)
+    batches = epoch_batches(70, 16, 0, 0)
+    _, losses = engine.train(engine.init(), batches, 0.01, lambda: None)
+    assert np.isfinite(losses).all()

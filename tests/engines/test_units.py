@@ -1,0 +1,58 @@
+"""Cutting networks into units: which there are, and how few."""
+
+import numpy as np
+import pytest
+
+from bqnn.engines.units import space_signatures, units
+from bqnn.networks.plan import plan
+from bqnn.space.nsc import parse
+from tests.helpers.blocks import random_block
+from tests.helpers.networks import SPEC, small
+
+
+def _ops(text: str, **fields: object) -> list[tuple[str, ...]]:
+    network = plan(parse(text), small(**fields), SPEC)  # type: ignore[arg-type]
+    return [tuple(n.op for n in unit.signature.nodes) for unit in units(network)]
+
+
+def test_what_changes_nothing_vanishes() -> None:
+    ops = _ops("1,4,0,0,0;2,2,1,1,0;3,3,1,2,0;4,1,3,3,0", widths=(4,))
+    assert ops == [("stem",), ("pcc",), ("head",)]
+
+
+def test_projections_are_one_unit_with_what_they_project() -> None:
+    ops = _ops("1,1,3,0,0;2,6,0,0,1;3,1,1,2,0;4,2,3,2,0", widths=(4, 6))
+    block = [("pcc",), ("concat", "pcc"), ("pcc",), ("max_pool",), ("concat", "pcc")]
+    assert ops == [("stem",), *block, ("max_pool", "pcc"), *block, ("head",)]
+
+
+def test_units_read_what_the_plan_says() -> None:
+    network = plan(parse("1,4,0,0,0;2,1,3,1,0;3,5,0,1,2"), small(widths=(4,)), SPEC)
+    stem, pcc, add, head = units(network)
+    assert [unit.names for unit in (stem, pcc, add, head)] == [
+        ("stem",),
+        ("stage1_block1_layer2",),
+        ("stage1_block1_layer3",),
+        ("head",),
+    ]
+    # The identity between stem and convolution is not there any more.
+    assert pcc.inputs == (stem.output,)
+    assert add.inputs == (stem.output, pcc.output)
+    assert head.inputs == (add.output,)
+
+
+@pytest.mark.parametrize("max_layers", [1, 4, 9])
+def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
+    known = space_signatures(max_layers, small(), SPEC)
+    rng = np.random.default_rng(0)
+    met = {
+        unit.signature
+        for _ in range(150)
+        for unit in units(plan(random_block(rng, max_layers), small(), SPEC))
+    }
+    assert met <= set(known)
+    assert len(known) == len(set(known))
+    # Stem, head, two transitions; per stage 3 convolutions, 2 poolings, a sum, and a
+    # concatenation of 2, 3, ... inputs.
+    per_stage = 5 + (max_layers > 1) + (max_layers - 1)
+    assert len(known) == 4 + 3 * per_stage

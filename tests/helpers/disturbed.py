@@ -1,0 +1,53 @@
+"""A search whose workers go wrong, as a program that can be killed.
+
+python -m tests.disturbed WORKDIR ORDER FAULTS     as JSON: canonical hash to fault
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bqnn import runtime
+from bqnn.config import Config
+from bqnn.executors import Options, ProcessExecutor
+from bqnn.executors import parent_death as orphans
+from bqnn.search import problem
+from bqnn.search.events import Event, Told
+from tests.helpers.faults import slow
+from tests.helpers.searches import problem_of, run_search, tiny_config
+
+
+def config(order: str) -> Config:
+    """A search of 32 candidates of a second each."""
+    return tiny_config(
+        agent={"schedule": "1.0:1,0.3:3"},
+        search={"batch": 8, "order": order},
+        budget={"timeout": 7},
+    )
+
+
+def first_hashes() -> list[str]:
+    """Return the hashes of the blocks that the search asks for first."""
+    work = problem_of(config("slot"))
+    asked = problem.ask(work, work.agent.init(), 0, 0)
+    return list(dict.fromkeys(candidate.hash for candidate in asked.candidates))
+
+
+def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
+    """Search with two workers of two gigabytes."""
+    options = Options(
+        cache_dir=runtime.default_cache_dir(),
+        workers=2,
+        memory=2 * 10**9,
+        make_worker=slow(0.9, faults),
+    )
+    executor = ProcessExecutor(config(order), options)
+    return run_search(workdir, config(order), executor)
+
+
+if __name__ == "__main__":
+    orphans.spare_the_program()  # as the launchers do
+    for event in run(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])):
+        if isinstance(event, Told):
+            print(event.number, event.digest)

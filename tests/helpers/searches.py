@@ -1,0 +1,147 @@
+"""Small searches to test with."""
+
+import dataclasses
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bqnn.config import Config
+from bqnn.config import dictionary as config_dict
+from bqnn.data import load
+from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.executors import Executor
+from bqnn.executors.activity import Activity
+from bqnn.networks.plan import ImageSpec
+from bqnn.search import journal
+from bqnn.search.events import Evaluated, Event, Retried, Told
+from bqnn.search.history import Run
+from bqnn.search.master import search
+from bqnn.search.problem import Problem, make_problem
+
+SPEC = ImageSpec(8, 8, 1, 10)
+
+TINY: dict[str, dict[str, Any]] = {
+    "data": {"name": "digits", "validation": 0.2},
+    "space": {"max_layers": 3},
+    "agent": {"schedule": "1.0:2,0.5:2,0.1:2", "alpha": 0.1, "exploration": "types"},
+    "search": {"batch": 4},
+    "network": {"stem": "small", "widths": (4,), "repeats": 1},
+    "train": {"epochs": 1, "batch": 64},
+}
+
+
+def tiny_config(**sections: Mapping[str, Any]) -> Config:
+    """A search of 24 candidates, a second each; fields by section override it."""
+    names = {*TINY, *sections}
+    values = {n: {**TINY.get(n, {}), **sections.get(n, {})} for n in names}
+    return config_dict.from_dict(values, Config)
+
+
+@functools.cache
+def problem_of(config: Config) -> Problem:
+    """Make the problem of a configuration, once: it is a value, and slow to compile."""
+    return make_problem(config, SPEC)
+
+
+def tabulated(candidate: Candidate) -> Evaluation:
+    """Evaluate without training: an accuracy that only the block decides."""
+    byte = hashlib.sha256(candidate.hash.encode()).digest()[0]
+    return Evaluation(Status.OK, accuracy=(0.1, 0.2 + byte / 400))
+
+
+class TableExecutor:
+    """Evaluates by `tabulated`, in an order that `pick` chooses.
+
+    Attributes:
+      attempts: every candidate evaluated, in order.
+    """
+
+    shares_memory = False
+
+    def __init__(
+        self,
+        pick: Any = None,
+        faults: Mapping[int, Status] = {},
+        places: int = 1000,
+    ) -> None:
+        """Make an executor; the n-th attempt ends in `faults[n]` if there is one."""
+        self.attempts: list[Candidate] = []
+        self.places = places
+        self._pick = pick or (lambda count: 0)
+        self._faults = dict(faults)
+        self._queue: list[Candidate] = []
+
+    def start(self, dataset: Any) -> Any:
+        """Need nothing."""
+        return iter(())
+
+    def free(self) -> int:
+        """Count the places left."""
+        return self.places - len(self._queue)
+
+    def submit(self, candidate: Candidate) -> None:
+        """Queue a candidate."""
+        assert self.free() > 0
+        self._queue.append(candidate)
+
+    def collect(self) -> list[tuple[Candidate, Evaluation]]:
+        """Evaluate one of the candidates queued."""
+        if not self._queue:
+            raise LookupError("nothing is in flight")
+        candidate = self._queue.pop(self._pick(len(self._queue)))
+        self.attempts.append(candidate)
+        fault = self._faults.get(len(self.attempts) - 1)
+        evaluation = tabulated(candidate)
+        if fault is not None:
+            evaluation = dataclasses.replace(
+                evaluation, status=fault, accuracy=(), error=f"{fault} on purpose"
+            )
+        return [(candidate, evaluation)]
+
+    def activities(self) -> list[Activity]:
+        """List what is queued, a worker each."""
+        queued = enumerate(self._queue)
+        return [Activity(f"worker {n}", True, str(c.block), 0.0) for n, c in queued]
+
+    def close(self) -> None:
+        """Forget what is queued."""
+        self._queue.clear()
+
+
+def run_search(
+    workdir: Path,
+    config: Config,
+    executor: Executor,
+    workers: int = 1,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> list[Event]:
+    """Search on real digits once `workers` are ready, and close the executor."""
+    dataset = load(config.data)
+    try:
+        with journal.create_or_open(workdir) as facts:
+            facts.start(Run(config, dataset.spec, dataset.fingerprint(), {}))
+            for _ in executor.start(dataset):
+                pass
+            while executor.free() < workers:
+                executor.collect()
+            events = []
+            for event in search(problem_of(config), facts, executor):
+                events.append(event)
+                on_event(event)
+            return events
+    finally:
+        executor.close()
+
+
+def last_digest(events: Sequence[Event]) -> str:
+    """Return the digest of the last batch told."""
+    return [event.digest for event in events if isinstance(event, Told)][-1]
+
+
+def outcomes(events: Sequence[Event]) -> Counter[tuple[str, bool]]:
+    """Count what is known of evaluations: (status, whether it was final)."""
+    ended = [e for e in events if isinstance(e, Evaluated | Retried)]
+    return Counter((e.evaluation.status, isinstance(e, Evaluated)) for e in ended)

@@ -1,0 +1,89 @@
+"""The command `bqnn`, and the commands that programs print."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from launch import __main__ as command
+from launch import cli
+from tests.helpers.paths import ROOT
+
+
+def test_it_knows_every_program() -> None:
+    guard = 'if __name__ == "__main__":\n    cli.run'
+    files = (ROOT / "launch").glob("*.py")
+    programs = {file.stem for file in files if guard in file.read_text()}
+    assert {*command.PROGRAMS} == programs
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"bqnn": "launch.__main__:main"}
+
+
+def test_help_lists_programs_and_imports_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bqnn", "--help"])
+    command.main()
+    lines = capsys.readouterr().out.splitlines()
+    for name in command.PROGRAMS:
+        (line,) = (line for line in lines if line.startswith(f"  bqnn {name} "))
+        assert line.endswith(".")
+    code = (
+        "import sys, launch.__main__; print({'jax', 'absl', 'numpy'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("argument", [[], ["serach"]])
+def test_an_unknown_program_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argument: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bqnn", *argument])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert "want one of search, watch" in err
+
+
+def test_it_runs_a_program_as_python_does(tmp_path: Path) -> None:
+    script = tmp_path / "bqnn"
+    script.write_text("from launch.__main__ import main\nmain()\n")
+    block = "1,1,3,0,0;2,7,0,0,0"
+    done = subprocess.run(
+        [sys.executable, script, "show", f"--block={block}"],
+        env={"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"NSC: {block}" in done.stdout
+
+
+def test_hints_name_what_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script, python = tmp_path / "bin" / "bqnn", tmp_path / "a b" / "bin" / "python"
+    for file in (script, python):
+        file.parent.mkdir(parents=True)
+        file.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "orig_argv", [str(python), "-m", "launch.search"])
+    assert cli.command("show") == "'a b/bin/python' -m launch.show"
+    monkeypatch.setattr(sys, "orig_argv", [str(python), str(script), "search"])
+    assert cli.command("show") == "bin/bqnn show"
+    monkeypatch.chdir(python.parent)
+    assert cli.command("show") == f"{script} show"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert cli.command("show") == "bqnn show"

@@ -1,0 +1,63 @@
+"""Flags that would be ignored are refused, in one line."""
+
+import pytest
+
+from tests.helpers.programs import answers
+
+Command = tuple[str, ...]
+
+TRAIN: Command = ("--config=digits_final", "--workdir=none")
+SEARCH: Command = ("--config=quickstart", "--workdir=none")
+TABLE: Command = ("--evaluator=table:none.csv", "--workdir=none")
+
+CASES: dict[str, dict[Command, str]] = {
+    "train": {
+        (*TRAIN, "--search=s", "--top=2", flag): f"--{name} has no effect with --top"
+        for name, flag in {
+            "block": "--block=1,1,3,0,0",
+            "rank": "--rank=1",
+            "distributed": "--distributed",
+            "coordinator": "--coordinator=h:1",
+            "processes": "--processes=2",
+            "process": "--process=0",
+        }.items()
+    }
+    | {
+        (*TRAIN, "--search=s", flag): f"--{name} has no effect without --top"
+        for name, flag in {
+            "executor": "--executor=process",
+            "workers": "--workers=2",
+            "worker_memory_gb": "--worker_memory_gb=1",
+            "ray_address": "--ray_address=auto",
+            "worker_resources": "--worker_resources=CPU=1",
+        }.items()
+    }
+    | {
+        (*TRAIN, "--block=1,1,3,0,0", "--rank=2"): "--rank has no effect with --block",
+        (*TRAIN, "--search=s", "--process=1"): "--process has no effect without --coo",
+    },
+    "search": {
+        (*SEARCH, "--ray_address=auto"): "--ray_address has no effect with --executor=",
+        (*SEARCH, "--worker_resources=CPU=1"): "--worker_resources has no effect with",
+        (*SEARCH, "--executor=inline", "--workers=2"): "--workers has no effect with",
+        (*SEARCH, "--executor=inline", "--worker_memory_gb=1"): "--worker_memory_gb ha",
+    },
+    "compare": {
+        (*TABLE, "--dataset=cifar10"): "--dataset has no effect without --space=",
+        (*TABLE, "--workers=2"): "--workers has no effect with --evaluator=table",
+    },
+    "bench": {
+        ("--scale", "--parts=agent"): "--parts has no effect with --scale",
+        ("--scale", "--soak=99"): "--soak has no effect without --parts=memory",
+        ("--parts=agent", "--random=2"): "--random has no effect without --parts=",
+    },
+}
+
+
+@pytest.mark.parametrize("program", CASES)
+def test_a_flag_without_effect_is_refused(program: str) -> None:
+    cases = CASES[program]
+    for answer, want in zip(answers(program, [*cases]), cases.values(), strict=True):
+        assert answer.status == 2
+        assert answer.err.startswith(f"error: {want}")
+        assert answer.err.endswith("leave it out\n") and answer.err.count("\n") == 1

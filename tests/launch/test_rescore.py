@@ -1,0 +1,65 @@
+"""Blocks ranked by other weights of the reward."""
+
+import dataclasses
+from pathlib import Path
+
+from bqnn.config import RewardConfig
+from bqnn.report.ranking import ranking, rescored
+from bqnn.search import journal
+from bqnn.search import summary as summary_lib
+from bqnn.search.fold import evaluated
+from bqnn.search.summary import Summary
+from tests.helpers.programs import answers
+from tests.helpers.searches import problem_of
+
+
+def test_the_rank_before_is_the_one_that_the_search_reports(searched: Path) -> None:
+    with journal.open_readonly(searched) as facts:
+        run, history = facts.run(), facts.history()
+    problem = problem_of(run.config)
+    events = list(evaluated(problem, history))
+    summary = Summary(problem.iterations, run.config.search.batch, top=len(events))
+    for event in events:
+        summary = summary_lib.update(summary, event)
+    assert ranking(events) == [*summary.best]
+    same = rescored(problem, history, run.config.reward)
+    assert [entry.event for entry in same] == [*summary.best]
+    assert [entry.before for entry in same] == [*range(1, len(same) + 1)]
+
+
+def test_other_weights_rank_as_a_search_with_them_would(searched: Path) -> None:
+    with journal.open_readonly(searched) as facts:
+        run, history = facts.run(), facts.history()
+    problem, weights = problem_of(run.config), RewardConfig(mu=20.0, rho=0.0)
+    ranked = rescored(problem, history, weights)
+    assert sorted(entry.before for entry in ranked) == [*range(1, len(ranked) + 1)]
+    assert [entry.before for entry in ranked] != [*range(1, len(ranked) + 1)]
+    other = problem_of(dataclasses.replace(run.config, reward=weights))
+    assert [entry.event for entry in ranked] == ranking([*evaluated(other, history)])
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
+    before = _files(searched)
+    weights = "--config.reward.mu=0", "--config.reward.rho=0"
+    where = f"--workdir={searched}"
+    table, unknown, wrong, help_text = answers(
+        "rescore",
+        [
+            [where, "--top=2", *weights],
+            [where, "--config.reward.nu=1"],
+            [where, "--config.reward.mu=nan"],
+            ["--help"],
+        ],
+    )
+    assert (table.status, table.err) == (0, "")
+    assert "The 2 best blocks" in table.out and "before" in table.out
+    assert "ranked with mu 0 and rho 0; before, with mu 1 and rho 8" in table.out
+    assert _files(searched) == before
+    assert unknown.status == wrong.status == 2
+    assert "reward has no field 'nu', only mu, rho" in unknown.err
+    assert "reward.mu is nan" in wrong.err
+    assert "--config.reward.rho: of log(density) of the block." in help_text.out

@@ -1,0 +1,170 @@
+"""`launch.show`: a block as tables and drawings, and a thousand malformed ones."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+
+from bqnn.report.tables import si
+from bqnn.space import nsc
+from bqnn.space.actions import legal_codes
+from bqnn.space.nsc import parse
+from launch import cli, show
+from tests.helpers.blocks import random_block
+
+EXAMPLE = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,1,5,0,0;5,7,0,0,0"
+
+
+def _show(*arguments: str) -> int:
+    """Run the program in this process; returns its exit status."""
+    flags.FLAGS.unparse_flags()
+    try:
+        cli.parse_flags(["show", *arguments])
+        cli.guarded(show.main)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_show_prints_layers_costs_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _show(f"--block={EXAMPLE}", "--network=cifar") == 0
+    text = capsys.readouterr().out
+    assert "Max pooling 3x3" in text
+    assert "32x32x32" in text
+    assert "density 7/6 = 1.167" in text
+    assert nsc.canonical_hash(parse(EXAMPLE)) in text
+    for network in ("quickstart", "cifar", "imagenet"):
+        assert network in text
+    # 3x3x32x32 x 1024 of layer 1, and with its normalisation 9,216 + 64 parameters.
+    assert re.search(r"1 .*Convolution 3x3.*9\.28 k .*9\.44 M", text)
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "dot"])
+def test_show_draws(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"block.{suffix}"
+    assert _show(f"--block={EXAMPLE}", f"--out={path}") == 0
+    data = path.read_bytes()
+    if suffix == "png":
+        assert data.startswith(b"\x89PNG")
+        return
+    text = data.decode()
+    for label in ("Input", "1: Convolution 3x3", "3: Add", "Output (concat)"):
+        assert label in text
+
+
+def test_a_network_is_drawn_stage_by_stage(tmp_path: Path) -> None:
+    path = tmp_path / "network.dot"
+    arguments = "--network=imagenet", f"--network_out={path}"
+    assert _show(f"--block={EXAMPLE}", *arguments) == 0
+    labels = re.findall(r'label="(.*?)"', path.read_text())
+    assert labels[:4] == [
+        "Image 224x224x3",
+        "Stem: conv 7x7 112x112x64",
+        "Max pooling 3x3 56x56x64",
+        "3 x block 56x56x64",
+    ]
+    assert [label for label in labels if "block" in label][-1] == "3 x block 7x7x512"
+    assert labels[-1] == "Head: logits 1x1x1000"
+    edges = re.findall(r"(\d+) -> (\d+);", path.read_text())
+    assert edges == [(str(a), str(a + 1)) for a in range(len(labels) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((f"--block={EXAMPLE}", "--out=block.jpg"), "ends in .svg, .png, .dot"),
+        ((f"--block={EXAMPLE}", "--out=/nowhere/b.svg"), "cannot be written"),
+        ((f"--block={EXAMPLE}", "--blok=1"), "Unknown command line flag 'blok'"),
+        ((f"--block={EXAMPLE}", "--network=mnist"), "quickstart|cifar|imagenet"),
+        ((EXAMPLE,), "--block"),
+        ((f"--block={EXAMPLE}", "spare"), "'spare' is no flag"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _show(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def _is_block(text: str) -> bool:
+    """Judge by the list of legal codes, not by the parser."""
+    parts = [part.split(",") for part in text.split(";")]
+    fields = [[field.strip() for field in part] for part in parts]
+    if not all(re.fullmatch("[0-9]+", field) for part in fields for field in part):
+        return False
+    for index, part in enumerate(fields, 1):
+        numbers = [int(field) for field in part]
+        if len(numbers) == 5 and numbers[1] in (5, 6):
+            numbers[3:] = sorted(numbers[3:])  # the mirror image reads as well
+        legal = [[c.index, c.type, c.kernel, c.pred1, c.pred2] for c in _codes(index)]
+        if numbers not in legal:
+            return False
+        if numbers[1] == 7 and index < len(fields):
+            return False
+    return True
+
+
+_CODES = {index: legal_codes(index) for index in range(1, 30)}
+
+
+def _codes(index: int) -> list[nsc.Layer]:
+    return _CODES[index]
+
+
+def _mutate(text: str, rng: np.random.Generator) -> str:
+    """Break a text in one of the ways people and programs break it."""
+    place = int(rng.integers(len(text)))
+    match rng.integers(6):
+        case 0:
+            return text[:place] + text[place + 1 :]
+        case 1:
+            alphabet = "0123456789,;.-+ \n\teEx\u0663\u00e9'\"%{}[]"
+            return text[:place] + alphabet[rng.integers(len(alphabet))] + text[place:]
+        case 2:
+            return text[:place] + str(rng.integers(10)) + text[place + 1 :]
+        case 3:
+            layers = text.split(";")
+            del layers[rng.integers(len(layers))]
+            return ";".join(layers)
+        case 4:
+            layers = text.split(";")
+            a, b = rng.integers(len(layers), size=2)
+            layers[a], layers[b] = layers[b], layers[a]
+            return ";".join(layers)
+        case _:
+            return text[:place]
+
+
+def test_a_thousand_malformed_blocks_give_one_line_and_status_2_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rng = np.random.default_rng(0)
+    refused = 0
+    while refused < 1000:
+        text = nsc.format(random_block(rng, int(rng.integers(1, 24))))
+        for _ in range(rng.integers(1, 4)):
+            text = _mutate(text, rng) or ";"
+        if _is_block(text):
+            continue
+        refused += 1
+        assert _show(f"--block={text}") == 2, text
+        out, error = capsys.readouterr()
+        assert out == ""
+        assert error.startswith("error: "), text
+        assert error.count("\n") == 1, text
+        assert len(error) < 300, text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (1000, "1 k"), (36_864, "36.9 k"), (999_600, "1 M"),
+     (2_500_000_000, "2.5 G"), (10**20, "1e+20"), (3 * 10**400, "3e+400")],
+)  # fmt: skip
+def test_counts_are_written_with_three_digits(value: int, text: str) -> None:
+    assert si(value) == text

@@ -1,0 +1,172 @@
+"""Searches that stop early, in both orders, and journals that were cut short."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bqnn.config import Config
+from bqnn.errors import JournalError
+from bqnn.evaluation.records import Status
+from bqnn.search import journal
+from bqnn.search.events import Asked, Evaluated, Event, Told
+from bqnn.search.fold import fold
+from bqnn.search.history import Run
+from bqnn.search.master import Limits, search
+from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def _run(
+    workdir: Path,
+    config: Config,
+    executor: TableExecutor | None = None,
+    limits: Limits | None = None,
+    stop_after: int | None = None,
+) -> list[Event]:
+    events: list[Event] = []
+    with journal.create_or_open(workdir) as facts:
+        facts.start(Run(config, SPEC, "none", {}))
+        work = problem_of(config)
+        steps = search(work, facts, executor or TableExecutor(), limits or Limits())
+        for event in steps:
+            events.append(event)
+            if len([e for e in events if not e.recorded]) == stop_after:
+                steps.close()
+                break
+    return events
+
+
+def _replay(workdir: Path) -> list[Event]:
+    with journal.open_readonly(workdir) as facts:
+        run, history = facts.run(), facts.history()
+    return list(fold(problem_of(run.config), history))
+
+
+def _digests(events: Sequence[Event]) -> list[str]:
+    return [event.digest for event in events if isinstance(event, Told)]
+
+
+def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    config = tiny_config()
+    whole = _digests(_run(tmp_path / "whole", config))
+    trained = 0
+    for limit in (3, 4, 9, 99):
+        executor = TableExecutor(places=2)
+        events = _run(tmp_path / "some", config, executor, Limits(candidates=limit))
+        trained += len(executor.attempts)
+        assert trained <= limit
+        if limit < 10:
+            assert trained == limit
+    assert _digests(events) == whole
+
+
+def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
+    tmp_path: Path,
+) -> None:
+    config, executor = tiny_config(), TableExecutor(places=3)
+    limits = Limits(out_of_time=lambda: len(executor.attempts) >= 2)
+    _run(tmp_path, config, executor, limits)
+    # Two were finished, and with them two more begun.
+    assert len(executor.attempts) == 4
+    assert _digests(_run(tmp_path, config)) == _digests(_run(tmp_path / "2", config))
+
+
+def test_the_largest_candidate_starts_first(tmp_path: Path) -> None:
+    executor = TableExecutor(places=1)
+    _run(tmp_path, tiny_config(search={"lag": 0, "batch": 8}), executor)
+    first = [c.network_flops for c in executor.attempts if c.iteration == 0]
+    assert len(first) > 2
+    assert first == sorted(first, reverse=True)
+
+
+def test_what_ran_out_of_shared_memory_runs_alone(tmp_path: Path) -> None:
+    beside: list[int] = []
+
+    class Watched(TableExecutor):
+        shares_memory = True
+
+        def collect(self):  # type: ignore[no-untyped-def]
+            beside.append(self.places - self.free())
+            return super().collect()
+
+    executor = Watched(faults={0: Status.OUT_OF_MEMORY}, places=3)
+    _run(tmp_path, tiny_config(), executor)
+    again = executor.attempts.index(executor.attempts[0], 1)
+    assert beside[0] == 3
+    assert beside[again] == 1
+
+
+def test_arrival_order_keeps_workers_busy_and_replays(tmp_path: Path) -> None:
+    config = tiny_config(search={"order": "arrival"})
+    rng = np.random.default_rng(0)
+    picks = [lambda n: 0, lambda n: n - 1, lambda n: int(rng.integers(n))]
+    seen = set()
+    for number, pick in enumerate(picks):
+        workdir = tmp_path / str(number)
+        events = _run(workdir, config, TableExecutor(pick, places=3))
+        digests = _digests(events)
+        assert len(digests) == 6
+        assert len([e for e in events if isinstance(e, Evaluated)]) == 24
+        assert _digests(_replay(workdir)) == digests
+        seen.add(digests[-1])
+    assert len(seen) > 1, "the order of arrival made no difference"
+
+
+@pytest.mark.parametrize("stop", [1, 4, 9, 16, 25])
+def test_arrival_order_goes_on_after_a_stop(tmp_path: Path, stop: int) -> None:
+    config = tiny_config(search={"order": "arrival"})
+    rng = np.random.default_rng(stop)
+    random = TableExecutor(lambda n: int(rng.integers(n)), places=2)
+    _run(tmp_path, config, random, stop_after=stop)
+    events = _run(tmp_path, config, TableExecutor(places=2))
+    assert len(_digests(events)) == 6
+    assert len([e for e in events if isinstance(e, Asked)]) == 6
+    assert _digests(_replay(tmp_path)) == _digests(events)
+
+
+@pytest.mark.parametrize("part", ["journal.sqlite", "journal.sqlite-wal"])
+def test_a_journal_cut_short_is_resumed_or_refused(tmp_path: Path, part: str) -> None:
+    config = tiny_config()
+    with journal.create_or_open(tmp_path / "whole") as facts:
+        facts.start(Run(config, SPEC, "none", {}))
+        events = list(search(problem_of(config), facts, TableExecutor()))
+        if part == "journal.sqlite":
+            facts._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # As a kill leaves it: the files, and nobody who closes them.
+        shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(25):
+        workdir = tmp_path / str(number)
+        shutil.copytree(tmp_path / "killed", workdir)
+        size = (workdir / part).stat().st_size
+        with open(workdir / part, "r+b") as file:
+            file.truncate(int(rng.integers(size)))
+        try:
+            assert _digests(_run(workdir, config)) == _digests(events)
+        except JournalError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert (refused > 0) == (part == "journal.sqlite")
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    config = tiny_config(agent={"schedule": "1.0:120"}, search={"batch": 8})
+    workdir, executors = small_disk / "run", (TableExecutor(), TableExecutor())
+    with pytest.raises(JournalError, match=r"full; what was recorded is safe") as error:
+        _run(workdir, config, executors[0])
+    assert "\n" not in str(error.value)
+    more = ["mount", "-o", "remount,size=20m", str(small_disk)]
+    subprocess.run(more, check=True)
+    events = _run(workdir, config, executors[1])
+    assert _digests(events) == _digests(_run(tmp_path / "whole", config))
+    places = [c.place for executor in executors for c in executor.attempts]
+    # The one whose result did not fit is evaluated again.
+    assert len(places) - len(set(places)) <= 1

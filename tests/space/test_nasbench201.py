@@ -1,0 +1,86 @@
+"""NAS-Bench-201: the space, the table, and that random search does what others saw."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bqnn.compare import tables
+from bqnn.compare.landscape import all_actions
+from bqnn.compare.many_seeds import searches
+from bqnn.compare.statistics import Runs, best_so_far, bootstrap
+from bqnn.config import AgentConfig
+from bqnn.errors import DataError, NscError
+from bqnn.space.nasbench201 import NasBench201Space
+from tests.helpers.paths import SHARED
+
+TABLE = SHARED / "data" / "nasbench201.csv"
+needs_table = pytest.mark.skipif(not TABLE.exists(), reason="NAS-Bench-201 is missing")
+CELL = "|avg_pool_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
+
+
+def test_a_cell_is_written_as_the_benchmark_does() -> None:
+    space = NasBench201Space()
+    actions = space.encode(CELL)
+    assert actions.tolist() == [4, 2, 0, 1, 3, 0]
+    assert space.decode(actions) == CELL
+
+
+@pytest.mark.parametrize(
+    "text", ["", CELL[:-1], CELL.replace("none", "nothing"), CELL + "+|none~0|"]
+)
+def test_what_is_no_cell_is_refused(text: str) -> None:
+    with pytest.raises(NscError, match="is not a cell of NAS-Bench-201"):
+        NasBench201Space().encode(text)
+
+
+def test_the_space_has_15625_cells_and_a_state_is_edge_and_operation() -> None:
+    space = NasBench201Space()
+    assert len({space.decode(actions) for actions in all_actions(space.arrays)}) == 5**6
+    assert space.arrays.size == 5 + 5 * 25
+    assert space.arrays.row_start.tolist() == [0, 5, 30, 55, 80, 105]
+
+
+@needs_table
+@pytest.mark.parametrize(
+    ("dataset", "best"),
+    [("cifar10", 94.37), ("cifar100", 73.51), ("imagenet16-120", 47.31)],
+)
+def test_the_best_of_the_table_is_the_published_one(dataset: str, best: float) -> None:
+    landscape = tables.nasbench201(TABLE, dataset)
+    assert 100 * landscape.reported.max() == pytest.approx(best, abs=0.005)
+    assert np.isfinite(landscape.rewards).all()
+
+
+@needs_table
+def test_random_search_agrees_with_the_published_baseline() -> None:
+    # Dong and Yang, ICLR 2020: 71.04 on CIFAR-100, after about 100 evaluations.
+    landscape = tables.nasbench201(TABLE, "cifar100")
+    agent = AgentConfig(name="random", schedule="1.0:25")
+    places = np.concatenate(list(searches(landscape, agent, batch=4, seeds=500)))
+    runs = Runs(landscape.rewards[places], landscape.reported[places])
+    interval = bootstrap(best_so_far(runs)[:, -1])
+    assert 100 * interval.mean == pytest.approx(71.1, abs=0.25)
+
+
+def _write(path: Path, rows: list[tuple[str, ...]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("arch", "c10_val_12", "c10_test_200"), *rows])
+    return path
+
+
+def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no-such-file.csv: No such file"):
+        tables.nasbench201(tmp_path / "no-such-file.csv", "cifar10")
+    with pytest.raises(DataError, match="--dataset='svhn': want cifar10"):
+        tables.nasbench201(tmp_path, "svhn")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="want csv with a column arch"):
+        tables.nasbench201(tmp_path / "other.csv", "cifar10")
+    with pytest.raises(DataError, match=r"has no row for \|none~0\|"):
+        tables.nasbench201(_write(tmp_path / "short.csv", []), "cifar10")
+    first = NasBench201Space().decode([0] * 6)
+    path = _write(tmp_path / "bad.csv", [(first, "63.1", "many")])
+    with pytest.raises(DataError, match="column c10_test_200 has 'many'"):
+        tables.nasbench201(path, "cifar10")
