@@ -105,4 +105,4 @@ def prepare_process(contender: str, threads: int) -> None:
     if contender in ("plain Flax", "PyTorch"):
         os.environ["NPROC"] = str(threads)
     else:
-        runtime.settle(threads, runtime.default_cache_dir())
+        runtime.configure_process(threads, runtime.default_cache_dir())

@@ -29,7 +29,7 @@ _MALLOPT = {-4: 0, -1: 2**31 - 1, -8: 1}
 _LIBRARIES = ("flax", "jax", "jaxlib", "numpy", "optax")
 
 
-def settle(threads: int, cache_dir: str | None = None) -> None:
+def configure_process(threads: int, cache_dir: str | None = None) -> None:
     """Prepare the process for evaluations; call it before jax starts.
 
     The number of threads changes the rounding of evaluations, so every executor
@@ -53,7 +53,7 @@ def settle(threads: int, cache_dir: str | None = None) -> None:
         _keep_programs(cache_dir)
 
 
-def leave_accelerators() -> None:
+def use_host_only() -> None:
     """Keep this process on the host, before jax starts: their memory is others' to use.
 
     Agents run on the host anyway (`bqnn.agents.agent`).
@@ -70,7 +70,7 @@ def default_cache_dir() -> str:
 
 
 @contextlib.contextmanager
-def unkept() -> Iterator[None]:
+def no_persistent_cache() -> Iterator[None]:
     """Keep what is compiled meanwhile out of the compilation cache.
 
     The program of a whole candidate is used once: kept, they would fill the disk.

@@ -92,7 +92,7 @@ def main() -> None:
     if _JSON.value:
         # Now, not when half an hour of measuring has nowhere to go.
         _write(Path(_JSON.value), {})
-    runtime.settle(1, runtime.default_cache_dir())
+    runtime.configure_process(1, runtime.default_cache_dir())
     report: dict[str, Any] = {"device": runtime.device(), **runtime.versions()}
     parts = {
         "candidates": _candidates,

@@ -78,7 +78,7 @@ def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, st
     facts: list[object] = [_SPACE.value, config_dict.to_dict(config)]
     if kind == "table" and file:
         workers.refuse("with --evaluator=table:FILE")
-        runtime.settle(config.train.threads, workers.cache_dir())
+        runtime.configure_process(config.train.threads, workers.cache_dir())
         landscape = _landscape(Path(file), config)
         facts += [landscape.rewards.tolist(), landscape.reported.tolist()]
         yield TableEvaluator(landscape), json.dumps(facts)

@@ -34,7 +34,7 @@ def main() -> None:
     folder = Path(_OUT.value) if _OUT.value else workdir / "evaluation"
     run = read_run(workdir)
     threads = run.config.train.threads or machine.cores()
-    runtime.settle(threads, runtime.default_cache_dir())
+    runtime.configure_process(threads, runtime.default_cache_dir())
     model = load_model(workdir, checkpoint)
     found = measure(model, run, _BATCH.value or run.config.train.step_batch)
     name, accuracy = run.config.data.name, found.metrics.top1

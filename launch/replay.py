@@ -26,7 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Replay the search and print what it comes to."""
-    runtime.leave_accelerators()
+    runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
     work = make_problem(run.config, run.images)

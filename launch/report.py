@@ -35,7 +35,7 @@ def main() -> None:
     workdirs = _WORKDIR.value or []
     if len(set(workdirs)) < len(workdirs):
         raise ConfigError("--workdir: the same directory was given twice")
-    runtime.leave_accelerators()
+    runtime.use_host_only()
     sources = [Source(Path(workdir)) for workdir in workdirs]
     if not _WATCH.value:
         _tell(write_page(sources)[0], first=True)

@@ -34,7 +34,7 @@ _WEIGHTS = {
 
 def main() -> None:
     """Print the blocks that are the best by the weights given."""
-    runtime.leave_accelerators()
+    runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
     own = run.config.reward

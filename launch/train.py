@@ -69,7 +69,9 @@ def main() -> None:
     if _TOP.value:
         _select(config, _TOP.value, console, interrupted)
         return
-    runtime.settle(config.train.threads or machine.cores(), workers.cache_dir())
+    runtime.configure_process(
+        config.train.threads or machine.cores(), workers.cache_dir()
+    )
     if _DISTRIBUTED.value or _COORDINATOR.value:
         # Before a search is read, which starts jax.
         parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)

@@ -58,7 +58,7 @@ class _Watcher:
 
 def main() -> None:
     """Show the search until it is complete."""
-    runtime.leave_accelerators()
+    runtime.use_host_only()
     watcher, console = _Watcher(Path(_WORKDIR.value)), cli.console()
     watcher.read()
     if not console.is_terminal:

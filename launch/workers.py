@@ -83,7 +83,7 @@ def make_executor(
     if _EXECUTOR.value == "inline":
         cli.refuse(_BESIDE, "with --executor=inline")
     if _EXECUTOR.value == "process":
-        orphans.spare_the_program()
+        orphans.skip_main_reimport()
     options = Options(
         interrupted=interrupted,
         cache_dir=cache_dir(),

@@ -20,7 +20,7 @@ from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_problem
-from bqnn.search.reward import final_accuracy
+from bqnn.search.reward import last_accuracy
 
 
 class Evaluator(Protocol):
@@ -81,7 +81,7 @@ class TrainingEvaluator:
         """Search seed by seed, going on where an earlier run stopped."""
         for seed in range(seeds):
             found = self._search(contender, budget, seed)
-            accuracies = [final_accuracy(event.evaluation) or 0.0 for event in found]
+            accuracies = [last_accuracy(event.evaluation) or 0.0 for event in found]
             rewards = [event.reward for event in found]
             yield Runs(np.array([rewards]), np.array([accuracies]))
 

@@ -11,7 +11,7 @@ from bqnn.executors.run_all import run_all
 from bqnn.networks.plan import ImageSpec
 from bqnn.search import problem
 from bqnn.search.problem import make_problem
-from bqnn.search.reward import final_accuracy
+from bqnn.search.reward import last_accuracy
 from bqnn.space import nsc
 
 
@@ -51,12 +51,12 @@ def train_blocks(
     ]
     done: dict[int, dict[int, float]] = {}
     for candidate, evaluation in run_all(candidates, executor):
-        accuracy = final_accuracy(evaluation)
+        accuracy = last_accuracy(evaluation)
         if accuracy is None:
             raise SearchError(
                 f"{candidate.block}: {evaluation.status}, {evaluation.error}"
             )
-        number, seed = candidate.place
+        number, seed = candidate.id
         results = done.setdefault(number, {})
         results[seed] = accuracy
         if len(results) == seeds:

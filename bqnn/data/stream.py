@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bqnn import bounds
+from bqnn.config import DataConfig
 from bqnn.data import tfds_source
 from bqnn.data.crops import centre_crop, random_crop
 from bqnn.data.encoded import Crop, ReadImage, open_split
 from bqnn.data.source import Images
 from bqnn.errors import DataError, quote
-from bqnn.final.config import FinalDataConfig
 from bqnn.machine import cores
 from bqnn.networks.plan import ImageSpec
 
@@ -49,9 +49,12 @@ class Streams:
       train_images: number of images to learn from.
     """
 
-    def __init__(self, config: FinalDataConfig, resolution: int, builder: Any) -> None:
+    def __init__(
+        self, config: DataConfig, resolution: int, workers: int, builder: Any
+    ) -> None:
         """Divide the training split of a prepared data set."""
-        self._config, self._resolution, self._builder = config, resolution, builder
+        self._config, self._resolution, self._workers = config, resolution, workers
+        self._builder = builder
         total = builder.info.splits["train"].num_examples
         self._train, self._validation = _parts(total, config)
         label_key = builder.info.supervised_keys[1]
@@ -116,12 +119,12 @@ class Streams:
         steps = -(-len(places) // batch)
         ranks = np.arange(steps * batch).reshape(steps, processes, batch // processes)
         ranks = ranks[:, process]
-        counted = ranks < len(places)
+        mask = ranks < len(places)
         batches = places[np.minimum(ranks, len(places) - 1)]
         read = self._read(
             split, batches, partial(_centred, resolution=self._resolution)
         )
-        yield from zip(read, counted, strict=True)
+        yield from zip(read, mask, strict=True)
 
     def _evaluated(self, part: str) -> tuple[str, Places]:
         if part == "validation":
@@ -161,7 +164,7 @@ class Streams:
         examples = grain.MapDataset.source(batches.ravel()).map(
             ReadImage(encoded, crop)
         )
-        iterator = iter(_ahead(examples, batches.shape[1], self._config.workers))
+        iterator = iter(_ahead(examples, batches.shape[1], self._workers))
         try:
             for images in iterator:
                 # Copied, as the worker's shared memory ends with grain's own array.
@@ -170,17 +173,24 @@ class Streams:
             iterator.close()
 
 
-def open_streams(config: FinalDataConfig) -> Streams:
+def open_streams(
+    config: DataConfig, resolution: int | None, workers: int = 0
+) -> Streams:
     """Open a data set of tensorflow_datasets, and prepare it if need be.
 
     Its validation part is a random part of the training split: as labels would have to
     be read first, it is not stratified.
 
+    Args:
+      config: name, directory and validation part.
+      resolution: R, the side that images are resized to.
+      workers: processes that decode images; 0 for threads of this one.
+
     Raises:
       DataError: if it is missing, has no training images or is unsuited, or no
         resolution is given.
     """
-    name, resolution = config.name, config.resolution
+    name = config.name
     if resolution is None:
         raise DataError(
             f"data set {name}: streaming needs one size for all images: set "
@@ -199,7 +209,7 @@ def open_streams(config: FinalDataConfig) -> Streams:
             f"data set {name} train: {total:,} images, want {bounds.MOST_IMAGES:,} at "
             "most"
         )
-    streams = Streams(config, resolution, builder)
+    streams = Streams(config, resolution, workers, builder)
     if not streams.train_images:
         raise DataError(f"data set {name} train: there are no images to learn from")
     open_split(builder, name, "train")
@@ -217,7 +227,7 @@ def _centred(image: Image.Image, place: int, resolution: int) -> NDArray[np.uint
     return centre_crop(image, resolution)
 
 
-def _parts(total: int, config: FinalDataConfig) -> tuple[Places, Places]:
+def _parts(total: int, config: DataConfig) -> tuple[Places, Places]:
     """Divide the places of the training split into training and validation part."""
     rng = np.random.Generator(np.random.Philox(config.split_seed))
     order = rng.permutation(total).astype(np.int32)

@@ -9,7 +9,7 @@ import jax
 
 from bqnn.config import NetworkConfig, TrainConfig
 from bqnn.data import Dataset
-from bqnn.engines.engine import Batches, Clock, Engine
+from bqnn.engines.engine import Clock, Engine
 from bqnn.engines.walk import WalkEngine
 from bqnn.engines.whole import ScanEngine, StepEngine
 from bqnn.networks.plan import NetworkPlan
@@ -35,4 +35,4 @@ def engine_name(train: TrainConfig, network: NetworkConfig) -> str:
     return "step" if jax.default_backend() == "cpu" else "scan"
 
 
-__all__ = ["ENGINES", "Batches", "Clock", "Engine", "engine_name"]
+__all__ = ["ENGINES", "Clock", "Engine", "engine_name"]

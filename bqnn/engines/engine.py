@@ -3,24 +3,14 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bqnn.data.batches import Batches
+
 OnStep = Callable[[], None]
-
-
-class Batches(NamedTuple):
-    """Which images to read, step by step.
-
-    Attributes:
-      drawn: places in the data set.  # [S, B] int32
-      counted: which of them count.  # [S, B] bool
-    """
-
-    drawn: NDArray[np.int32]
-    counted: NDArray[np.bool_]
 
 
 class Engine(Protocol):

@@ -72,7 +72,7 @@ def load_or_compile(
 
 
 def _compile(lower_all: Callable[[], Iterable[Lowered]]) -> Programs:
-    with runtime.unkept():
+    with runtime.no_persistent_cache():
         return tuple(lowered.compile(_OPTIONS) for lowered in lower_all())
 
 

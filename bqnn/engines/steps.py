@@ -85,19 +85,19 @@ def mean_loss(logits: Array, labels: Array) -> Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def count_correct(logits: Array, labels: Array, counted: Array) -> Array:
+def count_correct(logits: Array, labels: Array, mask: Array) -> Array:
     """Count the images classified right among those that count.
 
     Args:
       logits: of the classes.  # [B, K]
       labels: classes.  # [B] int
-      counted: which images count.  # [B] bool
+      mask: which images count.  # [B] bool
 
     Returns:
       The number.  # [] int32
     """
-    chex.assert_rank([logits, labels, counted], [2, 1, 1])
-    return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & counted)
+    chex.assert_rank([logits, labels, mask], [2, 1, 1])
+    return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & mask)
 
 
 def apply_gradients(
@@ -114,20 +114,20 @@ def apply_gradients(
     return optax.apply_updates(params, updates), opt_state
 
 
-def gather(images: Array, drawn: Array, mean: Channels, std: Channels) -> Array:
+def gather(images: Array, indices: Array, mean: Channels, std: Channels) -> Array:
     """Gather a batch and normalise it.
 
     Args:
       images: the whole data set.  # [N, H, W, C] uint8
-      drawn: places of the batch.  # [B] int32
+      indices: places of the batch.  # [B] int32
       mean: by channel, in units of pixels.  # [C]
       std: as `mean`.  # [C]
 
     Returns:
       The batch.  # [B, H, W, C] float32
     """
-    chex.assert_rank([images, drawn], [4, 1])
-    pixels = images[drawn].astype(jnp.float32)
+    chex.assert_rank([images, indices], [4, 1])
+    pixels = images[indices].astype(jnp.float32)
     return (pixels - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)
 
 
@@ -136,7 +136,7 @@ def make_steps(
 ) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
     """Make the pure training step and the pure evaluation step of a network.
 
-    Both read their batch from the whole data set by the places drawn, and normalise it.
+    Both gather their batch from the whole data set by its indices, and normalise it.
 
     Args:
       network: maps (images, train) to logits, as `bqnn.networks.network.Network` does.
@@ -145,9 +145,9 @@ def make_steps(
       std: their standard deviation.  # [C]
 
     Returns:
-      `train_step`: (state, images, labels, drawn, learning rate) -> (state, loss), and
-      `eval_step`: (state, images, labels, drawn, counted) -> how many of those counted
-      are right.
+      `train_step`: (state, images, labels, indices, learning rate) -> (state, loss),
+      and `eval_step`: (state, images, labels, indices, mask) -> how many of those
+      that count are right.
     """
     optimizer = make_optimizer(config)
 
@@ -155,15 +155,15 @@ def make_steps(
         state: TrainState,
         images: Array,
         labels: Array,
-        drawn: Array,
+        indices: Array,
         learning_rate: Array,
     ) -> tuple[TrainState, Array]:
         grad = jax.value_and_grad(functools.partial(loss_fn, network), has_aux=True)
         (loss, batch_stats), grads = grad(
             state.params,
             state.batch_stats,
-            gather(images, drawn, mean, std),
-            labels[drawn],
+            gather(images, indices, mean, std),
+            labels[indices],
         )
         params, opt_state = apply_gradients(
             optimizer, state.params, state.opt_state, grads, learning_rate
@@ -171,12 +171,12 @@ def make_steps(
         return TrainState(params, batch_stats, opt_state), loss
 
     def eval_step(
-        state: TrainState, images: Array, labels: Array, drawn: Array, counted: Array
+        state: TrainState, images: Array, labels: Array, indices: Array, mask: Array
     ) -> Array:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, _ = network.apply(
-            variables, gather(images, drawn, mean, std), train=False, mutable=[]
+            variables, gather(images, indices, mean, std), train=False, mutable=[]
         )
-        return count_correct(logits, labels[drawn], counted)
+        return count_correct(logits, labels[indices], mask)
 
     return train_step, eval_step

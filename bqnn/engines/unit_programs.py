@@ -162,9 +162,9 @@ class _UnitFunctions:
         return loss, cotangent, *self.learn(params, opt_state, grads, learning_rate)
 
     def head_correct(
-        self, params: Arrays, stats: Arrays, x: Array, labels: Array, counted: Array
+        self, params: Arrays, stats: Arrays, x: Array, labels: Array, mask: Array
     ) -> Array:
-        return train.count_correct(self.predict(params, stats, x), labels, counted)
+        return train.count_correct(self.predict(params, stats, x), labels, mask)
 
 
 def _lower_all(
@@ -194,10 +194,10 @@ def _lower_all(
 def _lower_head(unit: _UnitFunctions, batch: int) -> tuple[Lowered, ...]:
     (x,), (params, stats, opt_state) = unit.input_specs(batch), unit.layout.specs
     labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    counted = jax.ShapeDtypeStruct((batch,), jnp.bool_)
+    mask = jax.ShapeDtypeStruct((batch,), jnp.bool_)
     rate = jax.ShapeDtypeStruct((), jnp.float32)
     step = _lower(unit.head_step, params, opt_state, x, labels, rate, donate=(0, 1))
-    correct = _lower(unit.head_correct, params, stats, x, labels, counted)
+    correct = _lower(unit.head_correct, params, stats, x, labels, mask)
     return step, correct
 
 

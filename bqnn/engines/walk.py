@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset, Images
+from bqnn.data.batches import Batches
 from bqnn.engines import steps as train
-from bqnn.engines.engine import Batches, Clock, OnStep
+from bqnn.engines.engine import Clock, OnStep
 from bqnn.engines.program_store import load_or_compile
 from bqnn.engines.unit_programs import UnitPrograms, accumulate, unit_programs
 from bqnn.engines.unit_state import UnitState, init_states
@@ -73,12 +74,12 @@ class WalkEngine:
         state = list(state)
         with self.clock.measure("train"):
             try:
-                for drawn in batches.drawn:
+                for indices in batches.indices:
                     # The loss is there half way through a step: what is left of it
                     # keeps the device busy while the next one is dispatched.
                     jax.block_until_ready(losses[-1:])
                     on_step()
-                    losses.append(self._step(state, drawn, rate))
+                    losses.append(self._step(state, indices, rate))
             finally:
                 # A process that exits while XLA computes crashes.
                 jax.block_until_ready((losses, [unit.params for unit in state]))
@@ -88,14 +89,14 @@ class WalkEngine:
         """Count the validation images that are classified right."""
         with self.clock.measure("evaluate"):
             correct: list[Array] = []
-            for drawn, counted in zip(*batches, strict=True):
+            for indices, mask in zip(*batches, strict=True):
                 jax.block_until_ready(correct[-1:])
-                correct.append(self._count(state, drawn, counted))
+                correct.append(self._count(state, indices, mask))
             return int(np.sum(jax.device_get(correct)))
 
-    def _step(self, state: list[UnitState], drawn: Any, rate: Array) -> Array:
+    def _step(self, state: list[UnitState], indices: Any, rate: Array) -> Array:
         """Train on one batch; replaces the states in the list as it goes."""
-        images, labels = self.read(*self.data, drawn, self.mean, self.std)
+        images, labels = self.read(*self.data, indices, self.mean, self.std)
         values: dict[int, Array] = {0: images}
         tape: list[Residuals] = []
         last = len(self.units) - 1
@@ -142,9 +143,9 @@ class WalkEngine:
                     part = add(cotangents[place], part)
                 cotangents[place] = part
 
-    def _count(self, state: list[UnitState], drawn: Any, counted: Any) -> Array:
+    def _count(self, state: list[UnitState], indices: Any, mask: Any) -> Array:
         images, labels = self.read_validation(
-            *self.validation, drawn, self.mean, self.std
+            *self.validation, indices, self.mean, self.std
         )
         values: dict[int, Array] = {0: images}
         last = len(self.units) - 1
@@ -155,7 +156,7 @@ class WalkEngine:
             )
         (x,) = self._read_values(values, last)
         correct: Array = self.programs[last].predict(
-            state[last].params, (), x, labels, counted
+            state[last].params, (), x, labels, mask
         )
         return correct
 
@@ -180,14 +181,14 @@ def reader(batch: int, data: Images) -> Any:
 def _compiled_reader(batch: int, specs: Any) -> Any:
     images, labels = (jax.ShapeDtypeStruct(*spec) for spec in specs)
     channel = jax.ShapeDtypeStruct(images.shape[-1:], jnp.float32)
-    drawn = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    indices = jax.ShapeDtypeStruct((batch,), jnp.int32)
 
     def read(
-        images: Array, labels: Array, drawn: Array, mean: Array, std: Array
+        images: Array, labels: Array, indices: Array, mean: Array, std: Array
     ) -> tuple[Array, Array]:
-        return train.gather(images, drawn, mean, std), labels[drawn]
+        return train.gather(images, indices, mean, std), labels[indices]
 
-    arguments = (images, labels, drawn, channel, channel)
+    arguments = (images, labels, indices, channel, channel)
     (program,) = load_or_compile(
         lambda: (jax.jit(read).lower(*arguments),), "reader", arguments
     )

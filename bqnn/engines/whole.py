@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bqnn import runtime
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
-from bqnn.engines.engine import Batches, Clock, OnStep
+from bqnn.data.batches import Batches
+from bqnn.engines.engine import Clock, OnStep
 from bqnn.engines.steps import TrainState, init_state, make_steps
 from bqnn.networks.network import Network
 from bqnn.networks.plan import NetworkPlan
@@ -45,7 +46,7 @@ class _Whole:
     def compile(self, function: Any, *arguments: Any, donate: Any = ()) -> Any:
         with self.clock.measure("trace"):
             lowered = jax.jit(function, donate_argnums=donate).lower(*arguments)
-        with self.clock.measure("compile"), runtime.unkept():
+        with self.clock.measure("compile"), runtime.no_persistent_cache():
             return lowered.compile()
 
 
@@ -57,12 +58,12 @@ class StepEngine(_Whole):
     ) -> None:
         """Put the data on the device, and compile."""
         super().__init__(plan, config, dataset, seed)
-        drawn, state = np.zeros(self.batch, np.int32), self.init()
+        indices, state = np.zeros(self.batch, np.int32), self.init()
         self.train_step = self.compile(
-            self.steps[0], state, *self.data, drawn, np.float32(0), donate=0
+            self.steps[0], state, *self.data, indices, np.float32(0), donate=0
         )
         self.eval_step = self.compile(
-            self.steps[1], state, *self.validation, drawn, drawn == 0
+            self.steps[1], state, *self.validation, indices, indices == 0
         )
 
     def train(
@@ -73,12 +74,12 @@ class StepEngine(_Whole):
         rate = np.float32(learning_rate)
         with self.clock.measure("train"):
             try:
-                for drawn in batches.drawn:
+                for indices in batches.indices:
                     # Two steps in flight keep the device busy; with more, a timeout or
                     # an interrupt would be heard long after it came.
                     jax.block_until_ready(losses[-2:-1])
                     on_step()
-                    state, loss = self.train_step(state, *self.data, drawn, rate)
+                    state, loss = self.train_step(state, *self.data, indices, rate)
                     losses.append(loss)
             finally:
                 # A process that exits while XLA computes crashes.
@@ -89,8 +90,8 @@ class StepEngine(_Whole):
         """Count the validation images that are classified right."""
         with self.clock.measure("evaluate"):
             correct = [
-                self.eval_step(state, *self.validation, drawn, counted)
-                for drawn, counted in zip(*batches, strict=True)
+                self.eval_step(state, *self.validation, indices, mask)
+                for indices, mask in zip(*batches, strict=True)
             ]
             return int(np.sum(jax.device_get(correct)))
 
@@ -113,7 +114,7 @@ class ScanEngine(_Whole):
     ) -> tuple[TrainState, NDArray[np.float32]]:
         """Train on batches."""
         on_step()
-        arguments = (state, *self.data, batches.drawn, np.float32(learning_rate))
+        arguments = (state, *self.data, batches.indices, np.float32(learning_rate))
         if "train" not in self.programs:
             run = functools.partial(_train_epoch, self.steps[0])
             self.programs["train"] = self.compile(run, *arguments, donate=0)
@@ -136,13 +137,13 @@ def _train_epoch(
     state: TrainState,
     images: Array,
     labels: Array,
-    drawn: Array,
+    indices: Array,
     learning_rate: Array,
 ) -> tuple[TrainState, Array]:
     def step(state: TrainState, places: Array) -> tuple[TrainState, Array]:
         return train_step(state, images, labels, places, learning_rate)
 
-    return lax.scan(step, state, drawn)
+    return lax.scan(step, state, indices)
 
 
 def _evaluate_all(
@@ -150,10 +151,10 @@ def _evaluate_all(
     state: TrainState,
     images: Array,
     labels: Array,
-    drawn: Array,
-    counted: Array,
+    indices: Array,
+    mask: Array,
 ) -> Array:
     def step(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
         return total + eval_step(state, images, labels, *batch), None
 
-    return lax.scan(step, jnp.int32(0), (drawn, counted))[0]
+    return lax.scan(step, jnp.int32(0), (indices, mask))[0]

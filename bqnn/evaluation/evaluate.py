@@ -48,7 +48,7 @@ def evaluate(
     Raises:
       ConfigError: if jax has started with another number of threads.
     """
-    runtime.settle(config.train.threads)
+    runtime.configure_process(config.train.threads)
     dataset = _on_device(config.data)
     prepared = prepare(candidate, config, dataset)
     if isinstance(prepared, Evaluation):

@@ -11,7 +11,8 @@ import numpy as np
 
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
-from bqnn.engines import Batches, Engine
+from bqnn.data.batches import all_batches, epoch_batches
+from bqnn.engines import Engine
 
 
 class Fit(NamedTuple):
@@ -61,20 +62,6 @@ def fit(
             return Fit(accuracy, finite, restart, engine.clock.seconds)
         state = engine.init()
         restart += 1
-
-
-def epoch_batches(total: int, batch: int, seed: int, epoch: int) -> Batches:
-    """Draw every image of `total` once, the last partial batch left out (ours)."""
-    rng = np.random.Generator(np.random.Philox([seed, epoch]))
-    order = rng.permutation(total).astype(np.int32)
-    drawn = order[: total // batch * batch].reshape(-1, batch)
-    return Batches(drawn, np.ones(drawn.shape, bool))
-
-
-def all_batches(total: int, batch: int) -> Batches:
-    """Read every image of `total` in order; the last batch is padded, not counted."""
-    places = np.arange(-(-total // batch) * batch, dtype=np.int32).reshape(-1, batch)
-    return Batches(np.minimum(places, np.int32(total - 1)), places < total)
 
 
 class _Recipe(NamedTuple):

@@ -28,6 +28,10 @@ A worker lost for the last time makes the candidate `failed`.
 """
 
 
+CandidateId = tuple[int, int]
+"""Iteration and slot, both from 0."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A block to evaluate.
@@ -38,9 +42,9 @@ class Candidate:
       block: the block.
       hash: its canonical hash.
       seed: from which its training draws everything random.
-      flops: of the block, as the reward weighs them.
+      block_flops: of the block, as the reward weighs them.
       edges, nodes: of the block's graph; their ratio is the density.
-      params: of the whole network.
+      network_params: of the whole network.
       network_flops: of the whole network, which predicts how long training takes.
     """
 
@@ -49,14 +53,14 @@ class Candidate:
     block: Block
     hash: str
     seed: int
-    flops: int
+    block_flops: int
     edges: int
     nodes: int
-    params: int
+    network_params: int
     network_flops: int
 
     @property
-    def place(self) -> tuple[int, int]:
+    def id(self) -> CandidateId:
         """Iteration and slot, which name the candidate."""
         return self.iteration, self.slot
 
@@ -85,7 +89,7 @@ class Evaluation:
     error: str = ""
 
 
-def is_final(statuses: Sequence[Status]) -> bool:
+def is_settled(statuses: Sequence[Status]) -> bool:
     """Tell whether attempts that ended in `statuses`, in this order, are enough."""
     last = statuses[-1]
     return statuses.count(last) >= MAX_ATTEMPTS.get(last, 1)
@@ -97,7 +101,7 @@ def is_known(statuses: Sequence[Status]) -> bool:
     A block that lost its last worker failed because of them: a twin is tried anew.
     """
     lost = Status.WORKER_LOST in statuses and statuses[-1] == Status.FAILED
-    return is_final(statuses) and not lost
+    return is_settled(statuses) and not lost
 
 
 def reuse(known: Evaluation) -> Evaluation:

@@ -55,7 +55,7 @@ class Actor:
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         if not accelerated:
             os.environ["JAX_PLATFORMS"] = "cpu"
-        runtime.settle(config.train.threads, cache_dir)
+        runtime.configure_process(config.train.threads, cache_dir)
         if memory and not accelerated:
             limit_memory(memory)
         self._config, self._dataset, self._cache_dir = config, dataset, cache_dir

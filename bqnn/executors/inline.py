@@ -27,7 +27,7 @@ class InlineExecutor:
 
     def __init__(self, config: Config, options: Options) -> None:
         """Settle threads and compilation cache before jax starts."""
-        runtime.settle(config.train.threads, options.cache_dir)
+        runtime.configure_process(config.train.threads, options.cache_dir)
         self._config, self._interrupted = config, options.interrupted
         self._make_worker = options.make_worker
         self._worker: Worker | None = None

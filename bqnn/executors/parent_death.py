@@ -33,7 +33,7 @@ def end_with(master: int) -> None:
     threading.Thread(target=watch, name="watch the master", daemon=True).start()
 
 
-def spare_the_program() -> None:
+def skip_main_reimport() -> None:
     """Have processes that this one spawns not import its program again.
 
     They run functions of packages, which they import by name. The program would be

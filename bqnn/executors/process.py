@@ -42,8 +42,8 @@ class ProcessExecutor:
 
     def __init__(self, config: Config, options: Options) -> None:
         """Settle this process, which leaves the accelerators to the workers."""
-        runtime.settle(config.train.threads, options.cache_dir)
-        runtime.leave_accelerators()
+        runtime.configure_process(config.train.threads, options.cache_dir)
+        runtime.use_host_only()
         self._config, self._options = config, options
         self._slots: list[Slot] = []
         # What waited behind a worker that was replaced.

@@ -45,8 +45,8 @@ class RayExecutor:
     def __init__(self, config: Config, options: Options) -> None:
         """Settle this process, which leaves the accelerators to the workers."""
         self._ray = _import_ray(on_this_machine=options.address is None)
-        runtime.settle(config.train.threads, options.cache_dir)
-        runtime.leave_accelerators()
+        runtime.configure_process(config.train.threads, options.cache_dir)
+        runtime.use_host_only()
         self._config, self._options = config, options
         self._resources = options.resources or {"CPU": float(config.train.threads)}
         self._lanes: list[_ActorLane] = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bqnn.evaluation.records import Candidate, Status, is_final
+from bqnn.evaluation.records import Candidate, Status, is_settled
 from bqnn.executors.executor import Attempt, Executor
 
 
@@ -14,7 +14,7 @@ def run_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Att
       executor: that was started.
     """
     waiting = list(reversed(candidates))
-    statuses: dict[tuple[int, int], list[Status]] = {c.place: [] for c in candidates}
+    statuses: dict[tuple[int, int], list[Status]] = {c.id: [] for c in candidates}
     running = 0
     while waiting or running:
         while waiting and executor.free() > 0:
@@ -22,9 +22,9 @@ def run_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Att
             running += 1
         for candidate, evaluation in executor.collect():
             running -= 1
-            seen = statuses[candidate.place]
+            seen = statuses[candidate.id]
             seen.append(evaluation.status)
-            if is_final(seen):
+            if is_settled(seen):
                 yield candidate, evaluation
             else:
                 waiting.insert(0, candidate)

@@ -84,7 +84,7 @@ class Worker:
     def _take(self, candidate: Candidate) -> "Future[Prepared | Evaluation] | None":
         """Take what was prepared, if it is the candidate; it is dropped if not."""
         foreseen, self._next = self._next, None
-        if foreseen is None or foreseen[0].place != candidate.place:
+        if foreseen is None or foreseen[0].id != candidate.id:
             return None
         return foreseen[1]
 

@@ -68,7 +68,7 @@ def start(settings: Settings) -> None:
       BqnnError: if that cannot be done; it would meet every worker.
     """
     os.environ.update(settings.environment)
-    runtime.settle(settings.config.train.threads, settings.cache_dir)
+    runtime.configure_process(settings.config.train.threads, settings.cache_dir)
     if settings.limited:
         limit_memory(settings.memory)
     _state["settings"], _state["dataset"] = settings, load(settings.config.data)

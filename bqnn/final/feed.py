@@ -16,8 +16,8 @@ from jax import Array
 from numpy.typing import NDArray
 
 from bqnn.data import Images
+from bqnn.data.batches import all_batches, epoch_batches
 from bqnn.errors import ConfigError
-from bqnn.evaluation.fit import all_batches, epoch_batches
 from bqnn.final import parallel
 from bqnn.final.config import RecipeConfig
 from bqnn.final.step import Batch, Read
@@ -70,8 +70,8 @@ class Resident:
         """Yield the training batches of an epoch from step `start` on."""
         order = epoch_batches(self._total, self._batch, self._config.seed, epoch)
         positions = _positions(self._batch)
-        for drawn in order.drawn[start : self.steps]:
-            places = drawn[self._local]
+        for indices in order.indices[start : self.steps]:
+            places = indices[self._local]
             yield Batch(places, positions, np.ones(len(places), bool))
 
     def measured(self) -> Iterator[Batch]:
@@ -101,22 +101,22 @@ class Streamed:
             self._batch, self._config.seed, epoch, start, *_process()
         )
         for images in itertools.islice(stream, self.steps - start):
-            counted = np.ones(len(images.labels), bool)
-            yield Batch(images, self._positions, counted)
+            mask = np.ones(len(images.labels), bool)
+            yield Batch(images, self._positions, mask)
 
     def measured(self, part: str = "validation") -> Iterator[Batch]:
         """Yield every image of a part once, and padding."""
-        for images, counted in self._streams.evaluation(part, self._batch, *_process()):
-            yield Batch(images, self._positions, counted)
+        for images, mask in self._streams.evaluation(part, self._batch, *_process()):
+            yield Batch(images, self._positions, mask)
 
 
 def measured_batches(data: Images, batch: int) -> Iterator[Batch]:
     """Yield this process's part of batches of every image, and padding."""
     local, positions = _local_part(batch), _positions(batch)
-    for drawn, counted in zip(*all_batches(len(data.labels), batch), strict=True):
-        places = drawn[local]
+    for indices, mask in zip(*all_batches(len(data.labels), batch), strict=True):
+        places = indices[local]
         inputs = Images(data.images[places], data.labels[places])
-        yield Batch(inputs, positions, counted[local])
+        yield Batch(inputs, positions, mask[local])
 
 
 def _local_part(batch: int) -> slice:

@@ -57,7 +57,7 @@ def _resident(block: Block, config: FinalConfig) -> Job:
 def _streamed(block: Block, config: FinalConfig) -> Job:
     from bqnn.data.stream import MEAN, STD, open_streams  # needs grain
 
-    streams = open_streams(config.data)
+    streams = open_streams(config.data, config.data.resolution, config.data.workers)
     run = Run(block, config, streams.images, streams.class_names, MEAN, STD)
     feed = Streamed(streams, config.train)
     return Job(run, feed, lambda: feed.measured("test"))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bqnn import numerics
 from bqnn.data import Images
+from bqnn.data.batches import all_batches
 from bqnn.errors import BqnnError, DataError
-from bqnn.evaluation.fit import all_batches
 from bqnn.final.job import test_images
 from bqnn.final.metrics import Metrics, metrics
 from bqnn.final.model import Model, logits_function
@@ -97,12 +97,12 @@ def test_batches(run: Run, batch: int) -> TestBatches:
     data = run.config.data
     if not data.streaming:
         images, labels = test_images(data, run)
-        for places, counted in zip(*all_batches(len(labels), batch), strict=True):
-            yield Images(images[places], labels[places]), counted
+        for places, mask in zip(*all_batches(len(labels), batch), strict=True):
+            yield Images(images[places], labels[places]), mask
         return
     from bqnn.data.stream import open_streams  # needs grain
 
-    streams = open_streams(data)
+    streams = open_streams(data, data.resolution, data.workers)
     if (streams.images, streams.class_names) != (run.images, run.class_names):
         raise DataError(
             f"data set {data.name}: it has {streams.images}, or other classes: the "
@@ -120,9 +120,9 @@ def test_logits(
       MeasureError: if logits are not finite.
     """
     logits, labels = [], []
-    for images, counted in batches:
-        logits.append(classify(images.images)[counted])
-        labels.append(images.labels[counted])
+    for images, mask in batches:
+        logits.append(classify(images.images)[mask])
+        labels.append(images.labels[mask])
     found = np.concatenate(logits)
     if not np.isfinite(found).all():
         raise MeasureError(

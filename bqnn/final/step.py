@@ -70,12 +70,12 @@ class Batch(NamedTuple):
     Attributes:
       inputs: what `Read` makes images and labels of.
       positions: in the batch over all replicas.  # [B] int32
-      counted: which images are no padding.  # [B] bool
+      mask: which images are no padding.  # [B] bool
     """
 
     inputs: Any
     positions: Any
-    counted: Any
+    mask: Any
 
 
 Read = Callable[[Any, Any], tuple[Array, Array]]
@@ -191,9 +191,9 @@ def make_measure_step(setup: Setup) -> Callable[[Mapping[str, Any], Batch], Tota
         logits, _ = network.apply(variables, images, train=False, mutable=[])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         totals = Totals(
-            jnp.sum(jnp.where(batch.counted, losses, 0.0)),
-            jnp.sum((jnp.argmax(logits, -1) == labels) & batch.counted),
-            jnp.sum(batch.counted),
+            jnp.sum(jnp.where(batch.mask, losses, 0.0)),
+            jnp.sum((jnp.argmax(logits, -1) == labels) & batch.mask),
+            jnp.sum(batch.mask),
         )
         return cast(Totals, lax.psum(totals, AXIS))
 

@@ -64,6 +64,10 @@ class Drawing(NamedTuple):
     edges: tuple[tuple[int, int], ...]
     layout: Layout
 
+    def _repr_svg_(self) -> str:
+        """Show the graph in a notebook."""
+        return to_svg(self)
+
 
 def block_drawing(block: Block) -> Drawing:
     """Lay a block out: input on top, output at the bottom."""

@@ -43,7 +43,7 @@ def block_edges(block: Block) -> list[tuple[int, int]]:
 
 
 def layout(block: Block) -> Layout:
-    """Place the input, the layers and the output of a block."""
+    """CandidateId the input, the layers and the output of a block."""
     edges = block_edges(block)
     ranks = _ranks(len(block) + 2, edges)
     chains = _bend(edges, ranks)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bqnn.agents import agent
 from bqnn.agents.q import QState, greedy_actions
 from bqnn.search import problem
-from bqnn.search.fold import final_evaluations
+from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
 from bqnn.space.actions import Int32, Space
@@ -60,8 +60,8 @@ class Mind:
         if not self.has_q_values:
             return
         new = history.tells[len(self.thoughts) :]
-        finals = final_evaluations(history)
-        candidates = {c.place: c for asked in history.asks for c in asked.candidates}
+        finals = settled_evaluations(history)
+        candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
             batch = [(candidates[place], finals[place]) for place in told.places]
             self._state = problem.tell(self._search, self._state, batch)

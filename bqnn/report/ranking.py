@@ -9,7 +9,7 @@ from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
-from bqnn.search.reward import final_accuracy
+from bqnn.search.reward import last_accuracy
 
 
 class Rescored(NamedTuple):
@@ -46,8 +46,8 @@ def ranking(events: Sequence[Evaluated]) -> list[Evaluated]:
 
     Of equal rewards the one asked first goes before, as in `Summary.best`.
     """
-    known = [e for e in events if final_accuracy(e.evaluation) is not None]
+    known = [e for e in events if last_accuracy(e.evaluation) is not None]
     best: dict[str, Evaluated] = {}
-    for event in sorted(known, key=lambda e: (-e.reward, e.candidate.place)):
+    for event in sorted(known, key=lambda e: (-e.reward, e.candidate.id)):
         best.setdefault(event.candidate.hash, event)
     return list(best.values())

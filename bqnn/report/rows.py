@@ -8,7 +8,7 @@ from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
-from bqnn.search.reward import final_accuracy
+from bqnn.search.reward import last_accuracy
 from bqnn.search.summary import headline
 
 Times = Mapping[tuple[int, int, int], float]
@@ -62,7 +62,7 @@ def rows(search: Problem, history: History, times: Times) -> list[Row]:
       times: when each attempt was recorded, by iteration, slot and attempt.
     """
     return [
-        _row(event, len(history.attempts[event.candidate.place]), times)
+        _row(event, len(history.attempts[event.candidate.id]), times)
         for event in evaluated(search, history)
     ]
 
@@ -110,13 +110,13 @@ def _row(event: Evaluated, attempts: int, times: Times) -> Row:
         hash=candidate.hash,
         status=str(evaluation.status),
         attempts=attempts,
-        accuracy=final_accuracy(evaluation),
+        accuracy=last_accuracy(evaluation),
         reward=reward,
-        flops=candidate.flops,
-        params=candidate.params,
+        flops=candidate.block_flops,
+        params=candidate.network_params,
         density=Density(candidate.edges, candidate.nodes).value,
         seconds=0.0 if reused else busy_seconds(evaluation.seconds),
         worker=evaluation.worker,
-        finished=times.get((*candidate.place, attempts), 0.0),
+        finished=times.get((*candidate.id, attempts), 0.0),
         error=headline(evaluation) if evaluation.error else "",
     )

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from bqnn.evaluation.records import Evaluation, Status
 from bqnn.report.rows import Times, busy_seconds
-from bqnn.search.fold import final_evaluations
+from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
 from bqnn.search.summary import headline
 
-Place = tuple[int, int, int]
+CandidateId = tuple[int, int, int]
 
 
 class Span(NamedTuple):
@@ -78,7 +78,7 @@ def spans(history: History, times: Times) -> list[Span]:
 
 def failures(history: History) -> list[Failure]:
     """Sum up by status all attempts that gave no accuracy."""
-    finals = final_evaluations(history)
+    finals = settled_evaluations(history)
     ended: dict[Status, list[tuple[Evaluation, bool]]] = {}
     for place, evaluation in _attempts(history):
         if evaluation.status != Status.OK:
@@ -96,7 +96,7 @@ def failures(history: History) -> list[Failure]:
     ]
 
 
-def _attempts(history: History) -> Iterator[tuple[Place, Evaluation]]:
+def _attempts(history: History) -> Iterator[tuple[CandidateId, Evaluation]]:
     """Yield every attempt but the copies of a twin's result."""
     for place, attempts in history.attempts.items():
         for number, evaluation in enumerate(attempts, 1):

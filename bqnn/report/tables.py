@@ -46,9 +46,9 @@ def best_blocks(
             str(candidate.block),
             f"{reward:.4f}",
             f"{evaluation.accuracy[-1]:.2%}",
-            si(candidate.flops),
+            si(candidate.block_flops),
             f"{Density(candidate.edges, candidate.nodes).value:.3f}",
-            si(candidate.params),
+            si(candidate.network_params),
         )
     return table
 

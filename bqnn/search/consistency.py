@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.evaluation.records import Candidate, is_final
+from bqnn.evaluation.records import Candidate, is_settled
 from bqnn.schema import FactError
 from bqnn.search.facts import row_name
 from bqnn.search.history import Ask, Attempts, Tell
@@ -65,7 +65,7 @@ def check_tells(config: Config, tells: Sequence[Tell], attempts: Attempts) -> No
             raise _error("tells", [tell.number], f"it has {size} places: {wanted}")
         for place in tell.places:
             tried = [evaluation.status for evaluation in attempts.get(place, ())]
-            if place in before or not tried or not is_final(tried):
+            if place in before or not tried or not is_settled(tried):
                 why = (
                     "was told before" if place in before else "has no final evaluation"
                 )
@@ -85,7 +85,7 @@ def _check_length(config: Config, candidate: Candidate) -> None:
     length, most = len(candidate.block), config.space.max_layers
     if length > most:
         what = f"block has {length} layers: want {most} at most, as space.max_layers"
-        raise _error("candidates", candidate.place, what)
+        raise _error("candidates", candidate.id, what)
 
 
 def _error(table: str, key: Sequence[Any], what: str) -> FactError:

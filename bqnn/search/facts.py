@@ -144,15 +144,15 @@ def row_name(table: str, row: Sequence[Any]) -> str:
 def candidate_row(candidate: Candidate) -> tuple[Any, ...]:
     """Turn a candidate into its row."""
     return (
-        *candidate.place,
+        *candidate.id,
         nsc.format(candidate.block),
         candidate.hash,
         candidate.seed,
         # SQLite's integers end at 2**63; with native widths a block can exceed that.
-        str(candidate.flops),
+        str(candidate.block_flops),
         candidate.edges,
         candidate.nodes,
-        str(candidate.params),
+        str(candidate.network_params),
         str(candidate.network_flops),
     )
 
@@ -163,7 +163,7 @@ def evaluation_row(
     """Turn an attempt at a candidate into its row, but for the time."""
     texts = evaluation.device, evaluation.worker, evaluation.error
     return (
-        *candidate.place,
+        *candidate.id,
         attempt,
         evaluation.status.value,
         json.dumps(evaluation.accuracy),

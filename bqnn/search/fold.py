@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import Candidate, Evaluation, is_final
+from bqnn.evaluation.records import Candidate, Evaluation, is_settled
 from bqnn.search import problem
 from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
 from bqnn.search.history import Ask, History, Tell
@@ -38,8 +38,8 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
       ReplayError: names the first iteration that differs.
     """
     state = search.agent.init()
-    finals = final_evaluations(history)
-    candidates = {c.place: c for asked in history.asks for c in asked.candidates}
+    finals = settled_evaluations(history)
+    candidates = {c.id: c for asked in history.asks for c in asked.candidates}
     for place, attempts in history.attempts.items():
         for attempt in attempts[: -1 if place in finals else None]:
             yield Retried(candidates[place], attempt, recorded=True)
@@ -53,7 +53,7 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
         recorded = history.tells[told]
         batch = [(candidates[place], finals[place]) for place in recorded.places]
         for candidate, evaluation in batch:
-            untold.pop(candidate.place, None)
+            untold.pop(candidate.id, None)
             yield _evaluated(search, candidate, evaluation)
         state = problem.tell(search, state, batch)
         yield _check_tell(state, recorded, batch)
@@ -64,19 +64,19 @@ def fold(search: Problem, history: History) -> Generator[Event, None, AgentState
 
 def evaluated(search: Problem, history: History) -> Iterator[Evaluated]:
     """Yield what is known of every candidate that is done, without its agent."""
-    finals = final_evaluations(history)
+    finals = settled_evaluations(history)
     for asked in history.asks:
         for candidate in asked.candidates:
-            if candidate.place in finals:
-                yield _evaluated(search, candidate, finals[candidate.place])
+            if candidate.id in finals:
+                yield _evaluated(search, candidate, finals[candidate.id])
 
 
-def final_evaluations(history: History) -> dict[tuple[int, int], Evaluation]:
+def settled_evaluations(history: History) -> dict[tuple[int, int], Evaluation]:
     """Map the place of every candidate that is done to its final evaluation."""
     return {
         place: attempts[-1]
         for place, attempts in history.attempts.items()
-        if is_final([attempt.status for attempt in attempts])
+        if is_settled([attempt.status for attempt in attempts])
     }
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from bqnn.config import Config
-from bqnn.evaluation.records import Candidate, Evaluation, Status, is_final
+from bqnn.evaluation.records import Candidate, Evaluation, Status, is_settled
 from bqnn.networks.plan import ImageSpec
 
 
@@ -76,4 +76,4 @@ class History(NamedTuple):
     def trained(self) -> int:
         """Count the candidates with a final evaluation of their own."""
         statuses = ([e.status for e in es] for es in self.attempts.values())
-        return sum(s[-1] != Status.REUSED and is_final(s) for s in statuses)
+        return sum(s[-1] != Status.REUSED and is_settled(s) for s in statuses)

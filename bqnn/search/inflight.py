@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from bqnn.errors import SearchError
 from bqnn.evaluation.records import (
     Candidate,
+    CandidateId,
     Evaluation,
     Status,
-    is_final,
     is_known,
+    is_settled,
     reuse,
 )
 from bqnn.executors.executor import Executor
 from bqnn.search import problem
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.journal import Journal
-from bqnn.search.orders import Place
 from bqnn.search.problem import Problem
 
-_Entry = tuple[int, Place, Candidate]
+_Entry = tuple[int, CandidateId, Candidate]
 
 
 class InFlight:
@@ -38,14 +38,14 @@ class InFlight:
         """Begin with nothing in flight."""
         self._work, self._journal, self._executor = work, journal, executor
         self._max_failures, self._failures = max_failures, 0
-        self.done: dict[Place, tuple[Candidate, Evaluation]] = {}
-        self.started: dict[Place, Candidate] = {}
+        self.done: dict[CandidateId, tuple[Candidate, Evaluation]] = {}
+        self.started: dict[CandidateId, Candidate] = {}
         self.trained = 0
         # The largest predicted cost first: what takes long must not start last.
         self._queue: list[_Entry] = []
         self._alone: list[Candidate] = []
         # Statuses of the attempts so far, where there are any.
-        self._attempts: dict[Place, tuple[Status, ...]] = {}
+        self._attempts: dict[CandidateId, tuple[Status, ...]] = {}
         # By canonical hash: who waits for the result of a twin.
         self._waiting: dict[str, list[Candidate]] = {}
 
@@ -57,8 +57,8 @@ class InFlight:
     def admit(
         self,
         candidates: Sequence[Candidate],
-        finals: Mapping[Place, Evaluation] = {},
-        attempts: Mapping[Place, tuple[Evaluation, ...]] = {},
+        finals: Mapping[CandidateId, Evaluation] = {},
+        attempts: Mapping[CandidateId, tuple[Evaluation, ...]] = {},
     ) -> Iterator[Event]:
         """Take in candidates: what is not known is queued, once per canonical hash.
 
@@ -68,15 +68,15 @@ class InFlight:
           attempts: all evaluations by place, from an earlier run.
         """
         for candidate in candidates:
-            if candidate.place in finals:
-                self.done[candidate.place] = candidate, finals[candidate.place]
+            if candidate.id in finals:
+                self.done[candidate.id] = candidate, finals[candidate.id]
             elif candidate.hash in self._waiting:
                 self._waiting[candidate.hash].append(candidate)
             elif known := self._journal.result_of(candidate.hash):
                 yield self._reuse(candidate, known)
             else:
                 self._waiting[candidate.hash] = []
-                earlier = attempts.get(candidate.place, ())
+                earlier = attempts.get(candidate.id, ())
                 self._enqueue(candidate, tuple(e.status for e in earlier))
 
     def start_next(self, most: int | None = None) -> None:
@@ -86,13 +86,13 @@ class InFlight:
             candidate = self._next()
             if candidate is None:
                 return
-            self.started[candidate.place] = candidate
+            self.started[candidate.id] = candidate
             self._executor.submit(candidate)
 
     def collect(self) -> Iterator[Event]:
         """Wait for attempts to end, record them, and settle what follows."""
         for candidate, evaluation in self._executor.collect():
-            del self.started[candidate.place]
+            del self.started[candidate.id]
             yield from self._settle(candidate, evaluation)
 
     def _next(self) -> Candidate | None:
@@ -103,23 +103,23 @@ class InFlight:
     def _runs_alone(self) -> bool:
         return any(self._wants_alone(place) for place in self.started)
 
-    def _wants_alone(self, place: Place) -> bool:
+    def _wants_alone(self, place: CandidateId) -> bool:
         """Whether a candidate ran out of a memory that it shared with others."""
         earlier = self._attempts.get(place, ())
         return self._executor.shares_memory and Status.OUT_OF_MEMORY in earlier
 
     def _enqueue(self, candidate: Candidate, attempts: tuple[Status, ...]) -> None:
         if attempts:
-            self._attempts[candidate.place] = attempts
-        if self._wants_alone(candidate.place):
+            self._attempts[candidate.id] = attempts
+        if self._wants_alone(candidate.id):
             self._alone.append(candidate)
         else:
-            entry = (-candidate.network_flops, candidate.place, candidate)
+            entry = (-candidate.network_flops, candidate.id, candidate)
             heapq.heappush(self._queue, entry)
 
     def _settle(self, candidate: Candidate, evaluation: Evaluation) -> Iterator[Event]:
-        statuses = (*self._attempts.pop(candidate.place, ()), evaluation.status)
-        final = is_final(statuses)
+        statuses = (*self._attempts.pop(candidate.id, ()), evaluation.status)
+        final = is_settled(statuses)
         if final and evaluation.status == Status.WORKER_LOST:
             lost = statuses.count(Status.WORKER_LOST)
             error = f"lost {lost} workers: {evaluation.error}"
@@ -149,7 +149,7 @@ class InFlight:
         return self._finish(candidate, evaluation)
 
     def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Evaluated:
-        self.done[candidate.place] = candidate, evaluation
+        self.done[candidate.id] = candidate, evaluation
         reward = problem.reward(self._work, candidate, evaluation)
         return Evaluated(candidate, evaluation, reward, recorded=False)
 

@@ -138,7 +138,7 @@ class Journal:
             asks, attempts = self._asks(), self._attempts()
             tells = tuple(Tell(*row) for row in self._select("tells"))
             consistency.check_asks(config, asks, len(tells))
-            places = [c.place for ask in asks for c in ask.candidates]
+            places = [c.id for ask in asks for c in ask.candidates]
             consistency.check_attempts(places, attempts)
             consistency.check_tells(config, tells, attempts)
         return History(asks, attempts, tells)

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
 from bqnn.executors.executor import Executor
 from bqnn.search import problem
 from bqnn.search.events import Asked, Event, Told
-from bqnn.search.fold import final_evaluations, fold
+from bqnn.search.fold import fold, settled_evaluations
 from bqnn.search.history import Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
-from bqnn.search.orders import ORDERS, Place, Progress
+from bqnn.search.orders import ORDERS, Progress
 from bqnn.search.problem import Problem
 
 
@@ -102,10 +102,10 @@ def _resume(
     """Refold the journal, and take in what it leaves to be evaluated or told."""
     history = journal.history()
     state = yield from fold(work, history)
-    finals = final_evaluations(history)
+    finals = settled_evaluations(history)
     told = {place for tell in history.tells for place in tell.places}
     for ask in history.asks:
-        candidates = [c for c in ask.candidates if c.place not in told]
+        candidates = [c for c in ask.candidates if c.id not in told]
         yield from flight.admit(candidates, finals, history.attempts)
     flight.trained = history.trained
     return state, len(history.tells), len(history.asks)
@@ -120,6 +120,6 @@ def _tell(
 ) -> tuple[AgentState, Told]:
     state = problem.tell(work, state, batch)
     digest = agent.digest(state)
-    places: tuple[Place, ...] = tuple(candidate.place for candidate, _ in batch)
+    places: tuple[CandidateId, ...] = tuple(candidate.id for candidate, _ in batch)
     journal.add_tell(Tell(number, places, digest, problem.evidence(batch)))
     return state, Told(number, digest, recorded=False)

@@ -9,8 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from bqnn.config import SearchConfig
-
-Place = tuple[int, int]
+from bqnn.evaluation.records import CandidateId
 
 
 class Progress(NamedTuple):
@@ -26,7 +25,7 @@ class Progress(NamedTuple):
 
     told: int
     asked: int
-    done: Collection[Place]
+    done: Collection[CandidateId]
     hungry: bool
 
 
@@ -39,7 +38,7 @@ class Order(NamedTuple):
     """
 
     may_ask: Callable[[Progress], bool]
-    ready: Callable[[Progress], Sequence[Place]]
+    ready: Callable[[Progress], Sequence[CandidateId]]
 
 
 def slot_order(config: SearchConfig, iterations: int) -> Order:
@@ -52,7 +51,7 @@ def slot_order(config: SearchConfig, iterations: int) -> Order:
     def may_ask(now: Progress) -> bool:
         return now.asked < min(iterations, now.told + 1 + config.lag)
 
-    def ready(now: Progress) -> Sequence[Place]:
+    def ready(now: Progress) -> Sequence[CandidateId]:
         batch = [(now.told, slot) for slot in range(config.batch)]
         return batch if all(place in now.done for place in batch) else ()
 
@@ -68,7 +67,7 @@ def arrival_order(config: SearchConfig, iterations: int) -> Order:
     def may_ask(now: Progress) -> bool:
         return now.asked < iterations and now.hungry and len(now.done) < config.batch
 
-    def ready(now: Progress) -> Sequence[Place]:
+    def ready(now: Progress) -> Sequence[CandidateId]:
         enough = len(now.done) >= config.batch
         return tuple(islice(now.done, config.batch)) if enough else ()
 

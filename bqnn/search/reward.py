@@ -60,17 +60,17 @@ def reward_of(
       reference: FLOPs and density of the reference block.
       config: the weights mu and rho.
     """
-    accuracy = final_accuracy(evaluation)
+    accuracy = last_accuracy(evaluation)
     return reward(
         1 / num_classes if accuracy is None else accuracy,
-        candidate.flops,
+        candidate.block_flops,
         Density(candidate.edges, candidate.nodes),
         reference,
         config,
     )
 
 
-def final_accuracy(evaluation: Evaluation) -> float | None:
+def last_accuracy(evaluation: Evaluation) -> float | None:
     """Return the validation accuracy after the last epoch, None if it has none."""
     if evaluation.status in (Status.OK, Status.REUSED) and evaluation.accuracy:
         return evaluation.accuracy[-1]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from bqnn.errors import printable
 from bqnn.evaluation.records import Evaluation, Status, outcome
 from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
-from bqnn.search.reward import final_accuracy
+from bqnn.search.reward import last_accuracy
 
 TOP = 5
 # Laying out a cause of a megabyte would take a terminal minutes.
@@ -110,7 +110,7 @@ def _best(
     best: tuple[Evaluated, ...], event: Evaluated, top: int
 ) -> tuple[Evaluated, ...]:
     # A training that diverged has accuracies too, of its first epochs.
-    if final_accuracy(event.evaluation) is None:
+    if last_accuracy(event.evaluation) is None:
         return best
     # Twins differ in density, so in reward: the better way to write a block counts.
     sha = event.candidate.hash
@@ -123,4 +123,4 @@ def _best(
 
 def _rank(event: Evaluated) -> tuple[float, tuple[int, int]]:
     """Order by reward, then by who was asked first: the same in every replay."""
-    return -event.reward, event.candidate.place
+    return -event.reward, event.candidate.id

@@ -119,13 +119,6 @@ class Block:
         """Write the block as its NSC text."""
         return format(self)
 
-    def _repr_svg_(self) -> str:
-        """Draw the block, for notebooks."""
-        # Drawing needs matplotlib, and stands far above in the order of modules.
-        from bqnn.report.draw import block_drawing, to_svg
-
-        return to_svg(block_drawing(self))
-
 
 def parse(text: str) -> Block:
     """Read a block from its NSC text.

@@ -22,7 +22,6 @@ from bqnn.data.crops import decode
 from bqnn.data.dataset import Dataset
 from bqnn.data.resize import resized_images
 from bqnn.errors import BqnnError, DataError
-from bqnn.final.config import FinalDataConfig
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 LABELS = np.array([0, 1, 0, 1])
@@ -258,6 +257,6 @@ def test_a_stream_of_countless_images_is_refused(tmp_path: Path) -> None:
     values = json.loads(path.read_text())
     values["splits"][0]["shardLengths"] = [str(10**12)]
     path.write_text(json.dumps(values))
-    config = FinalDataConfig("tiny", str(tmp_path), streaming=True, resolution=8)
+    config = DataConfig("tiny", str(tmp_path))
     with pytest.raises(DataError, match=f"want {bounds.MOST_IMAGES:,} at most"):
-        open_streams(config)
+        open_streams(config, 8)

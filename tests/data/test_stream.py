@@ -86,7 +86,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _streams(directory: Path, **changes: object) -> Streams:
     settings = {"name": "tiny", "resolution": SIDE, "streaming": True, **changes}
     config = FinalDataConfig(data_dir=str(directory), **settings)  # type: ignore[arg-type]
-    return open_streams(config)
+    return open_streams(config, config.resolution, config.workers)
 
 
 def _train(
@@ -197,19 +197,19 @@ def test_evaluation_counts_every_image_once(directory: Path, processes: int) -> 
     lengths = set()
     for process in range(processes):
         batches = _streams(directory).evaluation("test", 4, process, processes)
-        for (images, labels), counted in batches:
+        for (images, labels), mask in batches:
             assert images.shape == (4 // processes, SIDE, SIDE, 3)
-            found += labels[counted].tolist()
-            lengths.add(len(counted))
+            found += labels[mask].tolist()
+            lengths.add(len(mask))
     assert sorted(found) == list(range(TEST))
     assert lengths == {4 // processes}
 
 
 def test_evaluation_sees_the_centre_and_no_randomness(directory: Path) -> None:
-    (images, labels), counted = next(
+    (images, labels), mask = next(
         iter(_streams(directory).evaluation("test", TEST, 0, 1))
     )
-    assert counted.all()
+    assert mask.all()
     for pixels, label in zip(images, labels, strict=True):
         want = centre_crop(decode(_jpeg(int(label))), SIDE)
         np.testing.assert_array_equal(pixels, want)
@@ -253,8 +253,8 @@ def test_a_test_split_without_labels_gives_way_to_the_validation_split(
 ) -> None:
     hidden = _examples(3, label=-1)
     _prepare(tmp_path, train=_examples(4), validation=_examples(5), test=hidden)
-    ((_, labels), counted), *_ = _streams(tmp_path).evaluation("test", 5, 0, 1)
-    assert labels.tolist() == list(range(5)) and counted.all()
+    ((_, labels), mask), *_ = _streams(tmp_path).evaluation("test", 5, 0, 1)
+    assert labels.tolist() == list(range(5)) and mask.all()
 
 
 def _damaged(tmp: Path) -> None:

@@ -18,7 +18,6 @@ from bqnn.config import DataConfig
 from bqnn.data import Images, load, load_test, tfds_source
 from bqnn.data.stream import open_streams
 from bqnn.errors import DataError
-from bqnn.final.config import FinalDataConfig
 
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
 
@@ -138,12 +137,10 @@ def test_what_is_prepared_is_streamed(
     tensorflow: None, fetched: tuple[DataConfig, Images, Images, list[str]]
 ) -> None:
     config, train, test, _ = fetched
-    streams = open_streams(
-        FinalDataConfig(config.name, config.data_dir, 0.0, resolution=8, streaming=True)
-    )
+    streams = open_streams(DataConfig(config.name, config.data_dir, 0.0), 8)
     (epoch,) = streams.train(len(train.labels), 0, 0, 0, 0, 1)
     assert sorted(epoch.labels.tolist()) == sorted(train.labels.tolist())
-    ((images, labels), counted), *_ = streams.evaluation("test", 64, 0, 1)
+    ((images, labels), mask), *_ = streams.evaluation("test", 64, 0, 1)
     assert images.shape == (64, 8, 8, 3)
     assert streams.class_names[int(labels[0])].startswith(config.name)
 

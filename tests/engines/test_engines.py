@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from bqnn.config import NetworkConfig, TrainConfig
-from bqnn.engines import ENGINES, Batches, engine_name
+from bqnn.data.batches import Batches, all_batches, epoch_batches
+from bqnn.engines import ENGINES, engine_name
 from bqnn.engines import steps as train
 from bqnn.engines.unit_state import init_states, variables_of
 from bqnn.engines.units import units
 from bqnn.engines.walk import WalkEngine
-from bqnn.evaluation.fit import all_batches, epoch_batches, fit
+from bqnn.evaluation.fit import fit
 from bqnn.networks.network import Network, init_variables
 from bqnn.networks.plan import plan
 from bqnn.space.nsc import Block, parse
@@ -71,8 +72,8 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
     rng = np.random.default_rng(1)
     batches = jax.tree.map(lambda a: a[:1], epoch_batches(70, 16, 0, 0))
     read = functools.partial(train.gather, mean=DATA.mean, std=DATA.std)
-    images = read(jnp.asarray(DATA.train.images), batches.drawn[0])
-    labels = jnp.asarray(DATA.train.labels)[batches.drawn[0]]
+    images = read(jnp.asarray(DATA.train.images), batches.indices[0])
+    labels = jnp.asarray(DATA.train.labels)[batches.indices[0]]
     for _ in range(6):
         network = plan(random_block(rng, 6), small(widths=WIDTHS), SPEC)
         variables = init_variables(network, 0)

@@ -23,7 +23,7 @@ SCRIPT = """
 import sys, time
 from bqnn import runtime
 cache_dir = sys.argv[1] or None
-runtime.settle(1, cache_dir)
+runtime.configure_process(1, cache_dir)
 import jax
 from bqnn.config import Config, NetworkConfig, SpaceConfig, TrainConfig
 from bqnn.engines import ENGINES
@@ -101,7 +101,7 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
 READ_BACK = """
 import sys
 from bqnn import program_store, runtime
-runtime.settle(1, sys.argv[1])
+runtime.configure_process(1, sys.argv[1])
 import jax, jax.numpy as jnp
 add, x = jax.jit(lambda a, b: jnp.sin(a)[b] + 1), jnp.ones(8)
 places = jnp.arange(4)
@@ -147,7 +147,7 @@ def test_a_directory_that_cannot_be_written_is_done_without(tmp_path: Path) -> N
 )
 @pytest.mark.parametrize("given", ["", "--xla_cpu_enable_fast_math=false"])
 def test_flags_are_added_to_those_of_the_user(given: str) -> None:
-    script = "from bqnn import runtime; runtime.settle(1); import os; "
+    script = "from bqnn import runtime; runtime.configure_process(1); import os; "
     script += "print(os.environ.get('XLA_FLAGS', ''))"
     env = {**os.environ, "XLA_FLAGS": given}
     run = subprocess.run(
@@ -159,7 +159,7 @@ def test_flags_are_added_to_those_of_the_user(given: str) -> None:
 
 def test_a_flag_that_the_user_set_stays_as_it_is() -> None:
     given = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT"
-    script = "from bqnn import runtime; runtime.settle(1); import os; "
+    script = "from bqnn import runtime; runtime.configure_process(1); import os; "
     script += "print(os.environ['XLA_FLAGS'])"
     env = {**os.environ, "XLA_FLAGS": given}
     run = subprocess.run(
@@ -170,7 +170,7 @@ def test_a_flag_that_the_user_set_stays_as_it_is() -> None:
 
 def _refused(cache: Path) -> str:
     """Start with a cache; returns the line that says why it is refused."""
-    script = f"from bqnn import runtime; runtime.settle(1, {str(cache)!r})"
+    script = f"from bqnn import runtime; runtime.configure_process(1, {str(cache)!r})"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     return run.stderr.splitlines()[-1] if run.returncode else ""
 

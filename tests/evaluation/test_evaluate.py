@@ -47,7 +47,7 @@ from bqnn import config_dict, evaluate, nsc, problem, runtime
 from bqnn.config import Config
 from bqnn.data import load
 values = config_dict.from_dict(json.loads(sys.argv[1]), Config)
-runtime.settle(values.train.threads)
+runtime.configure_process(values.train.threads)
 work = problem.make_problem(values, load(values.data).spec)
 candidate = problem.make_candidate(work, nsc.parse(sys.argv[2]))
 print(json.dumps(evaluate.evaluate(candidate, values).accuracy))
@@ -131,9 +131,9 @@ def test_an_interrupt_ends_the_training_between_two_steps() -> None:
 
 def test_threads_cannot_change_once_jax_has_started() -> None:
     runtime.device()
-    runtime.settle(1)
+    runtime.configure_process(1)
     with pytest.raises(ConfigError, match="train.threads is 2, but jax has started"):
-        runtime.settle(2)
+        runtime.configure_process(2)
 
 
 def test_an_evaluation_alone_insists_on_its_threads(
@@ -151,7 +151,8 @@ def test_an_evaluation_alone_insists_on_its_threads(
 )
 def test_the_host_is_there_beside_any_accelerator(given: str, settled: str) -> None:
     program = (
-        "import os; from bqnn import runtime; runtime.settle(1); import jax; "
+        "import os; from bqnn import runtime; runtime.configure_process(1); "
+        "import jax; "
         "print(os.environ['JAX_PLATFORMS'], jax.config.jax_platforms)"
     )
     result = subprocess.run(

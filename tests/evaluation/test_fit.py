@@ -8,9 +8,10 @@ import pytest
 
 from bqnn.config import TrainConfig
 from bqnn.data import Images
+from bqnn.data.batches import all_batches, epoch_batches
 from bqnn.engines import ENGINES, Engine
 from bqnn.engines.walk import WalkEngine
-from bqnn.evaluation.fit import Fit, all_batches, epoch_batches, fit
+from bqnn.evaluation.fit import Fit, fit
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.space.nsc import parse
 from tests.helpers.networks import random_dataset, small
@@ -133,15 +134,15 @@ def test_every_training_image_is_drawn_once_an_epoch() -> None:
     first, second, other = (
         epoch_batches(163, 16, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))
     )
-    assert first.drawn.shape == (10, 16)
-    assert len(np.unique(first.drawn)) == 160
-    assert first.drawn.min() >= 0 and first.drawn.max() < 163
-    assert (first.drawn != second.drawn).any()
-    assert (first.drawn != other.drawn).any()
+    assert first.indices.shape == (10, 16)
+    assert len(np.unique(first.indices)) == 160
+    assert first.indices.min() >= 0 and first.indices.max() < 163
+    assert (first.indices != second.indices).any()
+    assert (first.indices != other.indices).any()
 
 
 def test_every_validation_image_counts_once() -> None:
-    drawn, counted = all_batches(50, 16)
-    assert drawn.shape == (4, 16)
-    assert drawn[counted].tolist() == list(range(50))
-    assert drawn.max() == 49
+    indices, mask = all_batches(50, 16)
+    assert indices.shape == (4, 16)
+    assert indices[mask].tolist() == list(range(50))
+    assert indices.max() == 49

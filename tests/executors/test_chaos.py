@@ -13,7 +13,7 @@ import psutil
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Status
 from bqnn.search import journal
-from bqnn.search.fold import final_evaluations, fold
+from bqnn.search.fold import fold, settled_evaluations
 from bqnn.search.history import History
 from tests.helpers import disturbed
 from tests.helpers.paths import ROOT
@@ -92,7 +92,7 @@ def test_in_arrival_order_a_journal_replays_whatever_was_killed(tmp_path: Path) 
     digest = _search_under_fire(command, tmp_path, lives=times(2, 1), kills=1)
     history, replayed = _replayed(tmp_path)
     assert replayed == digest
-    assert len(final_evaluations(history)) == 32
+    assert len(settled_evaluations(history)) == 32
 
 
 def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_search_under_fire_ends_as_one_in_peace(tmp_path: Path) -> None:
     )
     history, replayed = _replayed(war)
     assert replayed == digest == peace
-    finals = final_evaluations(history)
+    finals = settled_evaluations(history)
     found = {
-        faults[c.hash]: finals[c.place].status
+        faults[c.hash]: finals[c.id].status
         for c in history.asks[0].candidates
-        if c.hash in faults and finals[c.place].status != Status.REUSED
+        if c.hash in faults and finals[c.id].status != Status.REUSED
     }
     assert found == {
         "hang": Status.TIMED_OUT,

@@ -142,7 +142,7 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
         c
         for ask in _history(tmp_path / "whole").asks
         for c in ask.candidates
-        if _history(tmp_path / "whole").attempts[c.place][0].status == Status.OK
+        if _history(tmp_path / "whole").attempts[c.id][0].status == Status.OK
     ]
     names = ["raise", "hang", "allocate", "diverge", "die"]
     faults = dict(zip((c.hash for c in trained[1:]), names, strict=False))
@@ -152,7 +152,7 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
     events = run_search(tmp_path / "faulty", config, executor)
     history = _history(tmp_path / "faulty")
     found = {
-        faults[c.hash]: [e.status.value for e in history.attempts[c.place]]
+        faults[c.hash]: [e.status.value for e in history.attempts[c.id]]
         for c in trained[1:6]
     }
     assert found == {
@@ -162,12 +162,12 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
         "diverge": ["diverged"],
         "die": ["worker_lost"] * 3 + ["failed"],
     }
-    errors = [history.attempts[c.place][-1].error for c in trained[1:6]]
+    errors = [history.attempts[c.id][-1].error for c in trained[1:6]]
     assert errors[0].startswith("ValueError: broken on purpose\n")
     assert "budget.timeout of 6 s" in errors[1]
     assert "MemoryError" in errors[2]
     assert "lost 4 workers: " in errors[4] and "SIGABRT" in errors[4]
-    untouched = {c.place: c for c in trained if c.hash not in faults}
+    untouched = {c.id: c for c in trained if c.hash not in faults}
     before = _history(tmp_path / "whole").attempts
     for place in untouched:
         (evaluation,) = history.attempts[place]

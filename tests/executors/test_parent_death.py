@@ -37,5 +37,5 @@ def test_what_is_spawned_does_not_import_the_program(
     monkeypatch.setitem(sys.modules, "__main__", program)
     imported = {"init_main_from_name", "init_main_from_path"}
     assert imported & multiprocessing.spawn.get_preparation_data("worker").keys()
-    orphans.spare_the_program()
+    orphans.skip_main_reimport()
     assert not imported & multiprocessing.spawn.get_preparation_data("worker").keys()

@@ -47,7 +47,7 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
 
 
 if __name__ == "__main__":
-    orphans.spare_the_program()  # as the launchers do
+    orphans.skip_main_reimport()  # as the launchers do
     for event in run(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])):
         if isinstance(event, Told):
             print(event.number, event.digest)

@@ -82,10 +82,10 @@ def test_a_training_is_measured_as_it_measured_itself(tmp_path: Path) -> None:
 def test_every_image_of_the_test_split_comes_once() -> None:
     data = FinalDataConfig(name="digits")
     want, found = load_test(data), [*measure.test_batches(_run(data), 100)]
-    assert [counted.sum() for _, counted in found] == [100, 100, 100, 60]
-    labels = np.concatenate([images.labels[counted] for images, counted in found])
+    assert [mask.sum() for _, mask in found] == [100, 100, 100, 60]
+    labels = np.concatenate([images.labels[mask] for images, mask in found])
     np.testing.assert_array_equal(labels, want.labels)
-    pixels = np.concatenate([images.images[counted] for images, counted in found])
+    pixels = np.concatenate([images.images[mask] for images, mask in found])
     np.testing.assert_array_equal(pixels, want.images)
 
 
@@ -108,7 +108,7 @@ class _FakeStreams:
 def test_a_streamed_test_split_is_read_whole_by_one_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "open_streams", lambda data: _FakeStreams())
+    monkeypatch.setattr(stream, "open_streams", lambda *_: _FakeStreams())
     data = FinalDataConfig(name="tiny", streaming=True, resolution=8)
     found: Iterator[object] = measure.test_batches(_run(data, _FakeStreams.images), 4)
     assert [*found] == [("test", 4, 0, 1)]

@@ -12,7 +12,7 @@ from bqnn.networks import cost
 from bqnn.networks.cost import Cost, Density
 from bqnn.networks.network import abstract_variables
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.search.reward import final_accuracy, reward, reward_of
+from bqnn.search.reward import last_accuracy, reward, reward_of
 from bqnn.space.nsc import parse
 from tests.helpers.blocks import random_block
 from tests.helpers.networks import SPEC, small
@@ -146,7 +146,7 @@ def test_only_a_measured_accuracy_is_rewarded_above_a_guess(status: Status) -> N
     accuracy = 0.65 if measured else 0.01
     want = reward(accuracy, 4000, Density(6, 5), REFERENCE, RewardConfig())
     assert got == want
-    assert final_accuracy(evaluation) == (0.65 if measured else None)
+    assert last_accuracy(evaluation) == (0.65 if measured else None)
 
 
 def test_the_twin_of_a_failure_is_rewarded_as_a_guess() -> None:

@@ -19,8 +19,8 @@ BLOCKS = random_blocks(20, 23)
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def test_a_block_shows_itself_in_a_notebook() -> None:
-    svg = parse(EXAMPLE)._repr_svg_()
+def test_a_drawing_shows_itself_in_a_notebook() -> None:
+    svg = draw.block_drawing(parse(EXAMPLE))._repr_svg_()
     assert svg.startswith("<?xml") and "1: Convolution 3x3" in svg
 
 

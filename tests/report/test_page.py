@@ -216,7 +216,7 @@ def _papers_size(workdir: Path) -> None:
                 facts.add_evaluation(candidate, 1, evaluation)
                 batch.append((candidate, evaluation))
             state = problem.tell(work, state, batch)
-            places = tuple(candidate.place for candidate, _ in batch)
+            places = tuple(candidate.id for candidate, _ in batch)
             evidence = problem.evidence(batch)
             facts.add_tell(Tell(i, places, agent.digest(state), evidence))
 

@@ -167,6 +167,6 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     subprocess.run(more, check=True)
     events = _run(workdir, config, executors[1])
     assert _digests(events) == _digests(_run(tmp_path / "whole", config))
-    places = [c.place for executor in executors for c in executor.attempts]
+    places = [c.id for executor in executors for c in executor.attempts]
     # The one whose result did not fit is evaluated again.
     assert len(places) - len(set(places)) <= 1

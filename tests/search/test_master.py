@@ -135,7 +135,7 @@ def test_a_search_stopped_after_any_event_goes_on_to_the_same_end(
         _run(workdir, config, executors[0], stop_after=stop)
         events = _run(workdir, config, executors[1])
         assert _digests(events) == _digests(whole)
-        attempts = [c.place for e in executors for c in e.attempts]
+        attempts = [c.id for e in executors for c in e.attempts]
         assert len(attempts) == len(set(attempts)), "an evaluation was repeated"
         assert len(_evaluated(events)) == 24
         shutil.rmtree(workdir)

@@ -89,7 +89,7 @@ def _search(workdir: Path, record: Record, mind: Mind) -> Json:
     run, search, history, times = record
     found, summary = record.rows(), _summary(search, history)
     by_place = {(row.iteration, row.slot): i for i, row in enumerate(found)}
-    best = [by_place[event.candidate.place] for event in summary.best]
+    best = [by_place[event.candidate.id] for event in summary.best]
     return {
         "name": str(workdir),
         "began": True,
