@@ -14,17 +14,10 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bqnn import runtime
+from bqnn import driver
 from bqnn.config import Config
-from bqnn.data import load
-from bqnn.executors import Executor, ObservedExecutor
-from bqnn.report.board import Board, NoBoard
-from bqnn.report.progress import make_display, track_start
 from bqnn.report.tables import best_blocks, outcomes
-from bqnn.search import journal
-from bqnn.search.history import Run
-from bqnn.search.master import Limits, search
-from bqnn.search.problem import make_problem
+from bqnn.search.master import Limits
 from bqnn.search.summary import Summary
 from launch import cli, config_flag
 from launch.workers import make_executor
@@ -59,67 +52,21 @@ _TENSORBOARD = flags.DEFINE_boolean(
 def main() -> None:
     """Run the search and print its best blocks."""
     config, workdir = config_flag.config_of(_CONFIG, Config), Path(_WORKDIR.value)
-    console = cli.console()
     interrupted = cli.Interrupt()
-    # First of all, since it settles what jax must know before it starts.
-    executor = ObservedExecutor(make_executor(config, interrupted), workdir)
-    try:
-        summary = _search(config, workdir, console, executor, interrupted)
-    finally:
-        executor.close()
-    _conclude(console, summary, workdir)
-
-
-def _search(
-    config: Config,
-    workdir: Path,
-    console: Console,
-    executor: Executor,
-    interrupted: cli.Interrupt,
-) -> Summary:
+    screen = driver.Screen(cli.console(), _TENSORBOARD.value, interrupted)
+    # First, since it sets the environment that jax reads when it starts.
+    executor = make_executor(config, interrupted)
     limits = Limits(
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
-    dataset = load(config.data)
-    run = Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
-    with journal.create_or_open(workdir) as facts:
-        facts.start(run)
-        work = make_problem(config, dataset.spec)
-        display = make_display(console, work.iterations, config.search.batch)
-        try:
-            # Read first: what is wrong with it is told before workers start.
-            if len(facts.history().tells) < work.iterations:
-                for _ in track_start(console, executor.start(dataset)):
-                    pass
-            with display, _board(workdir, display.summary) as board:
-                for event in search(work, facts, executor, limits):
-                    display.show(event)
-                    board.show(event)
-                    if interrupted():
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            console.print(f"interrupted: {_recorded(display.summary)} to go on")
-            raise
-    return display.summary
-
-
-def _board(workdir: Path, summary: Summary) -> Board | NoBoard:
-    if _TENSORBOARD.value:
-        return Board(workdir / "tensorboard", summary)
-    return NoBoard()
+    summary = driver.train(config, workdir, executor, limits, screen)
+    _conclude(screen.console, summary, workdir)
 
 
 def _clock(hours: float | None) -> Callable[[], bool]:
     """Make what tells whether `hours` have passed since now; never if None."""
     end = math.inf if hours is None else time.monotonic() + 3600 * hours
     return lambda: time.monotonic() >= end
-
-
-def _recorded(summary: Summary) -> str:
-    return (
-        f"{summary.done} of {summary.total} candidates are recorded; "
-        "run the same command"
-    )
 
 
 def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
@@ -133,7 +80,7 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
         )
     else:
         console.print(
-            f"stopped at its limit: {_recorded(summary)} with a larger "
+            f"stopped at its limit: {driver.recorded(summary)} with a larger "
             "--max_candidates or --max_hours to go on",
             soft_wrap=True,
         )

@@ -77,9 +77,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 
 def test_the_library_knows_no_program_and_no_benchmark() -> None:
-    roots = {
-        name.split(".")[0] for path in MODULES.values() for name in _imports(path)
-    }
+    roots = {name.split(".")[0] for path in MODULES.values() for name in _imports(path)}
     assert not roots & {"launch", "benchmarks", "tests"}
 
 

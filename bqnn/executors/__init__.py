@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bqnn.config import Config
+from bqnn.config.checks import one_of
 from bqnn.executors.executor import Executor
 from bqnn.executors.inline import InlineExecutor
 from bqnn.executors.observed import ObservedExecutor
@@ -17,6 +18,17 @@ EXECUTORS: dict[str, Callable[[Config, Options], Executor]] = {
 }
 """Executors by the name that `--executor` takes."""
 
+
+def make_executor(name: str, config: Config, options: Options) -> Executor:
+    """Make an executor; call it before jax starts.
+
+    Raises:
+      ConfigError: for another name, or if jax has started with other threads.
+    """
+    one_of("executor", name, EXECUTORS)
+    return EXECUTORS[name](config, options)
+
+
 __all__ = [
     "EXECUTORS",
     "Executor",
@@ -25,4 +37,5 @@ __all__ = [
     "Options",
     "ProcessExecutor",
     "RayExecutor",
+    "make_executor",
 ]

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
-from bqnn.space.nsc import Block, parse
+from bqnn.space.nsc import Block, as_block, parse
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
+_NETWORK, _IMAGES = NetworkConfig(), ImageSpec(32, 32, 3, 10)
 
 
 class Cost(NamedTuple):
@@ -44,6 +45,50 @@ class Density(NamedTuple):
     def value(self) -> float:
         """Edges divided by nodes."""
         return self.edges / self.nodes
+
+
+class BlockCost(NamedTuple):
+    """What a block costs, stacked into a network.
+
+    Attributes:
+      params: trainable parameters of the network.
+      network_flops: multiply-adds of the network, one image, forward.
+      block_flops: multiply-adds of the first block, as the reward weighs them.
+      density: edges over nodes of the block's graph.
+      activations: numbers per image that the backward pass of the network keeps.
+    """
+
+    params: int
+    network_flops: int
+    block_flops: int
+    density: float
+    activations: int
+
+
+def block_cost(
+    block: Block | str,
+    network: NetworkConfig = _NETWORK,
+    images: ImageSpec = _IMAGES,
+) -> BlockCost:
+    """Work out what a block costs, untrained, in exact integers.
+
+    >>> bqnn.cost("1,1,3,0,0").params
+    1166826
+
+    Args:
+      block: the block, or its NSC text.
+      network: how it is stacked.
+      images: height, width and channels of the images, number of classes.
+
+    Raises:
+      NscError: if a text is not a block.
+    """
+    block = as_block(block)
+    whole, flops = stacked_cost(block, network, images)
+    edges_per_node = density(block).value
+    return BlockCost(
+        whole.params, whole.flops, flops, edges_per_node, whole.activations
+    )
 
 
 def network_cost(network: NetworkPlan) -> Cost:

@@ -144,6 +144,11 @@ def parse(text: str) -> Block:
     return Block(layers)
 
 
+def as_block(block: Block | str) -> Block:
+    """Return a block as it is, or read it from its NSC text as `parse` does."""
+    return parse(block) if isinstance(block, str) else block
+
+
 def format(block: Block) -> str:  # noqa: A001 - the contract's name (bqnn.nsc.format)
     """Write `block` as NSC text, Terminal included: one text for every block."""
     terminal = Layer(len(block) + 1, LayerType.TERMINAL, 0, 0, 0)

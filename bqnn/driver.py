@@ -1,0 +1,165 @@
+"""Driver: runs a whole search, with progress, journal and resume.
+
+`launch.search` and `bqnn.run` are this module with and without flags.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from bqnn import runtime
+from bqnn.config import Config, RewardConfig
+from bqnn.data import load
+from bqnn.engines.warmup import Progress
+from bqnn.executors import Executor, ObservedExecutor, Options, make_executor
+from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
+from bqnn.networks.plan import ImageSpec
+from bqnn.report.board import Board, NoBoard
+from bqnn.report.foreign import PlainConsole
+from bqnn.report.progress import make_display, track_start
+from bqnn.search import journal
+from bqnn.search.history import Run
+from bqnn.search.master import Limits, search
+from bqnn.search.problem import make_problem
+from bqnn.search.summary import Summary
+
+_OPTIONS, _LIMITS = Options(), Limits()
+_IMAGES = ImageSpec(32, 32, 3, 10)
+
+
+class Screen(NamedTuple):
+    """How a search shows itself and is interrupted.
+
+    Attributes:
+      console: progress is printed to it.
+      tensorboard: whether events are written to WORKDIR/tensorboard as well.
+      interrupted: tells whether the user asked to stop.
+    """
+
+    console: Console
+    tensorboard: bool = False
+    interrupted: Callable[[], bool] = lambda: False
+
+
+def run(
+    config: Config,
+    workdir: Path | str,
+    objective: Objective | None = None,
+    *,
+    executor: str = "process",
+    options: Options = _OPTIONS,
+    limits: Limits = _LIMITS,
+    images: ImageSpec = _IMAGES,
+) -> Summary:
+    """Search for a block, or go on with the search of a work directory.
+
+    >>> found = bqnn.run(config, "runs/mine", objective=accuracy_of_my_training)
+    >>> found.best[0].candidate.block
+
+    Without an objective, blocks are trained on `config.data`, as `launch.search` does.
+    With one, they are given to it, in this process; the agent is told what it returns:
+    `config.reward` is set to weigh nothing else.
+
+    Args:
+      config: of the search.
+      workdir: directory of its journal. The same call goes on after an interrupt, and
+        returns at once when the search is complete.
+      objective: block -> a number from 0 to 1, the higher the better. It is called once
+        for blocks that compute the same function. What it raises is recorded.
+      executor: `process`, `inline` or `ray`: where blocks are trained.
+      options: of the executor.
+      limits: when to stop before the end.
+      images: that the networks of an objective's blocks would be for: FLOPs and
+        parameters in the journal follow from it.
+
+    Returns:
+      The search in numbers: its best blocks, counts of statuses, the digest.
+
+    Raises:
+      ConfigError: if `executor` is none of these.
+      DataError: if the data set cannot be read.
+      JournalError: if the directory holds the journal of another search.
+      SearchError: if too many evaluations fail in a row.
+    """
+    workdir, screen = Path(workdir), Screen(PlainConsole(), False, options.interrupted)
+    if objective is None:
+        training = make_executor(executor, config, options)
+        return train(config, workdir, training, limits, screen)
+    config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
+    facts = Run(config, images, objective_name(objective), runtime.versions())
+    calling = ObjectiveExecutor(config, objective, options.interrupted)
+    return _search(facts, workdir, calling, iter(()), limits, screen)
+
+
+def train(
+    config: Config, workdir: Path, executor: Executor, limits: Limits, screen: Screen
+) -> Summary:
+    """Search by training blocks on the data of the configuration.
+
+    Args:
+      config: of the search.
+      workdir: directory of its journal.
+      executor: made before jax started; closed at the end.
+      limits: when to stop before the end.
+      screen: where progress is shown.
+
+    Raises:
+      KeyboardInterrupt: if interrupted; all that was evaluated is recorded.
+      BqnnError: as `run` does.
+    """
+    observed = ObservedExecutor(executor, workdir)
+    try:
+        dataset = load(config.data)
+        facts = Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
+        preparing = observed.start(dataset)
+        return _search(facts, workdir, observed, preparing, limits, screen)
+    finally:
+        observed.close()
+
+
+def recorded(summary: Summary) -> str:
+    """Say what is safe, and how to go on."""
+    return (
+        f"{summary.done} of {summary.total} candidates are recorded; "
+        "run the same command"
+    )
+
+
+def _search(
+    facts: Run,
+    workdir: Path,
+    executor: Executor,
+    preparing: Iterator[Progress],
+    limits: Limits,
+    screen: Screen,
+) -> Summary:
+    """Search from where the journal ends, showing every event."""
+    console = screen.console
+    with journal.create_or_open(workdir) as opened:
+        opened.start(facts)
+        problem = make_problem(facts.config, facts.images)
+        display = make_display(console, problem.iterations, facts.config.search.batch)
+        try:
+            # The journal is read first: a damaged one is reported before workers start.
+            if len(opened.history().tells) < problem.iterations:
+                for _ in track_start(console, preparing):
+                    pass
+            with display, _board(screen, workdir, display.summary) as board:
+                for event in search(problem, opened, executor, limits):
+                    display.show(event)
+                    board.show(event)
+                    if screen.interrupted():
+                        raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            console.print(f"interrupted: {recorded(display.summary)} to go on")
+            raise
+    return display.summary
+
+
+def _board(screen: Screen, workdir: Path, summary: Summary) -> Board | NoBoard:
+    if screen.tensorboard:
+        return Board(workdir / "tensorboard", summary)
+    return NoBoard()
