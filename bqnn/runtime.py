@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from bqnn import __version__, private
+from bqnn import __version__, files
 from bqnn.errors import ConfigError
 
 # An unknown flag ends the process, and flags come and go, so these are by the version
@@ -140,12 +140,12 @@ def _keep_programs(cache_dir: str) -> None:
 
     given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if given:
-        private.make(Path(given))
+        files.make_private(Path(given))
     else:
         kind = hashlib.sha256(f"{_cpu_model()} {_cpu_flags()}".encode()).hexdigest()
         directory = Path(cache_dir) / kind[:12]
         for folder in (directory.parent, directory):
-            private.make(folder)
+            files.make_private(folder)
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # An entry cut short by a full disk or a kill is compiled again, and said so by jax.

@@ -1,7 +1,8 @@
-"""What values that were read from outside must be: types, ranges and shapes.
+"""Schemas of values from files of others: types, ranges, shapes, and the largest sizes.
 
-A schema is made of functions, each of which turns a value into what it stands for, or
-raises a `FactError` that says what was wanted.
+A schema is a function. It converts a value, or raises a `FactError` that says what was
+wanted. The sizes are far above what is useful, and small enough for one machine to
+finish reading.
 """
 
 import json
@@ -11,12 +12,30 @@ from typing import Any, NoReturn
 
 from bqnn.errors import BqnnError, quote
 
+MOST_CLASSES = 30_000
+"""Classes of a data set or a network; ImageNet-21k has 21,841."""
+
+MOST_IMAGES = 100_000_000
+"""Images of a streamed split; ImageNet-21k has 14 million."""
+
+MOST_PIXELS = 80_000_000
+"""Height times width of an image in a file; above 89 million, Pillow itself warns."""
+
+LARGEST_SIDE = 65_536
+"""Height, width or channels of a network's input images."""
+
+MOST_FLOPS = 10**13
+"""FLOPs of a trained network for one image; large vision models need a hundredth."""
+
+LARGEST_TEXT_FILE = 2**27
+"""Bytes of a file of JSON or csv."""
+
 Convert = Callable[[Any], Any]
-"""Turns a value into what it stands for; raises a `FactError` if it makes no sense."""
+"""Converts a value; raises a `FactError` if it is malformed."""
 
 
 class FactError(BqnnError):
-    """A value that cannot be a fact."""
+    """A value that does not fit its schema."""
 
 
 def integer(low: int, high: int) -> Convert:

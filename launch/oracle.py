@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 from rich.progress import Progress
 
+from bqnn import files
 from bqnn.compare.csv_table import accuracy, read_rows
 from bqnn.compare.oracle import canonical_blocks, train_blocks
 from bqnn.config import Config
@@ -85,10 +86,8 @@ def _read(path: Path, blocks: Collection[str]) -> dict[str, _Row]:
 def _write(path: Path, rows: list[_Row]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_header(), *rows])
-    part = path.with_suffix(".part")
     try:
-        part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
+        files.write_atomic(path, text.getvalue())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
+import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from bqnn import files
 from bqnn.compare.contenders import Contender
 from bqnn.compare.statistics import Runs
 from bqnn.data.arrays import read_npz
@@ -57,11 +58,10 @@ class Store:
           DataError: if it cannot be written.
         """
         path = self._path(contender, budget, len(runs.rewards))
-        part = path.with_suffix(".part")
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **runs._asdict())
         try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **runs._asdict())
-            os.replace(part, path)
+            files.write_atomic(path, packed.getvalue())
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}") from error
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from bqnn import bounds, files
+from bqnn import files, schema
 from bqnn.errors import DataError
 
 # Of Pillow's formats those that need no other program: EPS would run Ghostscript.
@@ -54,9 +54,9 @@ def decode(file: BinaryIO, mode: str | None = None) -> Image.Image:
       Exception: whatever Pillow raises if it is no image, or not all of one.
     """
     with Image.open(file, formats=tuple(_FORMATS)) as image:
-        if image.width * image.height > bounds.MOST_PIXELS:
+        if image.width * image.height > schema.MOST_PIXELS:
             raise DataError(
                 f"it has {image.width:,} x {image.height:,} pixels, want "
-                f"{bounds.MOST_PIXELS:,} at most"
+                f"{schema.MOST_PIXELS:,} at most"
             )
         return image.convert(mode or ("L" if image.mode in ("L", "1") else "RGB"))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn import bounds, schema
+from bqnn import schema
 from bqnn.errors import DataError
 from bqnn.schema import FactError
 
@@ -70,9 +70,9 @@ def _check_labels(
 ) -> None:
     """Want labels that name a class, and classes that can be written down."""
     names = class_names or ()
-    if len(names) > bounds.MOST_CLASSES:
+    if len(names) > schema.MOST_CLASSES:
         raise DataError(
-            f"{where}: there are {len(names):,} classes, want {bounds.MOST_CLASSES:,} "
+            f"{where}: there are {len(names):,} classes, want {schema.MOST_CLASSES:,} "
             "at most"
         )
     for name in names:
@@ -80,7 +80,7 @@ def _check_labels(
             schema.NAME(name)
         except FactError as error:
             raise DataError(f"{where}: the name of a class {error}") from error
-    last = (bounds.MOST_CLASSES if class_names is None else len(names)) - 1
+    last = (schema.MOST_CLASSES if class_names is None else len(names)) - 1
     if labels.min() < 0 or labels.max() > last:
         raise DataError(
             f"{where}: labels run from {labels.min()} to {labels.max()}, want 0 to "

@@ -19,7 +19,7 @@ from absl import flags
 from numpy.typing import NDArray
 from PIL import Image
 
-from bqnn import bounds
+from bqnn import schema
 from bqnn.config import DataConfig
 from bqnn.data import tfds_source
 from bqnn.data.crops import centre_crop, random_crop
@@ -204,9 +204,9 @@ def open_streams(
     builder = tfds_source.prepared(name, config.data_dir)
     tfds_source.check_split(builder, name, "train")
     total = builder.info.splits["train"].num_examples
-    if total > bounds.MOST_IMAGES:
+    if total > schema.MOST_IMAGES:
         raise DataError(
-            f"data set {name} train: {total:,} images, want {bounds.MOST_IMAGES:,} at "
+            f"data set {name} train: {total:,} images, want {schema.MOST_IMAGES:,} at "
             "most"
         )
     streams = Streams(config, resolution, workers, builder)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bqnn import bounds, files
+from bqnn import files, schema
 from bqnn.data.arrays import check_memory
 from bqnn.data.source import Split, make_split
 from bqnn.errors import DataError, quote, shortened
@@ -63,10 +63,10 @@ def _check_task(builder: Any, name: str) -> None:
         )
     classes = getattr(features[keys[1]], "num_classes", None)
     # Before their names are made: there may be no file of names, but a number.
-    if classes is None or not 1 <= classes <= bounds.MOST_CLASSES:
+    if classes is None or not 1 <= classes <= schema.MOST_CLASSES:
         raise DataError(
             f"data set {name}: it has {quote(classes)} classes, want 1 to "
-            f"{bounds.MOST_CLASSES:,}"
+            f"{schema.MOST_CLASSES:,}"
         )
 
 

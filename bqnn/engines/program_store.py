@@ -6,14 +6,12 @@ stored here is looked up by what decides a program, so a second run starts at on
 lies inside the directory of JAX's cache; where that is switched off, so is this.
 
 A program is code: it is loaded only from a directory that nobody else may write to
-(`bqnn.private`), and only if its checksum is right.
+(`files.make_private`), and only if its checksum is right.
 """
 
 import contextlib
 import functools
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from jax.experimental import serialize_executable
 from jax.stages import Compiled, Lowered
 from jax.tree_util import PyTreeDef, default_registry
 
-from bqnn import private, runtime
+from bqnn import files, runtime
 from bqnn.engines.program_key import code_hash
 
 Programs = tuple[Compiled, ...]
@@ -59,7 +57,7 @@ def load_or_compile(
     if not directory:
         return _compile(lower_all)
     folder = Path(directory) / "bqnn"
-    private.make(folder)
+    files.make_private(folder)
     path = folder / _key(lower_all, decides)
     try:
         return _loads(path.read_bytes())
@@ -67,7 +65,7 @@ def load_or_compile(
         # Missing, cut short or changed: each is mended by compiling.
         programs = _compile(lower_all)
     with contextlib.suppress(OSError):
-        _write(path, _dumps(programs))
+        files.write_atomic(path, _dumps(programs), durable=False)
     return programs
 
 
@@ -110,14 +108,3 @@ def _load(executable: bytes, *trees: bytes) -> Compiled:
         PyTreeDef.deserialize_using_proto(default_registry, tree) for tree in trees
     )
     return serialize_executable.deserialize_and_load(executable, *structures)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise

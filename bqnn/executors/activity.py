@@ -5,12 +5,11 @@ The master writes it into the work directory, into a file that is replaced as a 
 
 import contextlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn import schema
+from bqnn import files, schema
 from bqnn.schema import FactError
 
 FILE_NAME = "workers.json"
@@ -34,11 +33,9 @@ class Activity(NamedTuple):
 
 def write(workdir: Path, activities: Sequence[Activity]) -> None:
     """Replace the news. A search goes on where they cannot be written."""
-    path = workdir / FILE_NAME
-    part = path.with_suffix(".part")
+    text = json.dumps(activities)
     with contextlib.suppress(OSError):
-        part.write_text(json.dumps(activities), encoding="utf-8")
-        os.replace(part, path)
+        files.write_atomic(workdir / FILE_NAME, text, durable=False)
 
 
 def read(workdir: Path) -> list[Activity]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import bqnn
 from bqnn import files
-from bqnn.bounds import LARGEST_SIDE
 from bqnn.config import NetworkConfig
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError, quote
@@ -14,7 +13,7 @@ from bqnn.final import model_schema
 from bqnn.final.model import Model
 from bqnn.networks.cost import network_cost
 from bqnn.networks.plan import ImageSpec
-from bqnn.schema import fields, integer, listed
+from bqnn.schema import LARGEST_SIDE, fields, integer, listed
 
 NAME = "model.json"
 VERSION = 1

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bqnn import files
 from bqnn.final.workdir import WorkdirError
 
 METRICS = "metrics.jsonl"
@@ -40,10 +41,8 @@ class MetricsLog:
         self._events.close()
 
     def _write(self) -> None:
-        partial = self._path.with_suffix(".partial")
+        text = "".join(json.dumps(row) + "\n" for row in self._rows)
         try:
-            text = "".join(json.dumps(row) + "\n" for row in self._rows)
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._path)
+            files.write_atomic(self._path, text, durable=False)
         except OSError as error:
             raise WorkdirError(f"{self._path}: {error.strerror}") from error

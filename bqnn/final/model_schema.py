@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bqnn import bounds, machine
+from bqnn import machine, schema
 from bqnn.final.model import Model
 from bqnn.networks.cost import network_cost
 from bqnn.networks.plan import ImageSpec
@@ -12,9 +12,9 @@ from bqnn.schema import NAME, TEXT, Convert, FactError, listed, number, text
 from bqnn.search.facts import IMAGES
 from bqnn.space import nsc
 
-_CHANNELS = bounds.LARGEST_SIDE
+_CHANNELS = schema.LARGEST_SIDE
 
-CLASS_NAMES = listed(NAME, "names of classes", 1, bounds.MOST_CLASSES)
+CLASS_NAMES = listed(NAME, "names of classes", 1, schema.MOST_CLASSES)
 DTYPE = text("float32|bfloat16", "float32 or bfloat16")
 
 
@@ -61,7 +61,7 @@ def check(model: Model) -> None:
     # One image, every value kept.
     nbytes, most = 4 * (cost.params + cost.activations), machine.memory()
     for value, limit, unit in (
-        (cost.flops, bounds.MOST_FLOPS, "multiply-adds for an image"),
+        (cost.flops, schema.MOST_FLOPS, "multiply-adds for an image"),
         (nbytes, most, "bytes of this machine's memory"),
     ):
         if value > limit:

@@ -5,7 +5,6 @@ Orbax. `metrics.jsonl`, `events.*`: a row an epoch. `result.json`: when it is fi
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bqnn import files, locks, runtime
+from bqnn import files, runtime
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError
 from bqnn.final import model_schema, rows
@@ -112,7 +111,7 @@ def lock(workdir: Path) -> int:
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        return locks.take(workdir / f"process{jax.process_index()}.lock")
+        return files.take_lock(workdir / f"process{jax.process_index()}.lock")
     except OSError as error:
         raise WorkdirError(f"{workdir}: {error.strerror}") from error
 
@@ -150,14 +149,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     Raises:
       WorkdirError: if it cannot be written.
     """
-    partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(values, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        files.write_atomic(path, json.dumps(values, indent=1))
     except OSError as error:
         raise WorkdirError(
             f"{path}: {error.strerror}; mend it and run the same command to go on"

@@ -8,13 +8,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bqnn import bounds
 from bqnn.config import Config
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import quote
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.networks.plan import ImageSpec
 from bqnn.schema import (
+    LARGEST_SIDE,
+    MOST_CLASSES,
     NAME,
     TEXT,
     TIME,
@@ -51,10 +52,10 @@ INDEX = integer(0, 1_000_000)
 PLACE = listed(INDEX, "an iteration and a slot", 2, 2)
 
 IMAGES: dict[str, Convert] = {
-    "height": integer(1, bounds.LARGEST_SIDE),
-    "width": integer(1, bounds.LARGEST_SIDE),
-    "channels": integer(1, bounds.LARGEST_SIDE),
-    "num_classes": integer(1, bounds.MOST_CLASSES),
+    "height": integer(1, LARGEST_SIDE),
+    "width": integer(1, LARGEST_SIDE),
+    "channels": integer(1, LARGEST_SIDE),
+    "num_classes": integer(1, MOST_CLASSES),
 }
 
 COLUMNS: dict[str, dict[str, Convert]] = {

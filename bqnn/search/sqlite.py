@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from bqnn import locks
+from bqnn import files
 from bqnn.errors import BqnnError, JournalError
 
 _LONGEST = 100_000_000
@@ -32,7 +32,7 @@ def open_writer(
     with errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
-            lock = locks.take(_lock_of(path))
+            lock = files.take_lock(_lock_of(path))
             undo.callback(os.close, lock)
             connection = _connected(path)
             undo.callback(connection.close)
@@ -65,7 +65,7 @@ def has_writer(path: Path) -> bool:
       JournalError: if that cannot be found out.
     """
     with errors(path):
-        return locks.held(_lock_of(path))
+        return files.is_locked(_lock_of(path))
 
 
 @contextlib.contextmanager

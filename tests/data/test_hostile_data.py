@@ -15,7 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from bqnn import bounds, machine
+from bqnn import machine, schema
 from bqnn.config import DataConfig
 from bqnn.data import load
 from bqnn.data.crops import decode
@@ -258,5 +258,5 @@ def test_a_stream_of_countless_images_is_refused(tmp_path: Path) -> None:
     values["splits"][0]["shardLengths"] = [str(10**12)]
     path.write_text(json.dumps(values))
     config = DataConfig("tiny", str(tmp_path))
-    with pytest.raises(DataError, match=f"want {bounds.MOST_IMAGES:,} at most"):
+    with pytest.raises(DataError, match=f"want {schema.MOST_IMAGES:,} at most"):
         open_streams(config, 8)

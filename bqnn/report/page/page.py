@@ -4,13 +4,13 @@ import base64
 import functools
 import gzip
 import html
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
+from bqnn import files
 from bqnn.errors import ConfigError, printable
 from bqnn.report.page.payload import Json, Source, payload, to_json
 
@@ -49,12 +49,9 @@ def write_page(sources: Sequence[Source], refresh: float = 0.0) -> tuple[Path, b
     complete = all(search.get("complete", False) for search in searches)
     text = render(payload(searches, 0.0 if complete else refresh))
     path = sources[0].workdir / "report" / "index.html"
-    part = path.with_name("index.html.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        # A browser that loads it at this moment sees the old page or the new one.
-        os.replace(part, path)
+        files.write_atomic(path, text, durable=False)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error}") from error
     return path, complete
