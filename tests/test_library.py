@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -58,14 +59,14 @@ def test_a_block_costs_what_its_network_has() -> None:
 
 
 def test_a_built_network_is_the_module_as_functions() -> None:
-    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
     network = bqnn.build(
         BLOCK, bqnn.NetworkConfig(widths=(4,), repeats=1), bqnn.ImageSpec(8, 8, 3, 5)
     )
     variables = network.init(jax.random.key(1))
     logits = network.apply(variables, images)
     assert logits.shape == (2, 5) and logits.dtype == np.float32
-    same = network.module.apply(variables, images, train=False)
+    same: Any = network.module.apply(variables, images, train=False)
     np.testing.assert_allclose(logits, same, rtol=1e-5, atol=1e-5)
     trained, _ = network.module.apply(
         variables, images, train=True, mutable=["batch_stats"]
