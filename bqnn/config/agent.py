@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from bqnn.config import schedule
-from bqnn.config.checks import LARGE, check, one_of, within
+from bqnn.config.checks import LARGE, Section, check, checked, one_of, within
 
 MOST_DRAWS = 10_000_000
 """Draws from the replay memory in one iteration, those that biases leave out too."""
 
 
 @dataclass(frozen=True)
-class QConfig:
+class QConfig(Section):
     """Tabular Q-learning (the paper, table 2), and switches.
 
     Attributes:
@@ -32,36 +32,25 @@ class QConfig:
       replay_best: replay takes the best rewarded of so many draws (ours).
     """
 
+    section = "agent"
+
     schedule: str = schedule.PAPER
-    alpha: float = 0.01
-    gamma: float = 1.0
-    replay_updates: int = 64
-    exploration: str = "codes"
+    alpha: float = checked(0.01, lambda value: 0 < value <= 1, "a number in (0, 1]")
+    gamma: float = within(1.0, 0, 1)
+    replay_updates: int = within(64, 0, 100_000)
+    exploration: str = one_of("codes", "types")
     shaped: bool = True
     spread: bool = False
-    q_init: float = 0.0
+    q_init: float = within(0.0, -LARGE, LARGE)
     unique: bool = False
-    optimism: float = 0.0
-    replay_newest: int = 1
-    replay_best: int = 1
+    optimism: float = within(0.0, 0, LARGE)
+    replay_newest: int = within(1, 1, 1000)
+    replay_best: int = within(1, 1, 1000)
 
     def __post_init__(self) -> None:
-        """Validate the values."""
+        """Check every field, the schedule, and the draws in all."""
+        super().__post_init__()
         schedule.parse(self.schedule)
-        check("agent.alpha", self.alpha, 0 < self.alpha <= 1, "a number in (0, 1]")
-        one_of("agent.exploration", self.exploration, ("codes", "types"))
-        within(
-            "agent",
-            self,
-            {
-                "gamma": (0, 1),
-                "replay_updates": (0, 100_000),
-                "q_init": (-LARGE, LARGE),
-                "optimism": (0, LARGE),
-                "replay_newest": (1, 1000),
-                "replay_best": (1, 1000),
-            },
-        )
         draws = self.replay_updates * self.replay_newest * self.replay_best
         check(
             "agent.replay_updates * replay_newest * replay_best",
@@ -72,7 +61,7 @@ class QConfig:
 
 
 @dataclass(frozen=True)
-class EvolutionConfig:
+class EvolutionConfig(Section):
     """Regularized evolution (Real et al., AAAI 2019).
 
     Attributes:
@@ -80,13 +69,10 @@ class EvolutionConfig:
       sample: S, blocks of which the best is the parent.
     """
 
-    population: int = 10
-    sample: int = 3
+    section = "agent.evolution"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        ranges = {"population": (1, 100_000), "sample": (1, 10_000)}
-        within("agent.evolution", self, ranges)
+    population: int = within(10, 1, 100_000)
+    sample: int = within(3, 1, 10_000)
 
 
 @dataclass(frozen=True)
@@ -104,7 +90,7 @@ class AgentConfig(QConfig):
       evolution: the fields of `evolution`.
     """
 
-    name: str = "q"
+    name: str = one_of("q", "q_plus", "random", "evolution")
     q_plus: QConfig = QConfig(
         schedule="1.0:5,0.3:5,0.02:10",
         alpha=0.2,
@@ -115,8 +101,3 @@ class AgentConfig(QConfig):
         replay_best=3,
     )
     evolution: EvolutionConfig = EvolutionConfig()
-
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        super().__post_init__()
-        one_of("agent.name", self.name, ("q", "q_plus", "random", "evolution"))

@@ -1,11 +1,13 @@
-"""Checks of configuration values, with messages that quote the value.
+"""Checked fields: every value of a configuration with its bounds beside it.
 
 Every number has two ends. A configuration may come from a journal that somebody else
 wrote, and the upper ends keep what is computed from it within the memory and the time
 of one machine. They lie far above what a search needs.
 """
 
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from bqnn.errors import ConfigError, quote
 
@@ -25,30 +27,61 @@ def check(name: str, value: object, ok: bool, want: str) -> None:
         raise ConfigError(f"{name} is {quote(value)}: want {want}")
 
 
-def one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Raise a `ConfigError` unless the value is one of the choices."""
-    check(name, value, value in choices, " or ".join(choices))
-
-
-def within(
-    section: str, config: object, ranges: Mapping[str, tuple[float, float]]
-) -> None:
-    """Raise a `ConfigError` unless fields are in their ranges; NaN is in none.
+def checked(default: Any, ok: Callable[[Any], bool], want: str) -> Any:
+    """Make a field with a check of its own.
 
     Args:
-      section: of the configuration.
-      config: has the fields.
-      ranges: the ends of each field, both included.
+      default: of the field. If it is None, None needs no check.
+      ok: tells whether a value, of the field's type, is allowed.
+      want: what is allowed, for the message.
     """
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        want = f"a number from {low:,} to {high:,}"
-        check(f"{section}.{name}", value, low <= value <= high, want)
+    return dataclasses.field(default=default, metadata={"ok": ok, "want": want})
 
 
-def positive(section: str, config: object, names: Collection[str]) -> None:
-    """Raise a `ConfigError` unless fields are above 0, and numbers of float32."""
-    for name in names:
-        value = getattr(config, name)
-        want = f"a positive number up to {LARGEST_FLOAT}"
-        check(f"{section}.{name}", value, 0 < value <= LARGEST_FLOAT, want)
+def within(default: float | None, low: float, high: float) -> Any:
+    """Make a field for a number between two ends, included. NaN is in no range."""
+    want = f"a number from {low:,} to {high:,}"
+    return checked(default, lambda value: low <= value <= high, want)
+
+
+def positive(default: float) -> Any:
+    """Make a field for a number above 0 that float32 can hold."""
+    want = f"a positive number up to {LARGEST_FLOAT}"
+    return checked(default, lambda value: 0 < value <= LARGEST_FLOAT, want)
+
+
+def fraction(default: float) -> Any:
+    """Make a field for a number from 0 to 1, without 1."""
+    return checked(default, lambda value: 0 <= value < 1, "a fraction in [0, 1)")
+
+
+def one_of(default: str, *others: str) -> Any:
+    """Make a field for one of some names."""
+    names = (default, *others)
+    return checked(default, lambda value: value in names, " or ".join(names))
+
+
+def text(default: str | None) -> Any:
+    """Make a field for a name or a path."""
+    want = f"at most {LONGEST_TEXT:,} characters"
+    return checked(default, lambda value: len(value) <= LONGEST_TEXT, want)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A section of a configuration: a frozen dataclass whose fields are checked."""
+
+    section: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+          ConfigError: quotes the first value that is out of its bounds.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not field.metadata or (value is None and field.default is None):
+                continue
+            ok, want = field.metadata["ok"](value), field.metadata["want"]
+            check(f"{self.section}.{field.name}", value, ok, want)

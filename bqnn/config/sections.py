@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from bqnn.config import schedule
 from bqnn.config.agent import AgentConfig
-from bqnn.config.checks import LARGE, LONGEST_TEXT, check, one_of, positive, within
+from bqnn.config.checks import (
+    LARGE,
+    Section,
+    check,
+    checked,
+    fraction,
+    one_of,
+    positive,
+    text,
+    within,
+)
 
 MOST_CANDIDATES = 1_000_000
 """Candidates of a search: the places of the replay memory (the paper: 11,392)."""
@@ -18,7 +28,7 @@ MOST_BLOCKS = 100
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """Which images to learn from.
 
     Attributes:
@@ -29,45 +39,29 @@ class DataConfig:
       split_seed: which images of a class are held out.
     """
 
-    name: str = "cifar100"
-    data_dir: str | None = None
-    validation: float = 0.1
-    split_seed: int = 0
+    section = "data"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        value = self.validation
-        check(
-            "data.validation",
-            value,
-            0 <= value < 1,
-            "a fraction, 0 or more and less than 1",
-        )
-        within("data", self, {"split_seed": (0, 2**63 - 1)})
-        for name in ("name", "data_dir"):
-            text = getattr(self, name) or ""
-            ok, want = len(text) <= LONGEST_TEXT, f"at most {LONGEST_TEXT:,} characters"
-            check(f"data.{name}", text, ok, want)
+    name: str = text("cifar100")
+    data_dir: str | None = text(None)
+    validation: float = fraction(0.1)
+    split_seed: int = within(0, 0, 2**63 - 1)
 
 
 @dataclass(frozen=True)
-class SpaceConfig:
+class SpaceConfig(Section):
     """The search space.
 
     Attributes:
       max_layers: the largest layer index of a block (the paper: 23).
     """
 
-    max_layers: int = 23
+    section = "space"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        value = self.max_layers
-        check("space.max_layers", value, 1 <= value <= 60, "1 to 60")
+    max_layers: int = within(23, 1, 60)
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Section):
     """The search loop.
 
     Attributes:
@@ -79,20 +73,16 @@ class SearchConfig:
       seed: the one seed from which everything random comes.
     """
 
-    batch: int = 64
-    order: str = "slot"
-    lag: int = 1
-    seed: int = 0
+    section = "search"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        within("search", self, {"batch": (1, 10_000), "lag": (0, MOST_CANDIDATES)})
-        one_of("search.order", self.order, ("slot", "arrival"))
-        check("search.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
+    batch: int = within(64, 1, 10_000)
+    order: str = one_of("slot", "arrival")
+    lag: int = within(1, 0, MOST_CANDIDATES)
+    seed: int = within(0, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Section):
     """How blocks are stacked into a network (the paper, stacking).
 
     Attributes:
@@ -104,27 +94,26 @@ class NetworkConfig:
         `native` (Concat adds widths).
     """
 
-    stem: str = "cifar"
-    widths: tuple[int, ...] = (32, 64, 128)
-    repeats: int = 4
-    width: str = "uniform"
+    section = "network"
+
+    stem: str = one_of("cifar", "small", "imagenet", "auto")
+    widths: tuple[int, ...] = checked(
+        (32, 64, 128),
+        lambda widths: 1 <= len(widths) <= 10 and all(1 <= w <= 10_000 for w in widths),
+        "one positive number per stage, up to 10,000, for 1 to 10 stages",
+    )
+    repeats: int = within(4, 1, MOST_BLOCKS)
+    width: str = one_of("uniform", "native")
 
     def __post_init__(self) -> None:
-        """Validate the values."""
-        one_of("network.stem", self.stem, ("small", "cifar", "imagenet", "auto"))
-        # Ten stages halve an image of 1024 pixels to one.
-        stages = len(self.widths)
-        ok = 1 <= stages <= 10 and all(1 <= w <= 10_000 for w in self.widths)
-        want = "one positive number per stage, up to 10,000, for 1 to 10 stages"
-        check("network.widths", self.widths, ok, want)
-        within("network", self, {"repeats": (1, MOST_BLOCKS)})
-        blocks, want = stages * self.repeats, f"{MOST_BLOCKS} blocks at most"
+        """Check every field, and the blocks in all."""
+        super().__post_init__()
+        blocks, want = len(self.widths) * self.repeats, f"{MOST_BLOCKS} blocks at most"
         check("network.repeats * stages", blocks, blocks <= MOST_BLOCKS, want)
-        one_of("network.width", self.width, ("uniform", "native"))
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Early-stop training of a candidate (the paper, early stop).
 
     Attributes:
@@ -145,40 +134,25 @@ class TrainConfig:
         configuration.
     """
 
-    epochs: int = 12
-    batch: int = 256
-    learning_rate: float = 0.001
-    decay: float = 0.2
-    decay_epochs: int = 5
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    restarts: int = 3
-    restart_decay: float = 0.4
-    dtype: str = "float32"
-    engine: str = "auto"
-    threads: int = 1
+    section = "train"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        ranges = {
-            "epochs": (1, 100_000),
-            "batch": (1, 1_000_000),
-            "decay_epochs": (1, 100_000),
-            "restarts": (0, 1000),
-            "threads": (1, 4096),
-        }
-        within("train", self, ranges)
-        positive("train", self, ("learning_rate", "decay", "eps", "restart_decay"))
-        for name in ("b1", "b2"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
-        one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
-        one_of("train.engine", self.engine, ("auto", "walk", "step", "scan"))
+    epochs: int = within(12, 1, 100_000)
+    batch: int = within(256, 1, 1_000_000)
+    learning_rate: float = positive(0.001)
+    decay: float = positive(0.2)
+    decay_epochs: int = within(5, 1, 100_000)
+    b1: float = fraction(0.9)
+    b2: float = fraction(0.999)
+    eps: float = positive(1e-8)
+    restarts: int = within(3, 0, 1000)
+    restart_decay: float = positive(0.4)
+    dtype: str = one_of("float32", "bfloat16")
+    engine: str = one_of("auto", "walk", "step", "scan")
+    threads: int = within(1, 1, 4096)
 
 
 @dataclass(frozen=True)
-class RewardConfig:
+class RewardConfig(Section):
     """Weights of the reward's terms (the paper, the reward).
 
     Attributes:
@@ -186,16 +160,14 @@ class RewardConfig:
       rho: of log(density) of the block.
     """
 
-    mu: float = 1.0
-    rho: float = 8.0
+    section = "reward"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        within("reward", self, {"mu": (-LARGE, LARGE), "rho": (-LARGE, LARGE)})
+    mu: float = within(1.0, -LARGE, LARGE)
+    rho: float = within(8.0, -LARGE, LARGE)
 
 
 @dataclass(frozen=True)
-class BudgetConfig:
+class BudgetConfig(Section):
     """What a candidate may cost (ours). One over the budget is not trained.
 
     Attributes:
@@ -205,19 +177,15 @@ class BudgetConfig:
       timeout: seconds for one candidate.
     """
 
-    max_params: int = 100_000_000
-    max_flops: int = 20_000_000_000
-    max_activation_bytes: int = 64 * 2**30
-    timeout: float = 36_000.0
+    section = "budget"
 
-    def __post_init__(self) -> None:
-        """Validate the values."""
-        for name in ("max_params", "max_flops", "max_activation_bytes"):
-            value, want = getattr(self, name), "a positive number up to 10**18"
-            check(f"budget.{name}", value, 0 < value <= 10**18, want)
-        # Python's timers end at 9.2e9 seconds.
-        value, want = self.timeout, "a positive number up to 1e9"
-        check("budget.timeout", value, 0 < value <= 1e9, want)
+    max_params: int = within(100_000_000, 1, 10**18)
+    max_flops: int = within(20_000_000_000, 1, 10**18)
+    max_activation_bytes: int = within(64 * 2**30, 1, 10**18)
+    # Python's timers end at 9.2e9 seconds.
+    timeout: float = checked(
+        36_000.0, lambda value: 0 < value <= 1e9, "a positive number up to 1e9"
+    )
 
 
 @dataclass(frozen=True)
@@ -234,7 +202,7 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
 
     def __post_init__(self) -> None:
-        """Validate the values that are related."""
+        """Check what fields say of each other."""
         value = self.data.validation
         check("data.validation", value, value > 0, "a fraction between 0 and 1")
         iterations = schedule.parse(self.agent.schedule).iterations

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bqnn.config import Config
-from bqnn.config.checks import one_of
+from bqnn.config.checks import check
 from bqnn.executors.executor import Executor
 from bqnn.executors.inline import InlineExecutor
 from bqnn.executors.observed import ObservedExecutor
@@ -25,7 +25,7 @@ def make_executor(name: str, config: Config, options: Options) -> Executor:
     Raises:
       ConfigError: for another name, or if jax has started with other threads.
     """
-    one_of("executor", name, EXECUTORS)
+    check("executor", name, name in EXECUTORS, " or ".join(EXECUTORS))
     return EXECUTORS[name](config, options)
 
 

@@ -7,8 +7,19 @@ is off by default.
 from dataclasses import dataclass, field
 
 from bqnn.config import DataConfig, NetworkConfig
-from bqnn.config.checks import LARGE, check, one_of, positive, within
+from bqnn.config.checks import (
+    LARGE,
+    Section,
+    check,
+    checked,
+    fraction,
+    one_of,
+    positive,
+    within,
+)
 from bqnn.errors import ConfigError
+
+_LONGEST_SIDE = 8192  # pixels
 
 
 @dataclass(frozen=True)
@@ -32,32 +43,25 @@ class FinalDataConfig(DataConfig):
       workers: processes that decode images while streaming; 0 for none of their own.
     """
 
-    validation: float = 0.0
-    resolution: int | None = None
-    pad: int | None = None
+    validation: float = fraction(0.0)
+    resolution: int | None = within(None, 1, _LONGEST_SIDE)
+    pad: int | None = within(None, 0, _LONGEST_SIDE)
     flip: bool | None = None
-    cutout: int = 0
+    cutout: int = within(0, 0, 2 * _LONGEST_SIDE)
     streaming: bool = False
-    workers: int = 0
+    workers: int = within(0, 0, 4096)
 
     def __post_init__(self) -> None:
-        """Validate the values."""
+        """Check every field, and that what is streamed has one size."""
         super().__post_init__()
-        side, pad = self.resolution, self.pad
-        most = 8192  # pixels
-        ok, want = side is None or 1 <= side <= most, f"1 to {most:,}"
-        check("data.resolution", side, ok, want)
-        ok, want = pad is None or 0 <= pad <= most, f"0 to {most:,}"
-        check("data.pad", pad, ok, want)
-        within("data", self, {"cutout": (0, 2 * most), "workers": (0, 4096)})
-        if self.streaming and side is None:
+        if self.streaming and self.resolution is None:
             raise ConfigError(
                 "data.streaming needs one size for all images: set data.resolution"
             )
 
 
 @dataclass(frozen=True)
-class RecipeConfig:
+class RecipeConfig(Section):
     """How to train to convergence (the paper, CIFAR and ImageNet): SGD.
 
     Attributes:
@@ -92,54 +96,40 @@ class RecipeConfig:
       threads: CPU threads; all cores of this process if None. It changes the rounding.
     """
 
-    epochs: int = 300
-    batch: int = 128
-    learning_rate: float = 0.1
-    schedule: str = "steps"
-    milestones: tuple[int, ...] = (150, 225)
-    decay: float = 0.1
-    warmup: int = 0
-    momentum: float = 0.9
+    section = "train"
+
+    epochs: int = within(300, 1, 100_000)
+    batch: int = within(128, 1, 1_000_000)
+    learning_rate: float = positive(0.1)
+    schedule: str = one_of("steps", "cosine")
+    milestones: tuple[int, ...] = checked(
+        (150, 225),
+        lambda epochs: (
+            list(epochs) == sorted(set(epochs))
+            and all(1 <= epoch <= 100_000 for epoch in epochs)
+        ),
+        "rising epochs from 1",
+    )
+    decay: float = positive(0.1)
+    warmup: int = within(0, 0, 100_000)
+    momentum: float = fraction(0.9)
     nesterov: bool = False
-    weight_decay: float = 0.0005
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    average: float = 0.0
-    clip: float = 0.0
-    accumulate: int = 1
-    dtype: str = "float32"
+    weight_decay: float = within(0.0005, 0, LARGE)
+    label_smoothing: float = fraction(0.0)
+    mixup: float = within(0.0, 0, LARGE)
+    average: float = fraction(0.0)
+    clip: float = within(0.0, 0, LARGE)
+    accumulate: int = within(1, 1, 1_000_000)
+    dtype: str = one_of("float32", "bfloat16")
     remat: bool = False
     sync_batch_stats: bool = True
-    checkpoint_every: int = 1
-    seed: int = 0
-    threads: int | None = None
+    checkpoint_every: int = within(1, 1, 100_000)
+    seed: int = within(0, 0, 2**31 - 1)
+    threads: int | None = within(None, 1, 4096)
 
     def __post_init__(self) -> None:
-        """Validate the values."""
-        ranges = {
-            "epochs": (1, 100_000),
-            "batch": (1, 1_000_000),
-            "accumulate": (1, 1_000_000),
-            "checkpoint_every": (1, 100_000),
-            "warmup": (0, 100_000),
-            "weight_decay": (0, LARGE),
-            "mixup": (0, LARGE),
-            "clip": (0, LARGE),
-        }
-        within("train", self, ranges)
-        positive("train", self, ("learning_rate", "decay"))
-        for name in ("momentum", "label_smoothing", "average"):
-            value = getattr(self, name)
-            check(f"train.{name}", value, 0 <= value < 1, "a number in [0, 1)")
-        one_of("train.schedule", self.schedule, ("steps", "cosine"))
-        one_of("train.dtype", self.dtype, ("float32", "bfloat16"))
-        rising = list(self.milestones) == sorted(set(self.milestones))
-        ok = rising and all(1 <= epoch <= 100_000 for epoch in self.milestones)
-        check("train.milestones", self.milestones, ok, "rising epochs from 1")
-        check("train.seed", self.seed, 0 <= self.seed < 2**31, "0 to 2**31 - 1")
-        threads = self.threads
-        ok = threads is None or 1 <= threads <= 4096
-        check("train.threads", threads, ok, "1 to 4,096")
+        """Check every field, and what fields say of each other."""
+        super().__post_init__()
         check("train.warmup", self.warmup, self.warmup < self.epochs, "below epochs")
         if self.batch % self.accumulate:
             raise ConfigError(
