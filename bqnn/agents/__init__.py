@@ -1,26 +1,28 @@
-"""Learners over a space, all behind one interface."""
+"""Agents: what proposes blocks and learns from their rewards.
 
-from collections.abc import Callable
+A `Learner` is pure functions of arrays; an `Agent` is a learner bound to a seed and to
+the host's CPU. All learners are behind the one interface of `bqnn.agents.learner`.
+"""
 
-from bqnn.agents.evolution import make_evolution
+from bqnn.agents.agent import (
+    LEARNERS,
+    Agent,
+    AgentState,
+    AskInfo,
+    digest,
+    make_agent,
+    make_learner,
+)
 from bqnn.agents.learner import Learner, State
-from bqnn.agents.q import make_q, make_q_plus
-from bqnn.agents.random_search import make_random
-from bqnn.config import AgentConfig
-from bqnn.space.actions import Space
 
-LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
-    "q": make_q,
-    "q_plus": make_q_plus,
-    "random": make_random,
-    "evolution": make_evolution,
-}
-"""Learners by the name that `config.agent.name` takes."""
-
-
-def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
-    """Build the learner that the configuration names, for batches of `batch` blocks."""
-    return LEARNERS[config.name](space, config, batch)
-
-
-__all__ = ["LEARNERS", "Learner", "State", "make_learner"]
+__all__ = [
+    "LEARNERS",
+    "Agent",
+    "AgentState",
+    "AskInfo",
+    "Learner",
+    "State",
+    "digest",
+    "make_agent",
+    "make_learner",
+]

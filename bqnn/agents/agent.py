@@ -1,4 +1,4 @@
-"""The agent: ask for a batch of blocks, tell their rewards (the paper, Q-learning)."""
+"""Agent: ask for a batch of blocks, tell their rewards (the paper, Q-learning)."""
 
 import functools
 import hashlib
@@ -11,17 +11,28 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from bqnn import numerics
-from bqnn.agents import State, make_learner
+from bqnn.agents.evolution import make_evolution
+from bqnn.agents.learner import Learner, State
+from bqnn.agents.q import make_q, make_q_plus
+from bqnn.agents.random_search import make_random
 from bqnn.config import AgentConfig, SearchConfig
 from bqnn.errors import ConfigError, SearchError, quote
 from bqnn.space.actions import Int32, Space
+
+LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
+    "q": make_q,
+    "q_plus": make_q_plus,
+    "random": make_random,
+    "evolution": make_evolution,
+}
+"""Learners by the name that `config.agent.name` takes."""
 
 AgentState = State
 _Tell = Callable[[AgentState, ArrayLike, ArrayLike], AgentState]
 
 
 class AskInfo(NamedTuple):
-    """What to report of an ask: the epsilon it used."""
+    """Information about an ask, to report only: the epsilon that it used."""
 
     epsilon: float
 
@@ -31,15 +42,16 @@ class Agent(NamedTuple):
 
     Attributes:
       init: () -> the first state.
-      ask: (state, iteration) -> (actions, info). Draws the batch of that iteration.
-        # [B, T] int32
-      tell: (state, actions [<=B, T], rewards [<=B]) -> the next state.
-      tell_donating: as `tell`, and takes over the buffers of the state given: for a
-        loop that lets go of it, and need not copy a table of 10 MB.
+      ask: (state, iteration) -> (actions, info); actions are int32 `[B, T]`. Samples
+        the batch of that iteration.
+      tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state.
+      tell_donating: as `tell`, but the state given is lost, since its buffers are
+        reused: for a loop that keeps the newest state only. This saves a copy of a
+        table of 10 MB.
 
     Raises:
-      SearchError: by `ask` and `tell`, beyond the schedule; by `tell`, of more blocks
-        than a batch has, or of rewards that are not finite.
+      SearchError: `ask` and `tell`, if the iteration is beyond the schedule; `tell`, if
+        there are more blocks than in a batch, or rewards that are not finite.
     """
 
     init: Callable[[], AgentState]
@@ -48,12 +60,23 @@ class Agent(NamedTuple):
     tell_donating: _Tell
 
 
+def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
+    """Build the learner that the configuration names.
+
+    Args:
+      space: the decision process.
+      config: which learner, and its fields.
+      batch: B, blocks per iteration.
+    """
+    return LEARNERS[config.name](space, config, batch)
+
+
 def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent:
     """Build the agent that the configuration names.
 
     Args:
-      space: what may be chosen at each step.
-      config: which agent, and what it takes.
+      space: the decision process.
+      config: which agent, and its fields.
       search: batch size and seed.
 
     Raises:

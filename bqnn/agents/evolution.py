@@ -1,6 +1,7 @@
 """Regularized evolution (Real, Aggarwal, Huang and Le, AAAI 2019).
 
-The oldest of the population dies, whatever its reward. Of a block, one code mutates.
+The population is a queue: the oldest block dies, whatever its reward. A child differs
+from its parent in one code.
 """
 
 import functools
@@ -24,10 +25,10 @@ class EvolutionState(NamedTuple):
     """A population.
 
     Attributes:
-      actions: its blocks, the oldest first, rows of -1 before them.  # [P, T] int32
-      rewards: their rewards, -inf for no block.  # [P] float32
-      key: the key of the search.  # [2] uint32
-      iteration: batches told so far.  # [] int32
+      actions: its blocks, the oldest first, after rows of -1; int32 `[P, T]`.
+      rewards: their rewards, -inf where there is no block; float32 `[P]`.
+      key: the key of the search, uint32 `[2]`.
+      iteration: batches told so far, int32 `[]`.
     """
 
     actions: Array
@@ -39,13 +40,14 @@ class EvolutionState(NamedTuple):
 def make_evolution(space: Space, config: AgentConfig, batch: int) -> Learner:
     """Build regularized evolution.
 
-    A batch is asked at once, so its parents come from one population.
+    All parents of a batch come from one population, so that evolution can be given
+    workers like the other agents.
 
     Args:
-      space: what may be chosen at each step.
-      config: population, sample, how the first blocks are drawn, and a schedule of
-        which only the length counts.
-      batch: blocks per iteration.
+      space: the decision process.
+      config: `evolution`; `exploration`, for the first blocks; `schedule`, for its
+        length only.
+      batch: B, blocks per iteration.
     """
     return Learner(
         init=functools.partial(_init, space, config.evolution.population),
@@ -72,19 +74,21 @@ def _sample(
     iteration: Array,
     epsilon: Array,
 ) -> Array:
-    """Mutate the best of a sample for every slot, once the population is full."""
+    """Mutate the best of a sample per slot; random blocks until P are told."""
     del epsilon  # evolution has none
     keys = jax.random.split(key_of(state.key, iteration, "ask"), batch)
-    born = functools.partial(_born, space, config.evolution.sample, state)
+    child = functools.partial(_mutant, space, config.evolution.sample, state)
     return lax.cond(
         state.actions[0, 0] >= 0,
-        lambda: jax.vmap(born)(keys),
+        lambda: jax.vmap(child)(keys),
         lambda: random_blocks(space, config.exploration, keys),
     )
 
 
-def _born(space: Space, sample: int, state: EvolutionState, key: chex.PRNGKey) -> Array:
-    """Mutate the best of `sample` blocks, drawn with replacement.  # [T]."""
+def _mutant(
+    space: Space, sample: int, state: EvolutionState, key: chex.PRNGKey
+) -> Array:
+    """Mutate the best of `sample` blocks, drawn with replacement, into one `[T]`."""
     sample_key, mutate_key = jax.random.split(key)
     drawn = jax.random.randint(sample_key, (sample,), 0, len(state.rewards))
     parent = drawn[jnp.argmax(state.rewards[drawn])]
@@ -94,7 +98,7 @@ def _born(space: Space, sample: int, state: EvolutionState, key: chex.PRNGKey) -
 def _tell(
     state: EvolutionState, actions: ArrayLike, rewards: ArrayLike
 ) -> EvolutionState:
-    """Add the youngest at the end; as many of the oldest die."""
+    """Append the new blocks, and drop as many of the oldest."""
     chex.assert_rank([actions, rewards], [2, 1])
     population = len(state.rewards)
     return EvolutionState(

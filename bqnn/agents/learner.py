@@ -1,7 +1,7 @@
-"""What a learner is: pure functions over its own immutable state.
+"""Learner: the interface of all agents, as pure functions over an immutable state.
 
-Keys are folded from the seed and the number of the iteration, never carried, so that
-a state depends on the rewards told and on nothing else.
+Random keys are folded from the seed and the number of the iteration. No state carries
+one, so a state depends on the rewards told and on nothing else.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from jax import Array
 from jax.typing import ArrayLike
 
 State = Any
-"""A pytree of arrays, of the learner's own kind."""
+"""The state of a learner: a pytree of arrays. Every learner has its own type."""
 
 
 class Learner(NamedTuple):
-    """A learner as pure functions of arrays, which `jax.vmap` takes over seeds.
+    """A learner as pure functions of arrays; `jax.vmap` maps them over seeds.
 
     Attributes:
-      init: (seed []) -> the first state.
-      sample: (state, iteration [], epsilon []) -> actions. Writes the batch of that
-        iteration; -1 after the end of a block.  # [B, T] int32
-      tell: (state, actions [B, T], rewards [B]) -> the next state.
-      epsilons: of every iteration, for learners that explore by epsilon-greedy; 1
-        where all is random, 0 where there is no such thing.
+      init: (seed `[]`) -> the first state.
+      sample: (state, iteration `[]`, epsilon `[]`) -> actions, int32 `[B, T]`, -1 after
+        the end of a block. Samples the batch of that iteration.
+      tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state.
+      epsilons: the epsilon of every iteration. It is 1 where all blocks are random, and
+        0 for learners without epsilon-greedy.
     """
 
     init: Callable[[ArrayLike], State]
@@ -38,6 +38,12 @@ _STREAMS = {"ask": 0, "tell": 1}
 
 
 def key_of(bits: Array, iteration: ArrayLike, stream: str) -> chex.PRNGKey:
-    """Fold the key of one iteration for `ask` or `tell` from that of the search."""
+    """Fold the key of one iteration's `ask` or `tell` from the key of the search.
+
+    Args:
+      bits: the key of the search, uint32 `[2]`; not consumed.
+      iteration: its number, from 0.
+      stream: `ask` or `tell`.
+    """
     key = jax.random.wrap_key_data(bits, impl="threefry2x32")
     return jax.random.fold_in(jax.random.fold_in(key, iteration), _STREAMS[stream])

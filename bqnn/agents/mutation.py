@@ -1,4 +1,4 @@
-"""Mutations of a block, as actions: operation, kernel, predecessor."""
+"""Mutation: change the operation, the kernel or one predecessor of one layer."""
 
 import chex
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bqnn.agents import qtable
-from bqnn.agents.sampling import bits, end
+from bqnn.agents.sampling import mask_after_stop, randint_bits
 from bqnn.space.actions import Space
 
 # Columns of `space.codes`: the operation, its kernel, its predecessors.
@@ -14,59 +14,73 @@ _OPERATION, _KERNEL, _PREDECESSORS = 0, 1, slice(2, None)
 
 
 def mutate(space: Space, actions: Array, key: chex.PRNGKey) -> Array:
-    """Change one code of a block into a near one that is legal at its place.
+    """Change one code of a block into a similar one that is legal at its step.
 
-    The place is drawn from all decisions, the Terminal's included: a code that becomes
-    a Terminal ends the block there, and a Terminal that becomes a code makes the block
-    one layer longer. What changes is drawn from what can change there: the operation
-    (into any other; kernel and predecessors stay as far as it has such), the kernel
-    alone, or one predecessor alone.
+    The step is drawn from all decisions, the Terminal's included. A code that becomes a
+    Terminal ends the block there. A Terminal that becomes a code makes the block one
+    layer longer. Then one of the changes that are possible at this step is drawn:
+
+    - another operation, with as much of kernel and predecessors kept as it allows;
+    - another kernel, and nothing else;
+    - one other predecessor, and nothing else.
 
     Args:
       space: the decision process.
-      actions: a block, -1 after its end.  # [T]
+      actions: a block, int32 `[T]`, -1 after its end.
       key: consumed.
 
     Returns:
-      Another block.  # [T]
+      Another block, int32 `[T]`.
     """
     chex.assert_rank(actions, 1)
-    place_key, group_key, what_key, tie_key = jax.random.split(key, 4)
+    step_key, group_key, change_key, action_key = jax.random.split(key, 4)
     length = jnp.sum(actions >= 0, dtype=jnp.int32)
-    step = jax.random.randint(place_key, (), 0, length)
-    mutants = _mutants(space, step, actions[step], bits(group_key))
-    what = _any_of(mutants.any(axis=1), bits(what_key))
-    action = _any_of(mutants[what], bits(tie_key))
+    step = jax.random.randint(step_key, (), 0, length)
+    mutants = _mutants(space, step, actions[step], randint_bits(group_key))
+    change = _random_index(mutants.any(axis=1), randint_bits(change_key))
+    action = _random_index(mutants[change], randint_bits(action_key))
     stop = jnp.asarray(space.stop)
+    # After a former Terminal stands a new one.
     longer = (actions[step] == stop[step]) & (jnp.arange(len(stop)) == step + 1)
-    return end(space, jnp.where(longer, stop, actions).at[step].set(action))
+    mutant = jnp.where(longer, stop, actions).at[step].set(action)
+    return mask_after_stop(space, mutant)
 
 
-def _mutants(space: Space, step: Array, action: Array, tie: Array) -> Array:
-    """Mark the actions that operation, kernel or predecessor can become.  # [3, A]."""
+def _mutants(space: Space, step: Array, action: Array, bits: Array) -> Array:
+    """Mark what `action` can become, bool `[3, A]`: a row for every kind of change.
+
+    Each row compares the code of every action with the old code, column by column
+    (`=` equal, `!` different):
+
+                      operation       kernel  predecessors
+        operation     of one group    as many `=` as any action of the group has
+        kernel        =               !       = =
+        predecessor   =               =       = !  or  ! =
+    """
     codes = jnp.asarray(space.codes)[step]
     legal = jnp.arange(len(codes)) < jnp.asarray(space.num_actions)[step]
     same = codes == codes[action][None]
-    alike = same[:, 1:].sum(axis=1, dtype=jnp.int32)
-    operation = legal & _another_group(space, step, action, tie)
-    operation &= alike == jnp.where(operation, alike, -1).max()
+    num_same = same[:, 1:].sum(axis=1, dtype=jnp.int32)
+    operation = legal & _in_another_group(space, step, action, bits)
+    operation &= num_same == jnp.where(operation, num_same, -1).max()
     preds = same[:, _PREDECESSORS]
     kernel = same[:, _OPERATION] & ~same[:, _KERNEL] & preds.all(axis=1)
     one_pred = same[:, :2].all(axis=1) & (preds.sum(axis=1) == preds.shape[1] - 1)
     return jnp.stack([operation, legal & kernel, legal & one_pred])
 
 
-def _another_group(space: Space, step: Array, action: Array, tie: Array) -> Array:
-    """Mark the actions of a group that `action` is not of, drawn evenly.  # [A]."""
+def _in_another_group(space: Space, step: Array, action: Array, bits: Array) -> Array:
+    """Draw a group that does not hold `action`, and mark its actions, bool `[A]`."""
     starts = jnp.asarray(space.group_start)[step]
     ends = starts + jnp.asarray(space.group_size)[step]
     own = (starts <= action) & (action < ends)
-    group = _any_of((ends > starts) & ~own, tie)
-    places = jnp.arange(space.codes.shape[1])
-    return (places >= starts[group]) & (places < ends[group])
+    group = _random_index((ends > starts) & ~own, bits)
+    indices = jnp.arange(space.codes.shape[1])
+    return (indices >= starts[group]) & (indices < ends[group])
 
 
-def _any_of(marked: Array, tie: Array) -> Array:
-    """Draw one of the places marked."""
+def _random_index(marked: Array, bits: Array) -> Array:
+    """Draw the index of one of the marked elements."""
     values = marked.astype(jnp.float32)
-    return qtable.best(jnp.pad(values, (0, -len(values) % qtable.LANES)), tie)
+    padded = jnp.pad(values, (0, -len(values) % qtable.LANES))
+    return qtable.argmax_random_tie(padded, bits)

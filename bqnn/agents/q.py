@@ -1,6 +1,7 @@
 """Q-learning with epsilon-greedy and replay (the paper).
 
-The switches of `QConfig` beyond the paper are off for `q` and on for `q_plus`.
+`q_plus` is the learner of `q` with other values of the same fields, in a section of its
+own: `agent.name` alone chooses it, and every switch can be set for `q` too.
 """
 
 import functools
@@ -14,8 +15,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from bqnn.agents import novelty as unseen
-from bqnn.agents import qtable, replay, sampling
+from bqnn.agents import novelty, qtable, replay, sampling
 from bqnn.agents.learner import Learner, key_of
 from bqnn.agents.replay import ReplayMemory
 from bqnn.config import AgentConfig, QConfig, schedule
@@ -24,38 +24,37 @@ from bqnn.space.actions import Int32, Space
 
 
 class QState(NamedTuple):
-    """What Q-learning has learnt.
+    """State of Q-learning.
 
     Attributes:
-      q_values: the flat Q-table.  # [S] float32
+      q_values: the flat Q-table, float32 `[Q]`.
       memory: every block told.
-      key: the key of the search.  # [2] uint32
-      iteration: batches told so far.  # [] int32
-      visits: how often each action was told, where optimism needs it.  # [S] int32
+      key: the key of the search, uint32 `[2]`.
+      iteration: batches told so far, int32 `[]`.
     """
 
     q_values: Array
     memory: ReplayMemory
     key: Array
     iteration: Array
-    visits: Array | None = None
 
 
 def make_q(space: Space, config: AgentConfig, batch: int) -> Learner:
     """Build the Q-learning of the paper.
 
     Args:
-      space: what may be chosen at each step.
-      config: learning rate, epsilon schedule, replay and exploration.
-      batch: blocks per iteration.
+      space: the decision process.
+      config: the fields of `QConfig`.
+      batch: B, blocks per iteration.
     """
     return _make(space, config, schedule.parse(config.schedule).epsilons, batch)
 
 
 def make_q_plus(space: Space, config: AgentConfig, batch: int) -> Learner:
-    """Build the paper's agent with the switches of `config.q_plus`.
+    """Build Q-learning with the fields of `config.q_plus`.
 
-    Its epsilons are stretched over the iterations of `config.schedule`.
+    Its epsilons are stretched over the iterations of `config.schedule`, which is the
+    length of a search for all agents.
     """
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(config.q_plus.schedule, iterations).epsilons
@@ -75,11 +74,14 @@ def _make(
 
 
 def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
-    """Follow the largest Q-value from the first step on, ties to the first.  # [T].
+    """Follow the largest Q-value from the first step on; the first of equal ones.
 
     Args:
       space: the decision process.
-      q_values: the table, on the host.  # [S]
+      q_values: the table on the host, float32 `[Q]`.
+
+    Returns:
+      Actions, int32 `[T]`, -1 after the end of the block.
     """
     actions = np.full(len(space.num_actions), -1, np.int32)
     action = 0
@@ -93,24 +95,19 @@ def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
 
 
 def _init(space: Space, config: QConfig, capacity: int, seed: ArrayLike) -> QState:
-    q_values = qtable.init(space, config.q_init)
     return QState(
-        q_values=q_values,
+        q_values=qtable.init(space, config.q_init),
         memory=replay.init(capacity, len(space.num_actions)),
         key=seed_key(seed),
         iteration=jnp.zeros((), jnp.int32),
-        visits=jnp.zeros(q_values.shape, jnp.int32) if config.optimism else None,
     )
 
 
 def _tell(
     space: Space, config: QConfig, state: QState, actions: Array, rewards: Array
 ) -> QState:
-    """Remember a batch, then learn from the memory, or from the batch without one."""
+    """Add a batch to the memory, then learn from draws of it, or from the batch."""
     memory = replay.add(state.memory, actions, rewards)
-    visits = state.visits
-    if visits is not None:
-        visits = qtable.count(space, visits, actions)
     if config.replay_updates:
         key = key_of(state.key, state.iteration, "tell")
         actions, rewards = replay.sample(
@@ -122,7 +119,7 @@ def _tell(
         return qtable.update(space, rule, q_values, *block), None
 
     q_values, _ = lax.scan(learn, state.q_values, (actions, rewards))
-    return QState(q_values, memory, state.key, state.iteration + 1, visits)
+    return QState(q_values, memory, state.key, state.iteration + 1)
 
 
 def _sample_batch(
@@ -133,28 +130,29 @@ def _sample_batch(
     iteration: Array,
     epsilon: Array,
 ) -> Array:
-    """Write a batch of blocks.  # [B, T]."""
-    values = state.q_values
-    if state.visits is not None:
-        counts = 1 + state.visits.astype(jnp.float32)
-        values = values + jnp.float32(config.optimism) / counts
+    """Sample a batch of blocks, `[B, T]`."""
+    q_values = state.q_values
     key = key_of(state.key, iteration, "ask")
     if config.unique:
-        propose = functools.partial(_propose, space, config.exploration, values)
-        asking = unseen.Asking(key, batch, epsilon)
-        return unseen.choose(propose, state.memory.actions, asking)
+        propose = functools.partial(_propose, space, config.exploration, q_values)
+        asking = novelty.Asking(key, batch, epsilon)
+        return novelty.choose(propose, state.memory.actions, asking)
     draws = sampling.draw(space, config.exploration, jax.random.split(key, batch))
-    write = functools.partial(sampling.write, space, values)
+    sample = functools.partial(sampling.sample_block, space, q_values)
     return lax.cond(
         epsilon < 1,
-        lambda: jax.vmap(write, in_axes=(0, None))(draws, epsilon),
-        lambda: jax.vmap(functools.partial(sampling.end, space))(draws.action),
+        lambda: jax.vmap(sample, in_axes=(0, None))(draws, epsilon),
+        # All is random: no Q-value need be read.
+        lambda: jax.vmap(functools.partial(sampling.mask_after_stop, space))(
+            draws.action
+        ),
     )
 
 
 def _propose(
-    space: Space, exploration: str, values: Array, keys: chex.PRNGKey, epsilons: Array
+    space: Space, exploration: str, q_values: Array, keys: chex.PRNGKey, epsilons: Array
 ) -> Array:
-    """Write a block per key, each with an epsilon of its own.  # [N, T]."""
+    """Sample a block per key, each with an epsilon of its own, `[keys, T]`."""
     draws = sampling.draw(space, exploration, keys)
-    return jax.vmap(functools.partial(sampling.write, space, values))(draws, epsilons)
+    sample = functools.partial(sampling.sample_block, space, q_values)
+    return jax.vmap(sample)(draws, epsilons)

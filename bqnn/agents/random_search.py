@@ -1,4 +1,4 @@
-"""Random search: the control group."""
+"""Random search: the baseline."""
 
 import functools
 from typing import NamedTuple
@@ -16,11 +16,11 @@ from bqnn.space.actions import Space
 
 
 class RandomState(NamedTuple):
-    """What random search keeps.
+    """State of random search, which learns nothing.
 
     Attributes:
-      key: the key of the search.  # [2] uint32
-      iteration: batches told so far.  # [] int32
+      key: the key of the search, uint32 `[2]`.
+      iteration: batches told so far, int32 `[]`.
     """
 
     key: Array
@@ -28,12 +28,12 @@ class RandomState(NamedTuple):
 
 
 def make_random(space: Space, config: AgentConfig, batch: int) -> Learner:
-    """Build random search: every block is drawn as the Q-agent explores.
+    """Build random search, which draws every block as `q` does at epsilon 1.
 
     Args:
-      space: what may be chosen at each step.
-      config: exploration, and a schedule of which only the length counts.
-      batch: blocks per iteration.
+      space: the decision process.
+      config: `exploration`; `schedule`, for its length only.
+      batch: B, blocks per iteration.
     """
 
     def init(seed: ArrayLike) -> RandomState:

@@ -1,4 +1,4 @@
-"""The replay memory: every block told so far, with its reward (the paper, replay)."""
+"""Replay memory: every block told so far, with its reward (the paper, replay)."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,9 @@ class ReplayMemory(NamedTuple):
     """Blocks and rewards, in the order they were told.
 
     Attributes:
-      actions: -1 after the end of a block.  # [C, T] int32
-      rewards: r_T of each block.  # [C] float32
-      size: how many of the C places are taken.  # [] int32
+      actions: the blocks, int32 `[M, T]`, -1 after the end of a block.
+      rewards: r_T of each block, float32 `[M]`.
+      size: how many blocks the memory holds, of M at most; int32 `[]`.
     """
 
     actions: Array
@@ -32,12 +32,12 @@ def init(capacity: int, steps: int) -> ReplayMemory:
 
 
 def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
-    """Append a batch of blocks; the capacity must hold it.
+    """Append a batch of blocks. The capacity must suffice.
 
     Args:
-      memory: what was told before.
-      actions: the blocks.  # [B, T]
-      rewards: their rewards.  # [B]
+      memory: the memory so far.
+      actions: the blocks, int32 `[B, T]`.
+      rewards: their rewards, float32 `[B]`.
     """
     chex.assert_rank([actions, rewards], [2, 1])
     return ReplayMemory(
@@ -50,23 +50,23 @@ def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
 def sample(
     memory: ReplayMemory, key: chex.PRNGKey, num: int, newest: int = 1, best: int = 1
 ) -> tuple[Array, Array]:
-    """Draw `num` blocks, uniformly as the paper does, or with a bias.
+    """Draw `num` blocks, uniformly as the paper does, or by tournaments.
 
-    With replacement (ours; the paper does not say). The biases are counts of draws
-    (ours): integers, and so the same on every machine.
+    With replacement (ours; the paper does not say). The tournaments (ours) compare
+    integers and rewards only: weights with logarithms or powers would round differently
+    from machine to machine.
 
     Args:
-      memory: to draw from; it holds a block at least.
+      memory: the memory to draw from; it holds one block at least.
       key: consumed.
-      num: how many.
-      newest: each is the newest of so many draws.
-      best: and then the best rewarded of so many of those.
+      num: the number of blocks.
+      newest: tournament size by recency: the newest of so many uniform draws wins.
+      best: tournament size by reward: the best rewarded of so many winners is drawn.
 
     Returns:
-      Actions  # [num, T]
-      and rewards.  # [num]
+      Actions int32 `[num, T]` and rewards float32 `[num]`.
     """
-    drawn = jax.random.randint(key, (num, best, newest), 0, memory.size).max(axis=2)
-    first = jnp.argmax(memory.rewards[drawn], axis=1)
-    chosen = jnp.take_along_axis(drawn, first[:, None], axis=1)[:, 0]
+    indices = jax.random.randint(key, (num, best, newest), 0, memory.size).max(axis=2)
+    first = jnp.argmax(memory.rewards[indices], axis=1)
+    chosen = jnp.take_along_axis(indices, first[:, None], axis=1)[:, 0]
     return memory.actions[chosen], memory.rewards[chosen]

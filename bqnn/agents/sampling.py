@@ -1,4 +1,4 @@
-"""Writing blocks: random draws, epsilon-greedy choices, the end of a block."""
+"""Sampling of blocks: random draws, epsilon-greedy choices, the end of a block."""
 
 import functools
 import operator
@@ -15,12 +15,12 @@ from bqnn.space.actions import Space
 
 
 class Draws(NamedTuple):
-    """All that is random in blocks, drawn at once: it depends on no Q-value.
+    """All random numbers of a batch, drawn at once: they depend on no Q-value.
 
     Attributes:
-      explore: explores where below epsilon.  # [B, T] float32
-      action: the action there.  # [B, T] int32
-      tie: for a choice among the best actions elsewhere.  # [B, T, 2] uint32
+      explore: uniform in [0, 1), float32 `[B, T]`; below epsilon, the step explores.
+      action: the random action of a step that explores, int32 `[B, T]`.
+      tie: bits that break the ties of a greedy step, uint32 `[B, T, 2]`.
     """
 
     explore: Array
@@ -29,7 +29,13 @@ class Draws(NamedTuple):
 
 
 def draw(space: Space, exploration: str, keys: chex.PRNGKey) -> Draws:
-    """Draw for a block per key, in one flat row. Consumes `keys`.  # [B]."""
+    """Draw the random numbers of a block per key.
+
+    Args:
+      space: the decision process.
+      exploration: as `QConfig.exploration`.
+      keys: one for every block, `[B]`; consumed.
+    """
     total = len(space.num_actions)
 
     def draw_one(key: chex.PRNGKey, step: Array) -> Draws:
@@ -37,49 +43,63 @@ def draw(space: Space, exploration: str, keys: chex.PRNGKey) -> Draws:
             jax.random.fold_in(key, step), 3
         )
         action = _EXPLORATIONS[exploration](space, random_key, step)
-        return Draws(jax.random.uniform(explore_key), action, bits(tie_key))
+        return Draws(jax.random.uniform(explore_key), action, randint_bits(tie_key))
 
     steps = jnp.tile(jnp.arange(total), len(keys))
     flat = jax.vmap(draw_one)(jnp.repeat(keys, total), steps)
     return jax.tree.map(lambda x: x.reshape(len(keys), total, *x.shape[1:]), flat)
 
 
-def write(space: Space, q_values: Array, draws: Draws, epsilon: Array) -> Array:
-    """Write one block with epsilon-greedy, code by code.  # [T]."""
+def sample_block(space: Space, q_values: Array, draws: Draws, epsilon: Array) -> Array:
+    """Sample one block with epsilon-greedy, layer by layer.
+
+    Args:
+      space: the decision process.
+      q_values: the table, float32 `[Q]`.
+      draws: of one block, each `[T, ...]`.
+      epsilon: the probability of a random action, float32 `[]`.
+
+    Returns:
+      Actions, int32 `[T]`, -1 after the end of the block.
+    """
 
     def choose(
         width: int, previous: Array, at_t: tuple[Array, Draws]
     ) -> tuple[Array, Array]:
         step, draws = at_t
         values = qtable.row(space, q_values, step, previous, width)
-        greedy = qtable.best(values, draws.tie)
+        greedy = qtable.argmax_random_tie(values, draws.tie)
         action = jnp.where(draws.explore < epsilon, draws.action, greedy)
         return action, action
 
     all_steps = jnp.arange(len(space.num_actions))
-    written, previous = [], jnp.zeros((), jnp.int32)
+    sampled, previous = [], jnp.zeros((), jnp.int32)
     for steps, width in qtable.bands(space):
         at_t = jax.tree.map(operator.itemgetter(steps), (all_steps, draws))
         previous, actions = lax.scan(functools.partial(choose, width), previous, at_t)
-        written.append(actions)
-    return end(space, jnp.concatenate(written))
+        sampled.append(actions)
+    return mask_after_stop(space, jnp.concatenate(sampled))
 
 
 def random_blocks(space: Space, exploration: str, keys: chex.PRNGKey) -> Array:
-    """Write a random block per key. Consumes `keys`.  # [B, T]."""
+    """Sample a random block per key, int32 `[B, T]`. Consumes `keys`, `[B]`."""
     actions = draw(space, exploration, keys).action
-    return jax.vmap(functools.partial(end, space))(actions)
+    return jax.vmap(functools.partial(mask_after_stop, space))(actions)
 
 
-def end(space: Space, actions: Array) -> Array:
-    """End a block after the first action that stops it: -1 from there on.  # [T]."""
+def mask_after_stop(space: Space, actions: Array) -> Array:
+    """Replace all actions after the first one that ends the block by -1, `[T]`."""
     stops = jnp.cumsum(actions == jnp.asarray(space.stop), dtype=jnp.int32)
-    after = jnp.concatenate([jnp.zeros(1, jnp.int32), stops[:-1]])
-    return jnp.where(after > 0, -1, actions)
+    before = jnp.concatenate([jnp.zeros(1, jnp.int32), stops[:-1]])
+    return jnp.where(before > 0, -1, actions)
 
 
-def bits(key: chex.PRNGKey) -> Array:
-    """Draw the bits of `jax.random.randint`, whatever its bounds.  # [2]."""
+def randint_bits(key: chex.PRNGKey) -> Array:
+    """Draw the bits of `jax.random.randint`, uint32 `[2]`. Consumes `key`.
+
+    They do not depend on the bounds, so they can be drawn before the number of ties is
+    known; `qtable.randint_from_bits` turns them into the integer.
+    """
     return jax.vmap(jax.random.bits)(jax.random.split(key))
 
 
@@ -91,7 +111,8 @@ def _explore_types(space: Space, key: chex.PRNGKey, step: Array) -> Array:
     """Draw a group that has actions, then one of its actions."""
     sizes = jnp.asarray(space.group_size)[step]
     group_key, member_key = jax.random.split(key)
-    group = qtable.best((sizes > 0).astype(jnp.float32), bits(group_key))
+    has_actions = (sizes > 0).astype(jnp.float32)
+    group = qtable.argmax_random_tie(has_actions, randint_bits(group_key))
     member = jax.random.randint(member_key, (), 0, sizes[group])
     return jnp.asarray(space.group_start)[step, group] + member
 

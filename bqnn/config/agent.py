@@ -1,4 +1,4 @@
-"""The part of the configuration that the agents read."""
+"""Configuration of the agents: section `agent`."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from bqnn.config import schedule
 from bqnn.config.checks import LARGE, Section, check, checked, one_of, within
 
 MOST_DRAWS = 10_000_000
-"""Draws from the replay memory in one iteration, those that biases leave out too."""
+"""The most draws from the replay memory in one iteration, rejected ones included."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,17 @@ class QConfig(Section):
       replay_updates: blocks drawn from the replay memory, and so updates, per
         iteration; 0 updates from the batch just told instead.
       exploration: how a random action is drawn: uniformly over all legal `codes`, or
-        over `types` first (ours; the paper is silent).
+        a layer type first and then one of its codes: `types` (ours; the paper is
+        silent).
       shaped: whether intermediate rewards are r_T / T instead of 0.
       spread: whether the last reward is r_T / T too, instead of r_T (ours).
       q_init: the initial Q-value (ours).
-      unique: whether a block that was told is not asked again while a few tries find
-        another (ours).
-      optimism: added to the Q-value of an action told n times, divided by 1 + n, when
-        blocks are written (ours).
-      replay_newest: replay takes the newest of so many draws (ours).
-      replay_best: replay takes the best rewarded of so many draws (ours).
+      unique: whether to ask for blocks that were not told before, as long as a few
+        tries find one (ours).
+      replay_newest: tournament size by recency: every draw of the replay memory is
+        the newest of so many (ours).
+      replay_best: tournament size by reward: the best rewarded of so many of those
+        (ours).
     """
 
     section = "agent"
@@ -43,7 +44,6 @@ class QConfig(Section):
     spread: bool = False
     q_init: float = within(0.0, -LARGE, LARGE)
     unique: bool = False
-    optimism: float = within(0.0, 0, LARGE)
     replay_newest: int = within(1, 1, 1000)
     replay_best: int = within(1, 1, 1000)
 
@@ -65,8 +65,8 @@ class EvolutionConfig(Section):
     """Regularized evolution (Real et al., AAAI 2019).
 
     Attributes:
-      population: P, blocks alive.
-      sample: S, blocks of which the best is the parent.
+      population: P, the number of blocks alive.
+      sample: tournament size: the best of so many random blocks is the parent.
     """
 
     section = "agent.evolution"

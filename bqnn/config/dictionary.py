@@ -11,6 +11,10 @@ from bqnn.errors import ConfigError, quote, shortened
 
 C = TypeVar("C")
 
+# Fields of older versions by full name, and the only value with which they still read:
+# the one that meant "off".
+_RETIRED = {"agent.optimism": 0.0, "agent.q_plus.optimism": 0.0}
+
 
 def to_dict(config: Any) -> dict[str, dict[str, Any]]:
     """Turn a configuration into plain nested dictionaries, as the journal keeps it."""
@@ -40,6 +44,8 @@ def differences(old: Any, new: Any) -> Iterator[str]:
 def section(name: str, values: Mapping[str, Any], cls: type[C]) -> C:
     """Build one section of a configuration, as `from_dict` does."""
     hints = typing.get_type_hints(cls)
+    if isinstance(values, Mapping):
+        values = {k: v for k, v in values.items() if not _is_retired(f"{name}.{k}", v)}
     _reject_unknown(name, values, hints)
     converted = {
         entry: _convert(f"{name}.{entry}", hints[entry], value)
@@ -57,6 +63,16 @@ def _differences(
             yield from _differences(f"{prefix}{name}.", value, other)
         elif value != other:
             yield f"{prefix}{name}: {quote(value)} -> {quote(other)}"
+
+
+def _is_retired(name: str, value: Any) -> bool:
+    """Tell whether a field is retired, and raise where it is and was in use."""
+    if name not in _RETIRED:
+        return False
+    off = _RETIRED[name]
+    if _convert(name, type(off), value) != off:
+        raise ConfigError(f"{name} is {quote(value)}: the field is retired, want {off}")
+    return True
 
 
 def _reject_unknown(section: str, given: object, known: Collection[str]) -> None:

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bqnn.agents import q as q_lib
 from bqnn.agents import qtable, replay
 from bqnn.agents.agent import Agent, AgentState, digest, make_agent
-from bqnn.agents.q import greedy_actions
+from bqnn.agents.q import _sample_batch, greedy_actions
 from bqnn.config import AgentConfig, SearchConfig
 from bqnn.errors import ConfigError, SearchError
 from bqnn.space.actions import NscSpace
@@ -260,9 +259,8 @@ def test_without_the_cpu_there_is_no_agent(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        q_lib, "_sample_batch", chex.assert_max_traces(q_lib._sample_batch, 1)
-    )
+    sample_batch = chex.assert_max_traces(_sample_batch, 1)
+    monkeypatch.setattr("bqnn.agents.q._sample_batch", sample_batch)
     monkeypatch.setattr(qtable, "update", chex.assert_max_traces(qtable.update, 1))
     _, agent = _agent()
     _tell_random(agent, agent.init(), 4)

@@ -10,9 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bqnn.agents import LEARNERS, make_learner, qtable, replay
-from bqnn.agents import novelty as unseen_lib
-from bqnn.agents.agent import digest, make_agent
+from bqnn.agents import LEARNERS, digest, make_agent, make_learner, novelty, replay
 from bqnn.agents.mutation import mutate
 from bqnn.agents.sampling import random_blocks
 from bqnn.config import AgentConfig, EvolutionConfig, QConfig, SearchConfig
@@ -35,7 +33,6 @@ from tests.helpers.searches import (
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SWITCHES: dict[str, Any] = {
-    "optimism": 0.1,
     "replay_newest": 2,
     "replay_best": 2,
     "unique": True,
@@ -147,42 +144,15 @@ def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
 
     def propose(keys: Any, epsilons: jax.Array) -> jax.Array:
         seen_epsilons.extend(np.asarray(epsilons).tolist())
-        first = jnp.arange(len(keys)) % unseen_lib.TRIES + 1
+        first = jnp.arange(len(keys)) % novelty.TRIES + 1
         return jnp.stack([first.astype(jnp.int32), jnp.full(len(keys), -1)], axis=1)
 
-    asking = unseen_lib.Asking(jax.random.key(0), 2, jnp.float32(0.1))
-    blocks = unseen_lib.choose(propose, told, asking)
+    asking = novelty.Asking(jax.random.key(0), 2, jnp.float32(0.1))
+    blocks = novelty.choose(propose, told, asking)
     # 1 and 2 were told; the second slot may not take what the first one took.
     assert blocks.tolist() == [[3, -1], [4, -1]]
     assert seen_epsilons[:2] == pytest.approx([0.1, 0.1 + 0.9 / 7])
-    assert seen_epsilons[unseen_lib.TRIES - 1] == 1.0
-
-
-def test_optimism_prefers_what_was_never_told() -> None:
-    space = NscSpace(1)
-    plus = QConfig(schedule="0.0:1", alpha=1.0, optimism=1.0, replay_updates=0)
-    config = AgentConfig(name="q_plus", schedule="0.0:9", q_plus=plus)
-    agent = make_agent(space.arrays, config, SearchConfig(1))
-    state, asked = agent.init(), []
-    for iteration in range(8):
-        actions, _ = agent.ask(state, iteration)
-        asked.append(int(actions[0, 0]))
-        # Told once, an action keeps half of the bonus: 0.25 + 0.5 < 1.
-        state = agent.tell(state, actions, np.array([0.25], np.float32))
-    assert sorted(asked) == list(range(8))
-    assert state.visits[:8].tolist() == [1] * 8
-
-
-def test_visits_are_counted_where_the_q_values_lie() -> None:
-    space = NscSpace(2)
-    block = parse("1,1,3,0,0;2,1,5,1,0")
-    actions = jnp.asarray(np.stack([space.encode(block)] * 2))
-    q_values = qtable.init(space.arrays, 0.0)
-    visits = qtable.count(space.arrays, jnp.zeros(q_values.shape, jnp.int32), actions)
-    rule = qtable.UpdateRule(0.5, 1.0, True)
-    learnt = qtable.update(space.arrays, rule, q_values, actions[0], jnp.float32(1))
-    assert visits.sum() == 4
-    np.testing.assert_array_equal(visits, jnp.where(learnt > 0, 2, 0))
+    assert seen_epsilons[novelty.TRIES - 1] == 1.0
 
 
 def test_replay_can_prefer_the_new_and_the_good() -> None:

@@ -18,7 +18,7 @@ F = np.float32
 
 
 def _cells(space: Space, actions: np.ndarray) -> list[int]:
-    """Places of the block's Q-values in the flat table."""
+    """Indices of the block's Q-values in the flat table."""
     previous, cells = 0, []
     for step, action in enumerate(actions):
         if action < 0:
@@ -172,14 +172,14 @@ def test_bands_hold_every_row_and_stay_within_the_table(max_layers: int) -> None
 @pytest.mark.parametrize("levels", [1, 2, 40])
 def test_ties_are_broken_by_the_draw_of_randint(width: int, levels: int) -> None:
     rng = np.random.default_rng(0)
-    best = jax.jit(qtable.best)
+    argmax = jax.jit(qtable.argmax_random_tie)
     for seed in range(20):
         values = rng.integers(0, levels, width).astype(F)
         ties = np.flatnonzero(values == values.max())
         key = jax.random.key(seed)
         bits = jnp.stack([jax.random.bits(k) for k in jax.random.split(key)])
         nth = int(jax.random.randint(key, (), 0, len(ties)))
-        assert int(best(jnp.asarray(values), bits)) == ties[nth]
+        assert int(argmax(jnp.asarray(values), bits)) == ties[nth]
 
 
 def test_ranks_are_checked() -> None:

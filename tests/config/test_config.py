@@ -95,11 +95,21 @@ def test_differences_name_the_fields() -> None:
         ({"train": {"learning_rate": 1e39}}, "train.learning_rate is 1e+39"),
         ({"budget": {"max_flops": 10**30}}, "budget.max_flops is 10000000000"),
         ({"data": {"name": "x" * 5000}}, "want at most 4,096 characters"),
+        ({"agent": {"optimism": 0.5}}, "agent.optimism is 0.5: the field is retired"),
+        ({"agent": {"q_plus": {"optimism": 1}}}, "agent.q_plus.optimism is 1: the"),
+        ({"agent": {"optimism": "x"}}, "agent.optimism is 'x': want float"),
+        ({"train": {"optimism": 0.0}}, "unknown configuration field train.optimism"),
     ],
 )
 def test_a_bad_value_is_quoted(values: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         from_dict(values, Config)
+
+
+def test_a_retired_field_that_is_off_still_reads() -> None:
+    old = {"agent": {"optimism": 0.0, "alpha": 0.5, "q_plus": {"optimism": 0}}}
+    new = {"agent": {"alpha": 0.5, "q_plus": {}}}
+    assert from_dict(old, Config) == from_dict(new, Config)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
