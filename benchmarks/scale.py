@@ -11,11 +11,11 @@ from benchmarks.cluster import VirtualCluster, heavy_tailed
 from bqnn.config import AgentConfig, Config, SearchConfig
 from bqnn.executors.worker_process import resident_memory
 from bqnn.networks.plan import ImageSpec
-from bqnn.search import journal, problem
+from bqnn.search import journal
 from bqnn.search.events import Asked, Told
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import Problem, make_problem
+from bqnn.search.problem import Problem, ask_batch, make_problem
 
 IMAGES = ImageSpec(32, 32, 3, 100)
 # Batches: enough to see beyond the first ones, and enough candidates for few workers.
@@ -129,7 +129,7 @@ def _flops(work: Problem) -> list[int]:
     state = work.agent.init()
     iteration = 0
     while len(found) < 500 and iteration < work.iterations:
-        asked = problem.ask(work, state, iteration, 0)
+        asked = ask_batch(work, state, iteration, 0)
         found += [candidate.network_flops for candidate in asked.candidates]
         iteration += 1
     return found

@@ -20,7 +20,7 @@ from bqnn.engines.walk import _compiled_reader
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.train import train
-from bqnn.search.problem import ask
+from bqnn.search.problem import ask_batch
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import parse
 from tests.helpers.networks import small
@@ -81,7 +81,7 @@ def test_an_agent_computes_the_same_under_options(names: list[str]) -> None:
 def test_an_evaluation_is_the_same_under_all_options() -> None:
     config = tiny_config(space={"max_layers": 1})
     problem = problem_of(config)
-    (candidate, *_) = ask(problem, problem.agent.init(), 0, 0).candidates
+    (candidate, *_) = ask_batch(problem, problem.agent.init(), 0, 0).candidates
     plain = evaluate(candidate, config)
     for compiled in (unit_programs, accumulate, _compiled_reader):
         compiled.cache_clear()

@@ -96,7 +96,7 @@ def oracle(path: Path, config: Config, images: ImageSpec) -> Landscape:
         row = _row(path, rows, candidate.hash, str(candidate.block))
         mean = float(np.mean([accuracy(path, row, name, 1) for name in names]))
         evaluation = Evaluation(Status.OK, (mean,))
-        return problem.reward(work, candidate, evaluation), mean
+        return work.reward(candidate, evaluation), mean
 
     arrays = work.space.arrays
     return make_landscape(arrays, map(worth, all_actions(arrays)))

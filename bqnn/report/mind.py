@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from bqnn.agents import agent
 from bqnn.agents.q import QState, greedy_actions
-from bqnn.search import problem
 from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
-from bqnn.search.problem import Problem
+from bqnn.search.problem import Problem, tell_batch
 from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
 
@@ -63,8 +62,8 @@ class Mind:
         finals = settled_evaluations(history)
         candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
-            batch = [(candidates[place], finals[place]) for place in told.places]
-            self._state = problem.tell(self._search, self._state, batch)
+            batch = [(candidates[i], finals[i]) for i in told.ids]
+            self._state = tell_batch(self._search, self._state, batch)
             actions = [self._search.space.encode(c.block) for c, _ in batch]
             self.thoughts.append(self._think(np.stack(actions)))
         if new:

@@ -1,6 +1,5 @@
 """All blocks of a search by reward, whatever its weights."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
-from bqnn.search.reward import last_accuracy
+from bqnn.search.reward import last_accuracy, make_reward
 
 
 class Rescored(NamedTuple):
@@ -36,8 +35,8 @@ def rescored(
     """
     before = ranking(list(evaluated(search, history)))
     ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
-    config = dataclasses.replace(search.config, reward=weights)
-    now = ranking(list(evaluated(search._replace(config=config), history)))
+    reward = make_reward(weights, search.config.network, search.images)
+    now = ranking(list(evaluated(search._replace(reward=reward), history)))
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
 
 

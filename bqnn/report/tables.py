@@ -13,7 +13,7 @@ from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.foreign import foreign
 from bqnn.report.layout import operation
 from bqnn.search.events import Evaluated
-from bqnn.search.reward import penalties
+from bqnn.search.reward import penalties, reference_block
 from bqnn.search.summary import Summary
 from bqnn.space.nsc import Block, Layer
 
@@ -115,12 +115,8 @@ def block_costs(
     _add_numbers(table, *columns)
     for name, setting in settings.items():
         network = plan(block, *setting)
-        reference = (
-            cost.block_flops(plan(cost.REFERENCE_BLOCK, *setting)),
-            cost.density(cost.REFERENCE_BLOCK),
-        )
         whole, flops = cost.network_cost(network), cost.block_flops(network)
-        terms = penalties(flops, density, reference, config)
+        terms = penalties(flops, density, reference_block(*setting), config)
         table.add_row(
             name,
             si(whole.params),

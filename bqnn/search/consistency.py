@@ -1,10 +1,10 @@
-"""Whether the facts of a journal agree with each other."""
+"""Consistency: the facts of a journal must agree with each other."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.evaluation.records import Candidate, is_settled
+from bqnn.evaluation.records import Candidate, CandidateId, is_settled
 from bqnn.schema import FactError
 from bqnn.search.facts import row_name
 from bqnn.search.history import Ask, Attempts, Tell
@@ -39,7 +39,7 @@ def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
             _check_length(config, candidate)
 
 
-def check_attempts(known: Iterable[tuple[int, int]], attempts: Attempts) -> None:
+def check_attempts(known: Iterable[CandidateId], attempts: Attempts) -> None:
     """Want attempts at candidates that were asked.
 
     Raises:
@@ -57,27 +57,30 @@ def check_tells(config: Config, tells: Sequence[Tell], attempts: Attempts) -> No
       FactError: names the row.
     """
     _check_numbers("tells", [tell.number for tell in tells], len(tells))
-    before: set[tuple[int, int]] = set()
+    before: set[CandidateId] = set()
     for tell in tells:
-        size = len(tell.places)
+        size = len(tell.ids)
         if size != config.search.batch:
             wanted = f"want {config.search.batch}, as search.batch says"
-            raise _error("tells", [tell.number], f"it has {size} places: {wanted}")
-        for place in tell.places:
-            tried = [evaluation.status for evaluation in attempts.get(place, ())]
-            if place in before or not tried or not is_settled(tried):
-                why = (
-                    "was told before" if place in before else "has no final evaluation"
-                )
-                where = f"slot {place[1]} of batch {place[0]}"
-                raise _error("tells", [tell.number], f"{where} {why}")
-            before.add(place)
+            raise _error("tells", [tell.number], f"it has {size} candidates: {wanted}")
+        for candidate_id in tell.ids:
+            tried = [attempt.status for attempt in attempts.get(candidate_id, ())]
+            if candidate_id in before:
+                why = "was told before"
+            elif not tried or not is_settled(tried):
+                why = "has no final evaluation"
+            else:
+                before.add(candidate_id)
+                continue
+            iteration, slot = candidate_id
+            where = f"slot {slot} of batch {iteration}"
+            raise _error("tells", [tell.number], f"{where} {why}")
 
 
 def _check_numbers(table: str, numbers: Sequence[int], most: int) -> None:
-    for place, number in enumerate(numbers):
-        if number != place or place >= most:
-            wanted = f"want {place}" if place < most else f"want {most} rows at most"
+    for want, number in enumerate(numbers):
+        if number != want or want >= most:
+            wanted = f"want {want}" if want < most else f"want {most} rows at most"
             raise _error(table, [number], f"it is out of order: {wanted}")
 
 

@@ -1,4 +1,4 @@
-"""What a search reports, whether it happens now or is read from the journal."""
+"""Events of a search, as they happen or as the journal recorded them."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
-"""What may stand in a journal: every column, with what its values must be.
+"""Facts: every column of a journal, with a check of its values.
 
 A journal may come from somebody else, and SQLite keeps any value in any column. So
-nothing of it is believed before it went through `read`.
+every value goes through `read` before it is used.
 """
 
 import json
@@ -49,7 +49,7 @@ PHASE = text("[a-z_]{1,40}", "the name of a phase")
 DEVICE = text(r"[^\ud800-\udfff]{0,100000}", "text of at most 100,000 characters")
 
 INDEX = integer(0, 1_000_000)
-PLACE = listed(INDEX, "an iteration and a slot", 2, 2)
+ID = listed(INDEX, "an iteration and a slot", 2, 2)
 
 IMAGES: dict[str, Convert] = {
     "height": integer(1, LARGEST_SIDE),
@@ -100,12 +100,12 @@ COLUMNS: dict[str, dict[str, Convert]] = {
     },
     "tells": {
         "number": INDEX,
-        "places": parsed(listed(PLACE, "a list of places", 1)),
+        "places": parsed(listed(ID, "a list of candidates", 1)),
         "digest": HASH,
         "evidence": HASH,
     },
 }
-"""What is read of each table, in this order."""
+"""The columns of each table, in the order in which they are read."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "run": (),
@@ -118,7 +118,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 
 def read(table: str, names: Sequence[str], row: Sequence[Any]) -> list[Any]:
-    """Turn a row into what it stands for.
+    """Check a row, and turn it into Python values.
 
     Args:
       table: of the row.

@@ -1,14 +1,20 @@
-"""What a journal records: the run, the batches asked and told, the evaluations."""
+"""History: all that a journal records of a search."""
 
 from typing import NamedTuple
 
 from bqnn.config import Config
-from bqnn.evaluation.records import Candidate, Evaluation, Status, is_settled
+from bqnn.evaluation.records import (
+    Candidate,
+    CandidateId,
+    Evaluation,
+    Status,
+    is_settled,
+)
 from bqnn.networks.plan import ImageSpec
 
 
 class Run(NamedTuple):
-    """What a whole run depends on.
+    """All that a search depends on.
 
     Attributes:
       config: the configuration.
@@ -44,19 +50,19 @@ class Tell(NamedTuple):
 
     Attributes:
       number: how many were told before.
-      places: (iteration, slot) of its candidates, in the order told.
+      ids: of its candidates, in the order told.
       digest: hash of the agent's state afterwards.
-      evidence: hash of the candidates and of their evaluations.
+      batch_digest: hash of the candidates and of their evaluations.
     """
 
     number: int
-    places: tuple[tuple[int, int], ...]
+    ids: tuple[CandidateId, ...]
     digest: str
-    evidence: str
+    batch_digest: str
 
 
-Attempts = dict[tuple[int, int], tuple[Evaluation, ...]]
-"""The evaluations of each candidate, by iteration and slot."""
+Attempts = dict[CandidateId, tuple[Evaluation, ...]]
+"""The evaluations of each candidate, in order."""
 
 
 class History(NamedTuple):
@@ -64,7 +70,7 @@ class History(NamedTuple):
 
     Attributes:
       asks: by iteration.
-      attempts: the evaluations of each candidate, by place.
+      attempts: the evaluations of each candidate, by id.
       tells: by number.
     """
 

@@ -1,4 +1,8 @@
-"""What is between ask and tell: candidates queued, started, retried and done."""
+"""In flight: candidates between ask and tell, queued, started, retried and done.
+
+Executors only say how many candidates they can take. Priority, retries, reuse of twins
+and limits are written once, here.
+"""
 
 import dataclasses
 import heapq
@@ -15,7 +19,6 @@ from bqnn.evaluation.records import (
     reuse,
 )
 from bqnn.executors.executor import Executor
-from bqnn.search import problem
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.journal import Journal
 from bqnn.search.problem import Problem
@@ -24,34 +27,46 @@ _Entry = tuple[int, CandidateId, Candidate]
 
 
 class InFlight:
-    """Bookkeeping of what is in flight; effects go to journal and executor.
+    """The candidates in flight; their results go to the journal as they come.
 
     Attributes:
-      done: what has a final evaluation and was not told, in the order it came.
-      started: what the executor has.
+      done: candidates with a final evaluation that was not told, in the order it came.
+      started: candidates that the executor has.
       trained: candidates with a final evaluation of their own, over all runs.
     """
 
     def __init__(
-        self, work: Problem, journal: Journal, executor: Executor, max_failures: int
+        self,
+        problem: Problem,
+        journal: Journal,
+        executor: Executor,
+        max_failures: int,
     ) -> None:
-        """Begin with nothing in flight."""
-        self._work, self._journal, self._executor = work, journal, executor
+        """Begin with nothing in flight.
+
+        Args:
+          problem: the search.
+          journal: records every attempt.
+          executor: evaluates candidates.
+          max_failures: evaluations that may fail one after the other.
+        """
+        self._problem, self._journal, self._executor = problem, journal, executor
         self._max_failures, self._failures = max_failures, 0
         self.done: dict[CandidateId, tuple[Candidate, Evaluation]] = {}
         self.started: dict[CandidateId, Candidate] = {}
         self.trained = 0
-        # The largest predicted cost first: what takes long must not start last.
+        # A heap, the largest predicted cost first: long trainings must not start last.
         self._queue: list[_Entry] = []
+        # Candidates to be evaluated with no other beside them.
         self._alone: list[Candidate] = []
         # Statuses of the attempts so far, where there are any.
         self._attempts: dict[CandidateId, tuple[Status, ...]] = {}
-        # By canonical hash: who waits for the result of a twin.
+        # By canonical hash of a candidate queued or started: twins that wait for it.
         self._waiting: dict[str, list[Candidate]] = {}
 
     @property
-    def hungry(self) -> bool:
-        """Whether workers are free and find nothing to do."""
+    def has_idle_workers(self) -> bool:
+        """Whether the executor could take more candidates than are queued."""
         return self._executor.free() > len(self._queue) + len(self._alone)
 
     def admit(
@@ -64,8 +79,8 @@ class InFlight:
 
         Args:
           candidates: not told yet.
-          finals: final evaluations by place, from an earlier run.
-          attempts: all evaluations by place, from an earlier run.
+          finals: final evaluations by id, from an earlier run.
+          attempts: all evaluations by id, from an earlier run.
         """
         for candidate in candidates:
             if candidate.id in finals:
@@ -96,19 +111,18 @@ class InFlight:
             yield from self._settle(candidate, evaluation)
 
     def _next(self) -> Candidate | None:
-        if self._alone or self._runs_alone():
+        """Take the next candidate to start; None if none may start now."""
+        if self._alone or any(map(self._wants_alone, self.started)):
             return self._alone.pop() if not self.started else None
         return heapq.heappop(self._queue)[2] if self._queue else None
 
-    def _runs_alone(self) -> bool:
-        return any(self._wants_alone(place) for place in self.started)
-
-    def _wants_alone(self, place: CandidateId) -> bool:
+    def _wants_alone(self, candidate_id: CandidateId) -> bool:
         """Whether a candidate ran out of a memory that it shared with others."""
-        earlier = self._attempts.get(place, ())
+        earlier = self._attempts.get(candidate_id, ())
         return self._executor.shares_memory and Status.OUT_OF_MEMORY in earlier
 
     def _enqueue(self, candidate: Candidate, attempts: tuple[Status, ...]) -> None:
+        """Queue a candidate for its next attempt."""
         if attempts:
             self._attempts[candidate.id] = attempts
         if self._wants_alone(candidate.id):
@@ -118,16 +132,19 @@ class InFlight:
             heapq.heappush(self._queue, entry)
 
     def _settle(self, candidate: Candidate, evaluation: Evaluation) -> Iterator[Event]:
+        """Record an attempt; then try again, or finish the candidate and its twins."""
         statuses = (*self._attempts.pop(candidate.id, ()), evaluation.status)
-        final = is_settled(statuses)
-        if final and evaluation.status == Status.WORKER_LOST:
+        settled = is_settled(statuses)
+        if settled and evaluation.status == Status.WORKER_LOST:
+            # A block that kills its workers has failed.
             lost = statuses.count(Status.WORKER_LOST)
-            error = f"lost {lost} workers: {evaluation.error}"
             evaluation = dataclasses.replace(
-                evaluation, status=Status.FAILED, error=error
+                evaluation,
+                status=Status.FAILED,
+                error=f"lost {lost} workers: {evaluation.error}",
             )
         self._journal.add_evaluation(candidate, len(statuses), evaluation)
-        if not final:
+        if not settled:
             yield Retried(candidate, evaluation, recorded=False)
             self._enqueue(candidate, statuses)
             return
@@ -150,7 +167,7 @@ class InFlight:
 
     def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Evaluated:
         self.done[candidate.id] = candidate, evaluation
-        reward = problem.reward(self._work, candidate, evaluation)
+        reward = self._problem.reward(candidate, evaluation)
         return Evaluated(candidate, evaluation, reward, recorded=False)
 
     def _count_failures(self, candidate: Candidate, evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""The journal: one SQLite file of facts, from which a search can be recovered.
+"""Journal: one SQLite file of facts, from which a search can be recovered.
 
 Facts are added and never changed. A run directory has one writer at a time, and every
 fact is on the disk before the search goes on, so a killed search loses nothing.
@@ -67,7 +67,7 @@ class Journal:
                     )
                 ],
             )
-            self._settle()
+            self._checkpoint()
             return
         recorded = self.run()
         changed = list(config_dict.differences(recorded.config, run.config))
@@ -84,7 +84,7 @@ class Journal:
             )
 
     def run(self) -> Run:
-        """Read what the run depends on.
+        """Read what the search depends on.
 
         Raises:
           JournalError: if nothing was recorded, or it cannot be read.
@@ -117,29 +117,28 @@ class Journal:
         """Record a batch told."""
         row = (
             tell.number,
-            json.dumps(tell.places),
+            json.dumps(tell.ids),
             tell.digest,
-            tell.evidence,
+            tell.batch_digest,
             time.time(),
         )
         self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
-        self._settle()
+        self._checkpoint()
 
     def history(self) -> History:
-        """Read every fact, as of one moment.
+        """Read every fact, in one transaction: a search may be writing.
 
         Raises:
           JournalError: if the file is damaged or a fact makes no sense.
         """
         with sqlite.errors(self.path), self._connection:
-            # One transaction: a search may be writing.
             self._connection.execute("BEGIN")
             config = self.run().config
             asks, attempts = self._asks(), self._attempts()
             tells = tuple(Tell(*row) for row in self._select("tells"))
             consistency.check_asks(config, asks, len(tells))
-            places = [c.id for ask in asks for c in ask.candidates]
-            consistency.check_attempts(places, attempts)
+            ids = [c.id for ask in asks for c in ask.candidates]
+            consistency.check_attempts(ids, attempts)
             consistency.check_tells(config, tells, attempts)
         return History(asks, attempts, tells)
 
@@ -158,12 +157,12 @@ class Journal:
     def _attempts(self) -> Attempts:
         attempts: Attempts = {}
         for row in self._select("evaluations"):
-            place, number = (row[0], row[1]), row[2]
-            earlier = attempts.get(place, ())
+            candidate_id, number = (row[0], row[1]), row[2]
+            earlier = attempts.get(candidate_id, ())
             if number != len(earlier) + 1:
                 where = facts.row_name("evaluations", row)
                 raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
-            attempts[place] = (*earlier, Evaluation(*row[3:10]))
+            attempts[candidate_id] = (*earlier, Evaluation(*row[3:10]))
         return attempts
 
     def result_of(self, sha: str) -> Evaluation | None:
@@ -222,7 +221,7 @@ class Journal:
         with self._writing():
             self._connection.executemany(statement, rows)
 
-    def _settle(self) -> None:
+    def _checkpoint(self) -> None:
         """Move what was written from the log beside the file into the file itself.
 
         SQLite would do so after 4 MB, which is more than most searches write: a copy of

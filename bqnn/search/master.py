@@ -1,4 +1,4 @@
-"""The master: asks, has candidates evaluated, tells (the paper, its framework).
+"""Master: asks, has candidates evaluated, tells (the paper, its framework).
 
 The paper's controller, between master and compute nodes, is part of the master (ours).
 """
@@ -8,16 +8,15 @@ from typing import NamedTuple
 
 from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor
-from bqnn.search import problem
 from bqnn.search.events import Asked, Event, Told
 from bqnn.search.fold import fold, settled_evaluations
 from bqnn.search.history import Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
-from bqnn.search.orders import ORDERS, Progress
-from bqnn.search.problem import Problem
+from bqnn.search.orders import ORDERS, SearchProgress
+from bqnn.search.problem import Problem, ask_batch, batch_digest, tell_batch
 
 
 class Limits(NamedTuple):
@@ -38,7 +37,7 @@ _NO_LIMITS = Limits()
 
 
 def search(
-    work: Problem,
+    problem: Problem,
     journal: Journal,
     executor: Executor,
     limits: Limits = _NO_LIMITS,
@@ -48,7 +47,7 @@ def search(
     `config.search.order` decides what is asked and told when (`bqnn.search.orders`).
 
     Args:
-      work: the search to do.
+      problem: the search to do.
       journal: open to write, and started with the same configuration.
       executor: evaluates candidates.
       limits: when to start nothing more; what is being evaluated comes to its end.
@@ -61,32 +60,33 @@ def search(
       SearchError: if too many evaluations fail in a row.
       JournalError: if the journal cannot be written, or does not replay.
     """
-    flight = InFlight(work, journal, executor, limits.failures_in_a_row)
-    state, told, asked = yield from _resume(work, journal, flight)
-    order = ORDERS[work.config.search.order](work.config.search, work.iterations)
-    while told < work.iterations:
-        room = _room(limits, flight.trained + len(flight.started))
+    config, iterations = problem.config.search, problem.iterations
+    in_flight = InFlight(problem, journal, executor, limits.failures_in_a_row)
+    state, told, asked = yield from _resume(problem, journal, in_flight)
+    order = ORDERS[config.order](config, iterations)
+    while told < iterations:
+        room = _room(limits, in_flight.trained + len(in_flight.started))
         stopping = room == 0 or limits.out_of_time()
-        now = Progress(told, asked, flight.done, flight.hungry)
-        # Who may ask asks before the next tell, in a later run if not in this one.
-        asking = order.may_ask(now)
-        if asking and not stopping:
-            ask = problem.ask(work, state, asked, told)
+        now = SearchProgress(told, asked, in_flight.done, in_flight.has_idle_workers)
+        ask_due = order.may_ask(now)
+        # A due ask precedes the next tell, even across restarts.
+        if ask_due and not stopping:
+            ask = ask_batch(problem, state, asked, told)
             journal.add_ask(ask)
             yield Asked(asked, ask.epsilon, recorded=False)
-            yield from flight.admit(ask.candidates)
+            yield from in_flight.admit(ask.candidates)
             asked += 1
-        elif not asking and (places := order.ready(now)):
-            batch = [flight.done.pop(place) for place in places]
-            state, event = _tell(work, journal, state, told, batch)
+        elif not ask_due and (ids := order.ready(now)):
+            batch = [in_flight.done.pop(candidate_id) for candidate_id in ids]
+            state, event = _tell(problem, journal, state, told, batch)
             yield event
             told += 1
         else:
             if not stopping:
-                flight.start_next(room)
-            elif not flight.started:
+                in_flight.start_next(room)
+            elif not in_flight.started:
                 return
-            yield from flight.collect()
+            yield from in_flight.collect()
 
 
 def _room(limits: Limits, begun: int) -> int | None:
@@ -97,29 +97,34 @@ def _room(limits: Limits, begun: int) -> int | None:
 
 
 def _resume(
-    work: Problem, journal: Journal, flight: InFlight
+    problem: Problem, journal: Journal, in_flight: InFlight
 ) -> Generator[Event, None, tuple[AgentState, int, int]]:
-    """Refold the journal, and take in what it leaves to be evaluated or told."""
+    """Fold the journal, and admit the candidates that it leaves untold.
+
+    Returns:
+      The agent's state, the number of batches told, the number of batches asked.
+    """
     history = journal.history()
-    state = yield from fold(work, history)
+    state = yield from fold(problem, history)
     finals = settled_evaluations(history)
-    told = {place for tell in history.tells for place in tell.places}
+    told = {candidate_id for tell in history.tells for candidate_id in tell.ids}
     for ask in history.asks:
         candidates = [c for c in ask.candidates if c.id not in told]
-        yield from flight.admit(candidates, finals, history.attempts)
-    flight.trained = history.trained
+        yield from in_flight.admit(candidates, finals, history.attempts)
+    in_flight.trained = history.trained
     return state, len(history.tells), len(history.asks)
 
 
 def _tell(
-    work: Problem,
+    problem: Problem,
     journal: Journal,
     state: AgentState,
     number: int,
     batch: list[tuple[Candidate, Evaluation]],
 ) -> tuple[AgentState, Told]:
-    state = problem.tell(work, state, batch)
+    """Tell a batch to the agent, then record it."""
+    state = tell_batch(problem, state, batch)
     digest = agent.digest(state)
-    places: tuple[CandidateId, ...] = tuple(candidate.id for candidate, _ in batch)
-    journal.add_tell(Tell(number, places, digest, problem.evidence(batch)))
+    ids = tuple(candidate.id for candidate, _ in batch)
+    journal.add_tell(Tell(number, ids, digest, batch_digest(batch)))
     return state, Told(number, digest, recorded=False)

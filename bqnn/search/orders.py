@@ -12,21 +12,21 @@ from bqnn.config import SearchConfig
 from bqnn.evaluation.records import CandidateId
 
 
-class Progress(NamedTuple):
-    """Where a search stands.
+class SearchProgress(NamedTuple):
+    """How far a search is.
 
     Attributes:
       told: batches told.
       asked: batches asked.
-      done: places of the candidates with a result that was not told, in the order in
+      done: ids of the candidates with a result that was not told, in the order in
         which the results came.
-      hungry: whether workers would find nothing to do.
+      has_idle_workers: whether workers would find nothing to do.
     """
 
     told: int
     asked: int
     done: Collection[CandidateId]
-    hungry: bool
+    has_idle_workers: bool
 
 
 class Order(NamedTuple):
@@ -34,11 +34,11 @@ class Order(NamedTuple):
 
     Attributes:
       may_ask: whether to ask the next batch now; goes before `ready`.
-      ready: the places to tell now, in order; none if it is too early.
+      ready: the ids to tell now, in order; none if it is too early.
     """
 
-    may_ask: Callable[[Progress], bool]
-    ready: Callable[[Progress], Sequence[CandidateId]]
+    may_ask: Callable[[SearchProgress], bool]
+    ready: Callable[[SearchProgress], Sequence[CandidateId]]
 
 
 def slot_order(config: SearchConfig, iterations: int) -> Order:
@@ -48,12 +48,12 @@ def slot_order(config: SearchConfig, iterations: int) -> Order:
     depends on configuration and results alone.
     """
 
-    def may_ask(now: Progress) -> bool:
+    def may_ask(now: SearchProgress) -> bool:
         return now.asked < min(iterations, now.told + 1 + config.lag)
 
-    def ready(now: Progress) -> Sequence[CandidateId]:
+    def ready(now: SearchProgress) -> Sequence[CandidateId]:
         batch = [(now.told, slot) for slot in range(config.batch)]
-        return batch if all(place in now.done for place in batch) else ()
+        return batch if all(candidate_id in now.done for candidate_id in batch) else ()
 
     return Order(may_ask, ready)
 
@@ -64,10 +64,11 @@ def arrival_order(config: SearchConfig, iterations: int) -> Order:
     No worker ever waits; two runs differ.
     """
 
-    def may_ask(now: Progress) -> bool:
-        return now.asked < iterations and now.hungry and len(now.done) < config.batch
+    def may_ask(now: SearchProgress) -> bool:
+        too_few = now.asked < iterations and len(now.done) < config.batch
+        return too_few and now.has_idle_workers
 
-    def ready(now: Progress) -> Sequence[CandidateId]:
+    def ready(now: SearchProgress) -> Sequence[CandidateId]:
         enough = len(now.done) >= config.batch
         return tuple(islice(now.done, config.batch)) if enough else ()
 

@@ -1,4 +1,4 @@
-"""The pure parts of a search, bound to one configuration and one kind of images."""
+"""Problem: the pure parts of a search, bound to one configuration and image shape."""
 
 import hashlib
 import json
@@ -11,10 +11,9 @@ from bqnn.agents.agent import Agent, AgentState, make_agent
 from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.networks import cost
-from bqnn.networks.cost import Density
-from bqnn.networks.plan import ImageSpec, plan
+from bqnn.networks.plan import ImageSpec
 from bqnn.search.history import Ask
-from bqnn.search.reward import reward_of
+from bqnn.search.reward import Reward, make_reward
 from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 
@@ -28,7 +27,7 @@ class Problem(NamedTuple):
       space: the blocks.
       agent: the learner over them.
       iterations: batches to ask.
-      reference: FLOPs and density of the reward's reference block.
+      reward: (candidate, its final evaluation) -> what the agent is told.
     """
 
     config: Config
@@ -36,41 +35,51 @@ class Problem(NamedTuple):
     space: NscSpace
     agent: Agent
     iterations: int
-    reference: tuple[int, Density]
+    reward: Reward
 
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
     """Bind the parts of a search."""
     space = NscSpace(config.space.max_layers)
-    reference = plan(cost.REFERENCE_BLOCK, config.network, images)
     return Problem(
         config=config,
         images=images,
         space=space,
         agent=make_agent(space.arrays, config.agent, config.search),
         iterations=schedule.parse(config.agent.schedule).iterations,
-        reference=(cost.block_flops(reference), cost.density(cost.REFERENCE_BLOCK)),
+        reward=make_reward(config.reward, config.network, images),
     )
 
 
-def ask(problem: Problem, state: AgentState, iteration: int, told: int) -> Ask:
-    """Ask the agent for the batch `iteration`, `told` batches after the start."""
+def ask_blocks(
+    problem: Problem, state: AgentState, iteration: int
+) -> tuple[list[nsc.Block], float]:
+    """Ask the agent for the blocks of batch `iteration`.
+
+    Returns:
+      The blocks in slot order, and the epsilon of the exploration.
+    """
     actions, info = problem.agent.ask(state, iteration)
-    blocks = [problem.space.decode(row) for row in actions]
+    return [problem.space.decode(row) for row in actions], info.epsilon
+
+
+def ask_batch(problem: Problem, state: AgentState, iteration: int, told: int) -> Ask:
+    """Ask the agent for batch `iteration`, after it was told `told` batches."""
+    blocks, epsilon = ask_blocks(problem, state, iteration)
     candidates = tuple(
         make_candidate(problem, block, iteration, slot)
         for slot, block in enumerate(blocks)
     )
-    return Ask(iteration, told, info.epsilon, candidates)
+    return Ask(iteration, told, epsilon, candidates)
 
 
 def make_candidate(
     problem: Problem, block: nsc.Block, iteration: int = 0, slot: int = 0
 ) -> Candidate:
-    """Work out all that is known of a block before it is trained.
+    """Compute all that is known of a block before it is trained.
 
-    The seed of its training depends on the search's seed and on the block alone, so
-    that a result does not depend on when it was asked.
+    The seed of the training depends on the search's seed and on the block's canonical
+    hash, not on iteration and slot: the result does not depend on when it is asked.
     """
     network = problem.config.network
     whole, flops = cost.stacked_cost(block, network, problem.images)
@@ -91,33 +100,26 @@ def make_candidate(
     )
 
 
-def reward(problem: Problem, candidate: Candidate, evaluation: Evaluation) -> float:
-    """Reward a final evaluation by the configuration's weights."""
-    return reward_of(
-        candidate,
-        evaluation,
-        problem.images.num_classes,
-        problem.reference,
-        problem.config.reward,
-    )
-
-
-def tell(
+def tell_batch(
     problem: Problem,
     state: AgentState,
     batch: Sequence[tuple[Candidate, Evaluation]],
 ) -> AgentState:
-    """Teach the agent a batch of evaluated candidates, in the order given.
+    """Tell the agent a batch of evaluated candidates, in the order given.
 
     Takes over the buffers of `state`.
     """
     actions = np.stack([problem.space.encode(c.block) for c, _ in batch])
-    rewards = np.array([reward(problem, c, e) for c, e in batch], np.float32)
+    rewards = np.array([problem.reward(c, e) for c, e in batch], np.float32)
     return problem.agent.tell_donating(state, actions, rewards)
 
 
-def evidence(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:
-    """Hash what a batch told: candidates, statuses and accuracies (sha256)."""
+def batch_digest(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:
+    """Hash a batch told: candidates, statuses and accuracies (sha256).
+
+    A replay that compares it finds changes that no reward depends on, such as another
+    accuracy before the last epoch.
+    """
     facts = [
         [
             *(str(value) for value in vars(candidate).values()),

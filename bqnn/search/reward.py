@@ -1,33 +1,51 @@
 """The reward: accuracy, corrected for FLOPs and density (the paper, the reward)."""
 
 import math
+from collections.abc import Callable
 
-from bqnn.config import RewardConfig
+from bqnn.config import NetworkConfig, RewardConfig
 from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.networks import cost
 from bqnn.networks.cost import Density
+from bqnn.networks.plan import ImageSpec, plan
+
+Reward = Callable[[Candidate, Evaluation], float]
+"""Rewards a candidate for its final evaluation."""
 
 
-def reward(
-    accuracy: float,
-    flops: int,
-    density: Density,
-    reference: tuple[int, Density],
-    config: RewardConfig,
-) -> float:
-    """Compute `ACC - mu log(FLOPs) - rho log(Density)`, ACC in per cent.
+def make_reward(
+    config: RewardConfig, network: NetworkConfig, images: ImageSpec
+) -> Reward:
+    """Make `ACC - mu log(FLOPs) - rho log(Density)`, ACC in per cent.
 
-    Divided by 100, with FLOPs and density relative to a reference block, so that the
-    reference's reward is its accuracy (ours; constants do not change the ranking).
+    Divided by 100, with FLOPs and density relative to a reference block, one 3x3 PCC,
+    so that the reference's reward is its accuracy (ours; constants do not change the
+    ranking). A candidate without an accuracy is rewarded as a random guess.
 
     Args:
-      accuracy: as a fraction.
-      flops: of the block.
-      density: of the block.
-      reference: FLOPs and density of the reference block, one 3x3 PCC.
       config: the weights mu and rho.
+      network: decides the FLOPs of the reference block.
+      images: decide them too; a random guess is right once in `images.num_classes`.
     """
-    penalty_flops, penalty_density = penalties(flops, density, reference, config)
-    return accuracy - (penalty_flops + penalty_density) / 100
+    guess = 1 / images.num_classes
+    reference = reference_block(network, images)
+
+    def reward(candidate: Candidate, evaluation: Evaluation) -> float:
+        accuracy = last_accuracy(evaluation)
+        density = Density(candidate.edges, candidate.nodes)
+        flops_term, density_term = penalties(
+            candidate.block_flops, density, reference, config
+        )
+        accuracy = guess if accuracy is None else accuracy
+        return accuracy - (flops_term + density_term) / 100
+
+    return reward
+
+
+def reference_block(network: NetworkConfig, images: ImageSpec) -> tuple[int, Density]:
+    """Return FLOPs and density of the reference block."""
+    reference = plan(cost.REFERENCE_BLOCK, network, images)
+    return cost.block_flops(reference), cost.density(cost.REFERENCE_BLOCK)
 
 
 def penalties(
@@ -41,32 +59,6 @@ def penalties(
     return (
         config.mu * math.log(flops / base_flops),
         config.rho * math.log(density.value / base_density.value),
-    )
-
-
-def reward_of(
-    candidate: Candidate,
-    evaluation: Evaluation,
-    num_classes: int,
-    reference: tuple[int, Density],
-    config: RewardConfig,
-) -> float:
-    """Reward a candidate for its evaluation; without an accuracy, as a random guess.
-
-    Args:
-      candidate: what was evaluated.
-      evaluation: its final one.
-      num_classes: of the data set; a random guess is right once in so many times.
-      reference: FLOPs and density of the reference block.
-      config: the weights mu and rho.
-    """
-    accuracy = last_accuracy(evaluation)
-    return reward(
-        1 / num_classes if accuracy is None else accuracy,
-        candidate.block_flops,
-        Density(candidate.edges, candidate.nodes),
-        reference,
-        config,
     )
 
 

@@ -76,7 +76,7 @@ def errors(path: Path) -> Iterator[None]:
     except JournalError:
         raise
     except sqlite3.Error as error:
-        # The code of tables and columns that are not there is of no other cause.
+        # A table or column that is missing has this code, and nothing else has.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
             raise JournalError(
@@ -96,7 +96,7 @@ def errors(path: Path) -> Iterator[None]:
 
 def _connected(path: Path | str, uri: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, uri=uri)
-    # What is no UTF-8 is for the reader to refuse, who knows the row and column.
+    # Text that is not UTF-8 is refused by `facts.read`, which names row and column.
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection
@@ -113,8 +113,8 @@ def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
             f"{path} has schema version {version}, this bqnn reads up to "
             f"{newest}: install the newer bqnn that wrote it"
         )
-    # Without a page of their own: views, triggers and virtual tables. They run SQL of
-    # whoever wrote the file.
+    # Views, triggers and virtual tables have no page of their own. They would run SQL
+    # of the file's author.
     query = "SELECT type, name FROM sqlite_master WHERE coalesce(rootpage, 0) = 0"
     if strange := connection.execute(query).fetchone():
         raise JournalError(f"{path} holds a {' '.join(strange)}: it is no journal")

@@ -1,4 +1,4 @@
-"""A search in numbers: a pure fold over its events."""
+"""Summary: a search in numbers, as a pure fold over its events."""
 
 from typing import NamedTuple
 
@@ -8,19 +8,19 @@ from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
 from bqnn.search.reward import last_accuracy
 
 TOP = 5
-# Laying out a cause of a megabyte would take a terminal minutes.
+# Characters of a cause: a terminal needs minutes to lay out a megabyte.
 _HEADLINE = 500
 
 
 class Summary(NamedTuple):
-    """What is known of a search so far.
+    """The numbers of a search so far.
 
     Attributes:
       iterations: batches in all.
       batch: candidates per batch.
       told: batches told.
       epsilon: of the last batch asked, None before.
-      counts: final evaluations by outcome: who reused a failure failed too.
+      counts: final evaluations by outcome; the twin of a failure counts as a failure.
       retries: attempts that were repeated, by status.
       causes: the last error of each status, on one line.
       fresh: those that happened in this process.
@@ -122,5 +122,5 @@ def _best(
 
 
 def _rank(event: Evaluated) -> tuple[float, tuple[int, int]]:
-    """Order by reward, then by who was asked first: the same in every replay."""
+    """Order by reward, then by id: the same in every replay."""
     return -event.reward, event.candidate.id

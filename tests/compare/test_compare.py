@@ -35,7 +35,7 @@ from bqnn.evaluation.records import Status
 from bqnn.search import fold, journal
 from bqnn.search.history import Run
 from bqnn.search.master import search
-from bqnn.search.problem import make_candidate, reward
+from bqnn.search.problem import make_candidate
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import canonical_hash, parse
 from launch.configs import rivals
@@ -62,7 +62,7 @@ def _landscape() -> Landscape:
         for actions in all_actions(work.space.arrays):
             candidate = make_candidate(work, work.space.decode(actions))
             evaluation = tabulated(candidate)
-            yield reward(work, candidate, evaluation), evaluation.accuracy[-1]
+            yield work.reward(candidate, evaluation), evaluation.accuracy[-1]
 
     return make_landscape(work.space.arrays, worth())
 
@@ -249,7 +249,7 @@ def test_an_oracle_has_one_row_for_all_ways_to_write_a_block(tmp_path: Path) -> 
     for actions in all_actions(work.space.arrays):
         candidate = make_candidate(work, work.space.decode(actions))
         place = int(landscape.place(jnp.asarray(actions[None]))[0])
-        expected = reward(work, candidate, tabulated(candidate))
+        expected = work.reward(candidate, tabulated(candidate))
         assert landscape.rewards[place] == pytest.approx(expected)
     with pytest.raises(DataError, match="up to 2 layers, this space has up to 6: want"):
         tables.oracle(path, tiny_config(space={"max_layers": 6}), SPEC)

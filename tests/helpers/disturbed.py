@@ -12,8 +12,8 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.executors import Options, ProcessExecutor
 from bqnn.executors import parent_death as orphans
-from bqnn.search import problem
 from bqnn.search.events import Event, Told
+from bqnn.search.problem import ask_batch
 from tests.helpers.faults import slow
 from tests.helpers.searches import problem_of, run_search, tiny_config
 
@@ -30,7 +30,7 @@ def config(order: str) -> Config:
 def first_hashes() -> list[str]:
     """Return the hashes of the blocks that the search asks for first."""
     work = problem_of(config("slot"))
-    asked = problem.ask(work, work.agent.init(), 0, 0)
+    asked = ask_batch(work, work.agent.init(), 0, 0)
     return list(dict.fromkeys(candidate.hash for candidate in asked.candidates))
 
 

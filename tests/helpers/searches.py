@@ -65,11 +65,11 @@ class TableExecutor:
         self,
         pick: Any = None,
         faults: Mapping[int, Status] = {},
-        places: int = 1000,
+        capacity: int = 1000,
     ) -> None:
         """Make an executor; the n-th attempt ends in `faults[n]` if there is one."""
         self.attempts: list[Candidate] = []
-        self.places = places
+        self.capacity = capacity
         self._pick = pick or (lambda count: 0)
         self._faults = dict(faults)
         self._queue: list[Candidate] = []
@@ -79,8 +79,8 @@ class TableExecutor:
         return iter(())
 
     def free(self) -> int:
-        """Count the places left."""
-        return self.places - len(self._queue)
+        """Count the candidates that can be taken now."""
+        return self.capacity - len(self._queue)
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a candidate."""

@@ -6,13 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from bqnn.config import BudgetConfig, NetworkConfig, RewardConfig
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.networks import cost
 from bqnn.networks.cost import Cost, Density
 from bqnn.networks.network import abstract_variables
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.search.reward import last_accuracy, reward, reward_of
 from bqnn.space.nsc import parse
 from tests.helpers.blocks import random_block
 from tests.helpers.networks import SPEC, small
@@ -118,39 +116,3 @@ def test_a_budget_names_what_is_exceeded() -> None:
         "max_params 1,011 over 10, max_flops 101 over 100, "
         "max_activation_bytes 1,040 over 1,000"
     )
-
-
-REFERENCE = (1000, Density(2, 3))
-
-
-def test_the_reference_block_is_rewarded_its_accuracy() -> None:
-    assert reward(0.5, 1000, Density(2, 3), REFERENCE, RewardConfig()) == 0.5
-
-
-def test_reward_worked_by_hand() -> None:
-    got = reward(0.65, 4000, Density(6, 5), REFERENCE, RewardConfig(mu=1, rho=8))
-    # 65 - ln 4 - 8 ln (1.2 / 0.6667) = 65 - 1.3863 - 4.7023 = 58.9114 points.
-    assert got == pytest.approx(0.589114, abs=1e-6)
-    assert reward(0.65, 4000, Density(6, 5), REFERENCE, RewardConfig(0, 0)) == 0.65
-
-
-def _candidate() -> Candidate:
-    return Candidate(0, 0, parse("1,1,3,0,0"), "", 0, 4000, 6, 5, 0, 0)
-
-
-@pytest.mark.parametrize("status", list(Status))
-def test_only_a_measured_accuracy_is_rewarded_above_a_guess(status: Status) -> None:
-    evaluation = Evaluation(status, accuracy=(0.2, 0.65))
-    got = reward_of(_candidate(), evaluation, 100, REFERENCE, RewardConfig())
-    measured = status in (Status.OK, Status.REUSED)
-    accuracy = 0.65 if measured else 0.01
-    want = reward(accuracy, 4000, Density(6, 5), REFERENCE, RewardConfig())
-    assert got == want
-    assert last_accuracy(evaluation) == (0.65 if measured else None)
-
-
-def test_the_twin_of_a_failure_is_rewarded_as_a_guess() -> None:
-    twin = Evaluation(Status.REUSED, error="failed: ...")
-    want = reward(0.1, 4000, Density(6, 5), REFERENCE, RewardConfig())
-    got = reward_of(_candidate(), twin, 10, REFERENCE, RewardConfig())
-    assert got == want

@@ -215,9 +215,9 @@ def _papers_size(workdir: Path) -> None:
                 )
                 facts.add_evaluation(candidate, 1, evaluation)
                 batch.append((candidate, evaluation))
-            state = problem.tell(work, state, batch)
+            state = problem.tell_batch(work, state, batch)
             places = tuple(candidate.id for candidate, _ in batch)
-            evidence = problem.evidence(batch)
+            evidence = problem.batch_digest(batch)
             facts.add_tell(Tell(i, places, agent.digest(state), evidence))
 
 

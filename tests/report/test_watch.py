@@ -147,7 +147,7 @@ def test_a_running_search_is_seen_from_outside(tmp_path: Path) -> None:
             out = _watch(tmp_path, stdout=subprocess.PIPE).communicate(timeout=60)[0]
             seen.append(out.decode())
 
-    executor = ObservedExecutor(TableExecutor(places=3), tmp_path)
+    executor = ObservedExecutor(TableExecutor(capacity=3), tmp_path)
     run_search(tmp_path, CONFIG, executor, on_event=look)
     assert "iteration 0/6, epsilon 1, 3 in training, 4 waiting" in seen[0]
     assert re.search(r"worker 2 +│ +training for", seen[0])

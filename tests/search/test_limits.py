@@ -31,8 +31,8 @@ def _run(
     events: list[Event] = []
     with journal.create_or_open(workdir) as facts:
         facts.start(Run(config, SPEC, "none", {}))
-        work = problem_of(config)
-        steps = search(work, facts, executor or TableExecutor(), limits or Limits())
+        problem = problem_of(config)
+        steps = search(problem, facts, executor or TableExecutor(), limits or Limits())
         for event in steps:
             events.append(event)
             if len([e for e in events if not e.recorded]) == stop_after:
@@ -56,7 +56,7 @@ def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) ->
     whole = _digests(_run(tmp_path / "whole", config))
     trained = 0
     for limit in (3, 4, 9, 99):
-        executor = TableExecutor(places=2)
+        executor = TableExecutor(capacity=2)
         events = _run(tmp_path / "some", config, executor, Limits(candidates=limit))
         trained += len(executor.attempts)
         assert trained <= limit
@@ -68,7 +68,7 @@ def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) ->
 def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
     tmp_path: Path,
 ) -> None:
-    config, executor = tiny_config(), TableExecutor(places=3)
+    config, executor = tiny_config(), TableExecutor(capacity=3)
     limits = Limits(out_of_time=lambda: len(executor.attempts) >= 2)
     _run(tmp_path, config, executor, limits)
     # Two were finished, and with them two more begun.
@@ -77,7 +77,7 @@ def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
 
 
 def test_the_largest_candidate_starts_first(tmp_path: Path) -> None:
-    executor = TableExecutor(places=1)
+    executor = TableExecutor(capacity=1)
     _run(tmp_path, tiny_config(search={"lag": 0, "batch": 8}), executor)
     first = [c.network_flops for c in executor.attempts if c.iteration == 0]
     assert len(first) > 2
@@ -91,10 +91,10 @@ def test_what_ran_out_of_shared_memory_runs_alone(tmp_path: Path) -> None:
         shares_memory = True
 
         def collect(self):  # type: ignore[no-untyped-def]
-            beside.append(self.places - self.free())
+            beside.append(self.capacity - self.free())
             return super().collect()
 
-    executor = Watched(faults={0: Status.OUT_OF_MEMORY}, places=3)
+    executor = Watched(faults={0: Status.OUT_OF_MEMORY}, capacity=3)
     _run(tmp_path, tiny_config(), executor)
     again = executor.attempts.index(executor.attempts[0], 1)
     assert beside[0] == 3
@@ -108,7 +108,7 @@ def test_arrival_order_keeps_workers_busy_and_replays(tmp_path: Path) -> None:
     seen = set()
     for number, pick in enumerate(picks):
         workdir = tmp_path / str(number)
-        events = _run(workdir, config, TableExecutor(pick, places=3))
+        events = _run(workdir, config, TableExecutor(pick, capacity=3))
         digests = _digests(events)
         assert len(digests) == 6
         assert len([e for e in events if isinstance(e, Evaluated)]) == 24
@@ -121,9 +121,9 @@ def test_arrival_order_keeps_workers_busy_and_replays(tmp_path: Path) -> None:
 def test_arrival_order_goes_on_after_a_stop(tmp_path: Path, stop: int) -> None:
     config = tiny_config(search={"order": "arrival"})
     rng = np.random.default_rng(stop)
-    random = TableExecutor(lambda n: int(rng.integers(n)), places=2)
+    random = TableExecutor(lambda n: int(rng.integers(n)), capacity=2)
     _run(tmp_path, config, random, stop_after=stop)
-    events = _run(tmp_path, config, TableExecutor(places=2))
+    events = _run(tmp_path, config, TableExecutor(capacity=2))
     assert len(_digests(events)) == 6
     assert len([e for e in events if isinstance(e, Asked)]) == 6
     assert _digests(_replay(tmp_path)) == _digests(events)
@@ -167,6 +167,6 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     subprocess.run(more, check=True)
     events = _run(workdir, config, executors[1])
     assert _digests(events) == _digests(_run(tmp_path / "whole", config))
-    places = [c.id for executor in executors for c in executor.attempts]
+    ids = [c.id for executor in executors for c in executor.attempts]
     # The one whose result did not fit is evaluated again.
-    assert len(places) - len(set(places)) <= 1
+    assert len(ids) - len(set(ids)) <= 1

@@ -14,7 +14,7 @@ import pytest
 from bqnn.config import Config
 from bqnn.errors import JournalError, SearchError
 from bqnn.evaluation.records import Evaluation, Status
-from bqnn.search import journal, problem
+from bqnn.search import journal
 from bqnn.search import summary as summary_lib
 from bqnn.search.events import Asked, Evaluated, Event, Told
 from bqnn.search.fold import ReplayError, fold
@@ -170,7 +170,7 @@ def test_a_lost_worker_is_replaced_and_teaches_nothing(tmp_path: Path) -> None:
 
 def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -> None:
     always_first = TableExecutor(
-        faults=dict.fromkeys(range(50), Status.WORKER_LOST), places=1
+        faults=dict.fromkeys(range(50), Status.WORKER_LOST), capacity=1
     )
     events = _run(tmp_path, tiny_config(), always_first, stop_after=6)
     event = _evaluated(events)[0]
@@ -178,9 +178,9 @@ def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -
     assert len(tries) == 4
     assert event.evaluation.status == Status.FAILED
     assert event.evaluation.error.startswith("lost 4 workers: ")
-    work = problem_of(tiny_config())
+    problem = problem_of(tiny_config())
     guess = Evaluation(Status.OK, accuracy=(0.1,))
-    assert event.reward == problem.reward(work, event.candidate, guess)
+    assert event.reward == problem.reward(event.candidate, guess)
 
 
 def test_twins_of_a_failure_count_as_failures(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def _run_with_twins(
         space={"max_layers": 1},
         search={"batch": batch},
     )
-    executor = TableExecutor(faults=faults, places=1)
+    executor = TableExecutor(faults=faults, capacity=1)
     events = _run(workdir, config, executor)
     sha = executor.attempts[0].hash
     twins = [e for e in _evaluated(events) if e.candidate.hash == sha]
@@ -239,12 +239,12 @@ def test_a_bad_candidate_teaches_a_random_guess(tmp_path: Path, status: Status) 
     events = _evaluated(_run(tmp_path, tiny_config(), executor))
     bad = executor.attempts[0]
     assert executor.attempts.count(bad) == 1
-    work = problem_of(tiny_config())
+    problem = problem_of(tiny_config())
     for event in events:
         if event.candidate.hash != bad.hash:
             continue
         guess = Evaluation(Status.OK, accuracy=(0.1,))
-        assert event.reward == problem.reward(work, event.candidate, guess)
+        assert event.reward == problem.reward(event.candidate, guess)
         if event.candidate != bad:
             assert event.evaluation.error.startswith(f"{status}: ")
 
@@ -316,7 +316,7 @@ def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
     events = _evaluated(_run(tmp_path, tiny_config()))
     other = problem_of(tiny_config(reward={"mu": 0.0, "rho": 0.0}))
     for event in events:
-        accuracy = problem.reward(other, event.candidate, event.evaluation)
+        accuracy = other.reward(event.candidate, event.evaluation)
         assert accuracy == event.evaluation.accuracy[-1]
 
 
