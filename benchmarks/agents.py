@@ -13,7 +13,7 @@ from benchmarks.dict_agent import DictAgent, Rule, Steps
 from bqnn import numerics
 from bqnn.agents import Learner, make_learner
 from bqnn.agents.agent import Agent, AgentState, host, make_agent
-from bqnn.config import AgentConfig, SearchConfig, schedule
+from bqnn.config import AgentConfig, Config, SearchConfig, schedule
 from bqnn.space.actions import NscSpace, Space
 
 
@@ -69,10 +69,11 @@ def measure(
       at_once: searches in one `vmap`; the next ones follow. With more of them, their
         tables fall out of the caches.
     """
-    space = NscSpace(max_layers).arrays
+    blocks = NscSpace(max_layers)
+    space = blocks.arrays
     thinned = schedule.stretched(schedule.PAPER, iterations)
     config = AgentConfig(schedule=str(thinned), replay_updates=replay_updates)
-    agent = make_agent(space, config, SearchConfig(batch))
+    agent = make_agent(blocks, Config(agent=config, search=SearchConfig(batch)))
     letting_go = agent._replace(tell=agent.tell_donating)
     for compiling in (letting_go, agent):
         _ours(compiling, iterations)

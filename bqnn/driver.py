@@ -56,7 +56,7 @@ def run(
 ) -> Summary:
     """Search for a block, or go on with the search of a work directory.
 
-    >>> found = bqnn.run(config, "runs/mine", objective=accuracy_of_my_training)
+    >>> found = bqnn.run(config, "runs/mine", objective=my_objective)
     >>> found.best[0].candidate.block
 
     Without an objective, blocks are trained on `config.data`, as `launch.search` does.

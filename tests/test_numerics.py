@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bqnn.agents.agent import digest, make_agent
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.config import AgentConfig, Config, SearchConfig
 from bqnn.engines.unit_programs import accumulate, unit_programs
 from bqnn.engines.walk import _compiled_reader
 from bqnn.evaluation.evaluate import evaluate
@@ -69,7 +69,9 @@ def _set(names: Iterable[str]) -> Iterator[None]:
 )
 def test_an_agent_computes_the_same_under_options(names: list[str]) -> None:
     config = AgentConfig(schedule="0.5:3", replay_updates=4, alpha=0.3)
-    agent = make_agent(NscSpace(2).arrays, config, SearchConfig(4, seed=7))
+    agent = make_agent(
+        NscSpace(2), Config(agent=config, search=SearchConfig(4, seed=7))
+    )
     with _set(names):
         state = agent.init()
         for iteration in range(3):

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -15,9 +15,9 @@ from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State
 from bqnn.agents.q import make_q, make_q_plus
 from bqnn.agents.random_search import make_random
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.config import AgentConfig, Config
 from bqnn.errors import ConfigError, SearchError, quote
-from bqnn.space.actions import Int32, Space
+from bqnn.space.actions import ActionSpace, Int32, Space
 
 LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
     "q": make_q,
@@ -37,17 +37,24 @@ class AskInfo(NamedTuple):
     epsilon: float
 
 
+class _Ask(Protocol):
+    def __call__(
+        self, state: AgentState, iteration: int | None = None
+    ) -> tuple[Int32, AskInfo]: ...
+
+
 class Agent(NamedTuple):
     """A learner bound to a seed, a schedule and the host. Its states are values.
 
     Attributes:
       init: () -> the first state.
       ask: (state, iteration) -> (actions, info); actions are int32 `[B, T]`. Samples
-        the batch of that iteration.
+        the batch of that iteration; of the one that the state is at if it is None.
       tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state.
       tell_donating: as `tell`, but the state given is lost, since its buffers are
         reused: for a loop that keeps the newest state only. This saves a copy of a
         table of 10 MB.
+      iterations: of the schedule, each a batch to ask and to tell.
 
     Raises:
       SearchError: `ask` and `tell`, if the iteration is beyond the schedule; `tell`, if
@@ -55,9 +62,10 @@ class Agent(NamedTuple):
     """
 
     init: Callable[[], AgentState]
-    ask: Callable[[AgentState, int], tuple[Int32, AskInfo]]
+    ask: "_Ask"
     tell: _Tell
     tell_donating: _Tell
+    iterations: int
 
 
 def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
@@ -71,18 +79,21 @@ def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
     return LEARNERS[config.name](space, config, batch)
 
 
-def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent:
-    """Build the agent that the configuration names.
+def make_agent(space: ActionSpace, config: Config) -> Agent:
+    """Build the agent that `config.agent` names.
+
+    >>> agent = bqnn.make_agent(bqnn.NscSpace(max_layers=5), bqnn.Config())
+    >>> actions, info = agent.ask(agent.init())
 
     Args:
-      space: the decision process.
-      config: which agent, and its fields.
-      search: batch size and seed.
+      space: the blocks to choose from; its `decode` turns a row of actions into one.
+      config: `config.search` has the batch size and the seed.
 
     Raises:
       ConfigError: if jax may not use the host's CPU.
     """
-    learner = make_learner(space, config, search.batch)
+    search = config.search
+    learner = make_learner(space.arrays, config.agent, search.batch)
     iterations = len(learner.epsilons)
     cpu = host()
     sample = jax.jit(learner.sample)
@@ -94,7 +105,9 @@ def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent
         return jax.device_put(state, cpu)
 
     @numerics.pinned()
-    def ask(state: AgentState, iteration: int) -> tuple[Int32, AskInfo]:
+    def ask(state: AgentState, iteration: int | None = None) -> tuple[Int32, AskInfo]:
+        if iteration is None:
+            iteration = int(state.iteration)
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
         actions = sample(state, np.int32(iteration), np.float32(epsilon))
@@ -115,6 +128,7 @@ def make_agent(space: Space, config: AgentConfig, search: SearchConfig) -> Agent
         ask,
         functools.partial(tell, jax.jit(learner.tell)),
         functools.partial(tell, jax.jit(learner.tell, donate_argnums=0)),
+        iterations,
     )
 
 

@@ -73,7 +73,7 @@ def block_cost(
     """Work out what a block costs, untrained, in exact integers.
 
     >>> bqnn.cost("1,1,3,0,0").params
-    1166826
+    788778
 
     Args:
       block: the block, or its NSC text.

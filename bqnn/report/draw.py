@@ -70,7 +70,11 @@ class Drawing(NamedTuple):
 
 
 def block_drawing(block: Block) -> Drawing:
-    """Lay a block out: input on top, output at the bottom."""
+    """Lay a block out: input on top, output at the bottom.
+
+    >>> drawing = bqnn.draw(bqnn.parse("1,1,3,0,0"))
+    >>> svg = to_svg(drawing)  # a notebook shows the drawing itself
+    """
     return Drawing(tuple(_boxes(block)), tuple(block_edges(block)), layout(block))
 
 

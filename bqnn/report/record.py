@@ -38,6 +38,8 @@ class Record(NamedTuple):
 def read(workdir: Path | str, last: Record | None = None) -> Record | None:
     """Read the journal of a work directory; its search may be running.
 
+    >>> rows = bqnn.read("runs/quickstart").rows()
+
     Args:
       workdir: of the search.
       last: what was read of it before; this is then sooner done.

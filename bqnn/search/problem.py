@@ -45,7 +45,7 @@ def make_problem(config: Config, images: ImageSpec) -> Problem:
         config=config,
         images=images,
         space=space,
-        agent=make_agent(space.arrays, config.agent, config.search),
+        agent=make_agent(space, config),
         iterations=schedule.parse(config.agent.schedule).iterations,
         reward=make_reward(config.reward, config.network, images),
     )

@@ -7,7 +7,7 @@ that all learners work on small integers.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,14 @@ class Space(NamedTuple):
     group_size: Int32
     codes: Int32
     size: int
+
+
+class ActionSpace(Protocol):
+    """A space of blocks that agents can search."""
+
+    @property
+    def arrays(self) -> Space:
+        """The space as the arrays that agents use."""
 
 
 class NscSpace:

@@ -126,6 +126,9 @@ def parse(text: str) -> Block:
     The Terminal may be missing. Add and Concat are symmetric, so their mirror image
     (`pred1 > pred2`) reads as the same block.
 
+    >>> len(bqnn.parse("1,1,3,0,0;2,7,0,0,0"))
+    1
+
     Args:
       text: layers joined by `;`, five integers each, joined by `,`.
 
@@ -163,6 +166,9 @@ def canonical_hash(block: Block, width: str = "uniform") -> str:
     reordered, and the arguments of Add and Concat swapped. With `width="native"` no 1x1
     convolution follows a Concat, so the order of channels matters to an Add further
     on: there the order of a Concat's arguments and of the sinks is kept.
+
+    >>> bqnn.canonical_hash(bqnn.parse("1,1,3,0,0;2,4,0,1,0"))[:8]
+    '52c109a3'
 
     Args:
       block: the block.

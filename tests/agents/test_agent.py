@@ -11,7 +11,7 @@ import pytest
 from bqnn.agents import qtable, replay
 from bqnn.agents.agent import Agent, AgentState, digest, make_agent
 from bqnn.agents.q import _sample_batch, greedy_actions
-from bqnn.config import AgentConfig, SearchConfig
+from bqnn.config import AgentConfig, Config, SearchConfig
 from bqnn.errors import ConfigError, SearchError
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import Block, parse
@@ -25,7 +25,9 @@ def _agent(
 ) -> tuple[NscSpace, Agent]:
     space = NscSpace(max_layers)
     config = AgentConfig(schedule="1.0:20,0.0:20", **fields)
-    return space, make_agent(space.arrays, config, SearchConfig(batch, seed=seed))
+    return space, make_agent(
+        space, Config(agent=config, search=SearchConfig(batch, seed=seed))
+    )
 
 
 def test_a_random_action_is_uniform_over_all_legal_codes() -> None:
@@ -133,9 +135,9 @@ def test_the_state_of_a_known_history_has_a_known_digest() -> None:
 def test_half_greedy_searches_have_known_digests(
     max_layers: int, exploration: str, known: str
 ) -> None:
-    space = NscSpace(max_layers).arrays
+    space = NscSpace(max_layers)
     config = AgentConfig(schedule="0.5:6", exploration=exploration)
-    agent = make_agent(space, config, SearchConfig(64))
+    agent = make_agent(space, Config(agent=config, search=SearchConfig(64)))
     assert digest(_tell_random(agent, agent.init(), 6))[:16] == known
 
 
@@ -224,7 +226,7 @@ def test_a_donating_tell_gives_the_same_and_deletes_what_it_was_given() -> None:
 @pytest.mark.parametrize("name", ["q", "evolution", "random"])
 def test_beyond_the_schedule_nothing_is_asked_or_told(name: str) -> None:
     config = AgentConfig(name=name, schedule="1.0:2", exploration="types")
-    agent = make_agent(NscSpace(2).arrays, config, SearchConfig(4))
+    agent = make_agent(NscSpace(2), Config(agent=config, search=SearchConfig(4)))
     state = _tell_random(agent, agent.init(), 2)
     for iteration in (-1, 2):
         with pytest.raises(SearchError, match=rf"iteration {iteration} .* 2 from 0"):

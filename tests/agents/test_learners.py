@@ -13,7 +13,7 @@ import pytest
 from bqnn.agents import LEARNERS, digest, make_agent, make_learner, novelty, replay
 from bqnn.agents.mutation import mutate
 from bqnn.agents.sampling import random_blocks
-from bqnn.config import AgentConfig, EvolutionConfig, QConfig, SearchConfig
+from bqnn.config import AgentConfig, Config, EvolutionConfig, QConfig, SearchConfig
 from bqnn.search import journal
 from bqnn.search.events import Evaluated
 from bqnn.search.fold import fold
@@ -65,7 +65,7 @@ def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -
     sample, tell = (chex.assert_max_traces(f, 1) for f in (sample, tell))
     sample_all = jax.jit(jax.vmap(sample, in_axes=(0, None, None)))
     tell_all = jax.jit(jax.vmap(tell))
-    agent = make_agent(space.arrays, config, SearchConfig(4, seed=0))
+    agent = make_agent(space, Config(agent=config, search=SearchConfig(4, seed=0)))
     apart = agent.init()
     for iteration, epsilon in enumerate(learner.epsilons):
         actions = sample_all(together, np.int32(iteration), np.float32(epsilon))
@@ -102,7 +102,7 @@ def test_a_stopped_search_goes_on_and_replays(name: str, tmp_path: Path) -> None
 
 
 def test_q_plus_without_its_switches_is_q() -> None:
-    space = NscSpace(4).arrays
+    space = NscSpace(4)
     fields: dict[str, Any] = {"alpha": 0.25, "replay_updates": 8, "q_init": 0.5}
     schedule = "1.0:2,0.5:2"
     q = AgentConfig(schedule=schedule, **fields)
@@ -113,7 +113,7 @@ def test_q_plus_without_its_switches_is_q() -> None:
     )
     digests = []
     for config in (q, plus):
-        agent = make_agent(space, config, SearchConfig(4))
+        agent = make_agent(space, Config(agent=config, search=SearchConfig(4)))
         state = agent.init()
         for iteration in range(4):
             actions, _ = agent.ask(state, iteration)
@@ -126,7 +126,7 @@ def test_what_was_told_is_not_asked_again_while_there_is_something_else() -> Non
     # 8 blocks of one layer: four batches of two ask them all, then they repeat.
     space = NscSpace(1)
     config = _agent("q_plus")
-    agent = make_agent(space.arrays, config, SearchConfig(2))
+    agent = make_agent(space, Config(agent=config, search=SearchConfig(2)))
     state, seen = agent.init(), []
     for iteration in range(9):
         actions, _ = agent.ask(state, iteration)
