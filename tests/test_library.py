@@ -1,6 +1,7 @@
 """The library's public names, and the README's snippets."""
 
 import ast
+import doctest
 import re
 import shutil
 import subprocess
@@ -24,6 +25,16 @@ def test_every_public_name_has_a_docstring_and_an_example() -> None:
         assert documentation, name
         if name[0].islower() and name not in ("figures",):
             assert ">>> " in documentation, name
+
+
+@pytest.mark.parametrize("name", ["parse", "canonical_hash", "cost"])
+def test_the_examples_of_docstrings_hold(name: str) -> None:
+    examples = doctest.DocTestFinder(recurse=False).find(
+        getattr(bqnn, name), globs={"bqnn": bqnn}
+    )
+    results = [doctest.DocTestRunner().run(example) for example in examples]
+    assert sum(found.attempted for found in results) > 0
+    assert not sum(found.failed for found in results)
 
 
 def test_type_checkers_see_the_names_that_there_are() -> None:
