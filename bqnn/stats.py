@@ -1,19 +1,35 @@
-"""How well an early measure ranks what is measured late."""
+"""Statistics: means and rank correlations with bootstrap intervals.
+
+Intervals are percentile bootstraps (Efron, 1979) of 2,000 resamples, drawn from one
+seed: the same values always have the same interval. `scipy.stats.bootstrap` draws
+otherwise, which would change published intervals.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
+Floats = NDArray[np.floating]
+
 _RESAMPLES = 2000
+_ENDS = (2.5, 97.5)  # percentiles
 
 
 class Interval(NamedTuple):
-    """Ends of a 95 % percentile bootstrap interval (Efron, 1979)."""
+    """Ends of 95 % percentile bootstrap intervals: numbers, or arrays of one shape."""
 
-    low: float
-    high: float
+    low: Floats
+    high: Floats
+
+
+class Mean(NamedTuple):
+    """A mean and its interval: numbers, or arrays of one shape."""
+
+    value: Floats
+    interval: Interval
 
 
 class Correlation(NamedTuple):
@@ -22,7 +38,7 @@ class Correlation(NamedTuple):
     Attributes:
       spearman: correlation of the ranks (Spearman, 1904).
       kendall: tau-b, of the order of pairs (Kendall, 1945).
-      interval: of Spearman's, over resampled blocks.
+      interval: of Spearman's correlation, over resampled blocks.
     """
 
     spearman: float
@@ -30,12 +46,29 @@ class Correlation(NamedTuple):
     interval: Interval
 
 
+def mean(values: Floats) -> Mean:
+    """Average over the first axis, and resample along it.
+
+    Args:
+      values: `[R, ...]`, a number or an array for each of R samples.
+
+    Returns:
+      Mean and interval, float64 `[...]`.
+    """
+    count = len(values)
+    draws = np.random.default_rng(0).multinomial(
+        count, np.full(count, 1 / count), _RESAMPLES
+    )
+    means = np.tensordot(draws / count, np.asarray(values, np.float64), axes=1)
+    return Mean(np.mean(values, axis=0, dtype=np.float64), _interval(means))
+
+
 def correlation(early: Sequence[float], final: Sequence[float]) -> Correlation:
     """Correlate two measures of the same blocks."""
     return Correlation(
         float(stats.spearmanr(early, final).statistic),
         float(stats.kendalltau(early, final).statistic),
-        _interval(_resampled(early, final)),
+        _interval(_resampled_spearman(early, final)),
     )
 
 
@@ -43,23 +76,27 @@ def difference(
     one: Sequence[float], other: Sequence[float], final: Sequence[float]
 ) -> Interval:
     """Return the interval of how much better `one` ranks than `other` (Spearman)."""
-    return _interval(_resampled(one, final) - _resampled(other, final))
+    return _interval(
+        _resampled_spearman(one, final) - _resampled_spearman(other, final)
+    )
 
 
-def _resampled(early: Sequence[float], final: Sequence[float]) -> np.ndarray:
-    """Return Spearman's correlation of resampled blocks, always the same ones.
+def _resampled_spearman(early: Sequence[float], final: Sequence[float]) -> Floats:
+    """Return Spearman's correlation in every resample of the blocks, float64 `[2000]`.
 
-    Resamples of one block alone have none.
+    It is NaN where a resample holds a single block. `difference` subtracts two calls:
+    both draw the same resamples, since the seed is the same.
     """
     count = len(final)
-    drawn = np.random.default_rng(0).integers(0, count, (_RESAMPLES, count))
+    indices = np.random.default_rng(0).integers(0, count, (_RESAMPLES, count))
     ranks = [
-        stats.rankdata(np.asarray(values)[drawn], axis=1) for values in (early, final)
+        stats.rankdata(np.asarray(values)[indices], axis=1) for values in (early, final)
     ]
     x, y = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore"):
         return (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
 
 
-def _interval(values: np.ndarray) -> Interval:
-    return Interval(*(float(end) for end in np.nanpercentile(values, [2.5, 97.5])))
+def _interval(resampled: Floats) -> Interval:
+    """Take the percentiles along the first axis, without NaN."""
+    return Interval(*np.nanpercentile(resampled, _ENDS, axis=0))

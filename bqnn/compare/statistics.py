@@ -3,12 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-
-_RESAMPLES = 2000
-_LEVEL = 95
+from bqnn.stats import Floats, Mean, mean
 
 
 class Runs(NamedTuple):
@@ -21,14 +17,6 @@ class Runs(NamedTuple):
 
     rewards: Floats
     reported: Floats
-
-
-class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap interval, along the last axis."""
-
-    mean: Floats
-    low: Floats
-    high: Floats
 
 
 class Summary(NamedTuple):
@@ -49,7 +37,7 @@ class Summary(NamedTuple):
     label: str
     budget: int
     seeds: int
-    reported: Interval
+    reported: Mean
     regret: float | None
     needed: float | None
     reached: float | None
@@ -82,14 +70,14 @@ def summarize(
       best: what there is to find, if it is known.
       target: a reward to reach, if one is wanted.
     """
-    interval = bootstrap(best_so_far(runs)[:, -1])
+    reported = mean(best_so_far(runs)[:, -1])
     needed = None if target is None else evaluations_to(runs.rewards, target)
     return Summary(
         label=label,
         budget=budget,
         seeds=len(runs.rewards),
-        reported=interval,
-        regret=None if best is None else best.reported - float(interval.mean),
+        reported=reported,
+        regret=None if best is None else best.reported - float(reported.value),
         needed=None if needed is None else float(np.median(needed)),
         reached=None if needed is None else float(np.isfinite(needed).mean()),
         found=None if best is None else float(found(runs, best.reward)[-1]),
@@ -121,21 +109,3 @@ def evaluations_to(rewards: Floats, target: float) -> Floats:
 def found(runs: Runs, best: float) -> Floats:
     """Return the share of searches that found the best, by evaluations.  # [N]."""
     return np.maximum.accumulate(runs.rewards >= best, axis=1).mean(axis=0)
-
-
-def bootstrap(values: Floats) -> Interval:
-    """Return the mean over searches and its percentile bootstrap interval.
-
-    Efron, 1979; 2,000 resamples, always the same ones.
-
-    Args:
-      values: one row, or one number, per search.  # [S, ...]
-    """
-    count = len(values)
-    draws = np.random.default_rng(0).multinomial(
-        count, np.full(count, 1 / count), _RESAMPLES
-    )
-    means = np.tensordot(draws / count, np.asarray(values, np.float64), axes=1)
-    tail = (100 - _LEVEL) / 2
-    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
-    return Interval(np.mean(values, axis=0, dtype=np.float64), low, high)

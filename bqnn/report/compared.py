@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from bqnn.compare.compare import Entry
-from bqnn.compare.statistics import Interval, Summary, best_so_far, bootstrap
+from bqnn.compare.statistics import Summary, best_so_far
 from bqnn.errors import DataError
 from bqnn.report.foreign import foreign, literal
 from bqnn.report.palette import LINES
+from bqnn.stats import Mean, mean
 
 _STYLES = ("-", "--", "-.", ":")
 _SKIPPED = 0.1
@@ -40,11 +41,12 @@ def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
         if last not in (None, row.budget):
             table.add_section()
         last = row.budget
+        average, (low, high) = row.reported
         table.add_row(
             foreign(row.label),
             str(row.budget),
-            f"{100 * row.reported.mean:.2f}",
-            f"{100 * row.reported.low:.2f} to {100 * row.reported.high:.2f}",
+            f"{100 * average:.2f}",
+            f"{100 * low:.2f} to {100 * high:.2f}",
             "-" if row.regret is None else f"{100 * row.regret:.2f}",
             _needed(row),
             "-" if row.found is None else f"{row.found:.1%}",
@@ -77,7 +79,7 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
     panels = figure.subplots(1, len(budgets), squeeze=False)[0]
     for axes, budget in zip(panels, budgets, strict=True):
         curves = {
-            entry.contender.label: bootstrap(best_so_far(entry.runs))
+            entry.contender.label: mean(best_so_far(entry.runs))
             for entry in entries
             if entry.budget == budget
         }
@@ -92,7 +94,7 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
         raise DataError(f"{path}: {error.strerror}") from error
 
 
-def draw_curves(axes: Axes, curves: Mapping[str, Interval]) -> None:
+def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
     """Draw curves with their intervals as bands.
 
     Args:
@@ -101,12 +103,18 @@ def draw_curves(axes: Axes, curves: Mapping[str, Interval]) -> None:
     """
     styles = zip(itertools.cycle(LINES), itertools.cycle(_STYLES), strict=False)
     for (label, curve), (colour, line) in zip(curves.items(), styles, strict=False):
-        mean, low, high = (100 * np.asarray(values) for values in curve)
-        first = int(_SKIPPED * len(mean))
-        steps = np.arange(1, len(mean) + 1)[first:]
+        value, (low, high) = curve
+        middle, low, high = (100 * np.asarray(x) for x in (value, low, high))
+        first = int(_SKIPPED * len(middle))
+        steps = np.arange(1, len(middle) + 1)[first:]
         axes.fill_between(steps, low[first:], high[first:], color=colour, alpha=0.2)
         axes.plot(
-            steps, mean[first:], line, color=colour, label=literal(label), linewidth=1.4
+            steps,
+            middle[first:],
+            line,
+            color=colour,
+            label=literal(label),
+            linewidth=1.4,
         )
     axes.set_xlabel("evaluations")
     axes.grid(alpha=0.3, linewidth=0.6)
@@ -123,7 +131,14 @@ def save_summaries(rows: Sequence[Summary], path: Path) -> None:
         *("agent", "evaluations", "seeds", "mean", "low", "high", "regret"),
         *("evaluations_to_target", "reached_target", "found_best"),
     )
-    _write(path, header, [(*row[:3], *row.reported, *row[4:]) for row in rows])
+    _write(
+        path,
+        header,
+        [
+            (*row[:3], row.reported.value, *row.reported.interval, *row[4:])
+            for row in rows
+        ],
+    )
 
 
 def save_curves(entries: Sequence[Entry], path: Path) -> None:
@@ -134,8 +149,8 @@ def save_curves(entries: Sequence[Entry], path: Path) -> None:
     """
     rows = []
     for entry in entries:
-        curve = bootstrap(best_so_far(entry.runs))
-        for number, values in enumerate(zip(*curve, strict=True), 1):
+        value, (low, high) = mean(best_so_far(entry.runs))
+        for number, values in enumerate(zip(value, low, high, strict=True), 1):
             rows.append((entry.contender.label, entry.budget, number, *values))
     _write(path, ("agent", "budget", "evaluations", "mean", "low", "high"), rows)
 

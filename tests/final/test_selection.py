@@ -134,8 +134,8 @@ def test_the_interval_of_a_rank_correlation() -> None:
     assert 0.05 < found.spearman - found.interval.low < 0.15
     gain = difference(noisy.tolist(), noise.tolist(), final.tolist())
     assert gain.low > 0.4
-    same = difference(noise.tolist(), noise.tolist(), final.tolist())
-    assert same == (0, 0)
+    low, high = difference(noise.tolist(), noise.tolist(), final.tolist())
+    assert low == high == 0
 
 
 def test_without_a_validation_part_there_is_no_ranking() -> None:
