@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from bqnn.report.palette import LINES
-from bqnn.report.rows import Row, front
-from bqnn.report.series import Point
+from bqnn.report.rows import EvaluationRow, front
+from bqnn.report.series import IterationStats
 
 _MEANS = {"accuracy": (LINES[0], "-"), "reward": (LINES[1], "--")}
 _COSTS = {"flops": "FLOPs of the block", "params": "parameters of the network"}
 
 
-def curves(axes: Axes, points: Sequence[Point]) -> Axes:
+def curves(axes: Axes, points: Sequence[IterationStats]) -> Axes:
     """Draw reward and early-stop accuracy by iteration .
 
     Bands hold 80 % of a batch; grey stripes are darker where epsilon is larger.
@@ -44,7 +44,7 @@ def curves(axes: Axes, points: Sequence[Point]) -> Axes:
     return axes
 
 
-def costs(axes: Axes, found: Sequence[Row], cost: str = "flops") -> Axes:
+def costs(axes: Axes, found: Sequence[EvaluationRow], cost: str = "flops") -> Axes:
     """Draw accuracy against a cost, by iteration, with the Pareto front.
 
     Args:
@@ -70,7 +70,9 @@ def costs(axes: Axes, found: Sequence[Row], cost: str = "flops") -> Axes:
     return axes
 
 
-def _places(found: Sequence[Row], cost: str) -> tuple[list[float], list[float]]:
+def _places(
+    found: Sequence[EvaluationRow], cost: str
+) -> tuple[list[float], list[float]]:
     # A network with native widths can have more parameters than a float holds.
     costs = [float(min(getattr(row, cost), 1e300)) for row in found]
     return costs, [row.accuracy or 0.0 for row in found]

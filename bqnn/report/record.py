@@ -1,23 +1,26 @@
-"""A search as its journal has it: what tables, pages and figures are made of."""
+"""Record of a search: its journal, read at one moment. Tables and pages show it."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from bqnn.report import rows, series
-from bqnn.report.rows import Row, Times
-from bqnn.report.series import Point
+from bqnn.report.rows import EvaluationRow, Times
+from bqnn.report.series import IterationStats
 from bqnn.search import journal
+from bqnn.search.events import Asked, Event, Told
+from bqnn.search.fold import evaluated
 from bqnn.search.history import History, Run
 from bqnn.search.problem import Problem, make_problem
+from bqnn.search.summary import Summary, update
 
 
 class Record(NamedTuple):
-    """What the journal of a search held when it was read.
+    """The content of a search's journal when it was read.
 
     Attributes:
-      run: what the whole search depends on.
+      run: configuration, images and versions of the search.
       problem: the search, bound to its configuration.
-      history: what was asked, evaluated and told.
+      history: all batches asked, attempts and batches told.
       times: when each attempt was recorded.
     """
 
@@ -26,11 +29,11 @@ class Record(NamedTuple):
     history: History
     times: Times
 
-    def rows(self) -> list[Row]:
-        """List every final evaluation, ready for `pandas.DataFrame`."""
+    def rows(self) -> list[EvaluationRow]:
+        """List every settled evaluation, ready for `pandas.DataFrame`."""
         return rows.rows(self.problem, self.history, self.times)
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[IterationStats]:
         """Sum up every iteration, ready for `pandas.DataFrame`."""
         return series.series(self.history, self.rows())
 
@@ -42,10 +45,10 @@ def read(workdir: Path | str, last: Record | None = None) -> Record | None:
 
     Args:
       workdir: of the search.
-      last: what was read of it before; this is then sooner done.
+      last: an earlier record of it, whose problem is used again.
 
     Returns:
-      What it holds, or None if the search has not begun.
+      The record, or None if the search has not begun.
 
     Raises:
       JournalError: if there is no journal, or it cannot be read.
@@ -56,3 +59,14 @@ def read(workdir: Path | str, last: Record | None = None) -> Record | None:
         run, history, times = facts.run(), facts.history(), facts.times()
     problem = last.problem if last else make_problem(run.config, run.images)
     return Record(run, problem, history, times)
+
+
+def summarize(problem: Problem, history: History) -> Summary:
+    """Sum a journal up without asking its agent again."""
+    summary = Summary(problem.iterations, problem.config.search.batch)
+    asked = [Asked(ask.iteration, ask.epsilon, recorded=True) for ask in history.asks]
+    told = [Told(tell.number, tell.digest, recorded=True) for tell in history.tells]
+    events: list[Event] = [*asked, *evaluated(problem, history), *told]
+    for event in events:
+        summary = update(summary, event)
+    return summary

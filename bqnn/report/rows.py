@@ -14,7 +14,7 @@ from bqnn.search.summary import headline
 Times = Mapping[tuple[int, int, int], float]
 
 
-class Row(NamedTuple):
+class EvaluationRow(NamedTuple):
     """The final evaluation of a candidate.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row(NamedTuple):
     error: str
 
 
-def rows(search: Problem, history: History, times: Times) -> list[Row]:
+def rows(search: Problem, history: History, times: Times) -> list[EvaluationRow]:
     """List every final evaluation, in the order asked.
 
     Args:
@@ -67,7 +67,7 @@ def rows(search: Problem, history: History, times: Times) -> list[Row]:
     ]
 
 
-def front(found: Sequence[Row], cost: str) -> list[int]:
+def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
     """Find the Pareto front of accuracy against a cost.
 
     Args:
@@ -99,10 +99,10 @@ def busy_seconds(seconds: Mapping[str, float]) -> float:
     return max(0.0, sum(seconds.values()) - 2 * hidden)
 
 
-def _row(event: Evaluated, attempts: int, times: Times) -> Row:
+def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
     candidate, evaluation, reward, _ = event
     reused = evaluation.status == "reused"
-    return Row(
+    return EvaluationRow(
         iteration=candidate.iteration,
         slot=candidate.slot,
         block=str(candidate.block),

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bqnn.report.rows import Row
+from bqnn.report.rows import EvaluationRow
 from bqnn.search.history import History
 
 LOW, HIGH = 0.1, 0.9
 
 
-class Point(NamedTuple):
+class IterationStats(NamedTuple):
     """One iteration: the batch asked then, as far as it is evaluated.
 
     Attributes:
@@ -43,17 +43,17 @@ class Point(NamedTuple):
     reused: float | None
 
 
-def series(history: History, found: Sequence[Row]) -> list[Point]:
+def series(history: History, found: Sequence[EvaluationRow]) -> list[IterationStats]:
     """Sum up every iteration asked.
 
     Args:
       history: what the journal holds.
       found: its rows.
     """
-    batches: dict[int, list[Row]] = {}
+    batches: dict[int, list[EvaluationRow]] = {}
     for row in found:
         batches.setdefault(row.iteration, []).append(row)
-    points: list[Point] = []
+    points: list[IterationStats] = []
     for asked in history.asks:
         lengths = [len(candidate.block) for candidate in asked.candidates]
         batch = batches.get(asked.iteration, [])
@@ -66,13 +66,13 @@ def _point(
     iteration: int,
     epsilon: float,
     lengths: Sequence[int],
-    batch: Sequence[Row],
-    before: Point | None,
-) -> Point:
+    batch: Sequence[EvaluationRow],
+    before: IterationStats | None,
+) -> IterationStats:
     measured = [row for row in batch if row.accuracy is not None]
     accuracies = [row.accuracy for row in measured if row.accuracy is not None]
     reused = sum(row.status == "reused" for row in batch)
-    return Point(
+    return IterationStats(
         iteration,
         epsilon,
         len(batch),

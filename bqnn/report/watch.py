@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +16,9 @@ from bqnn.executors.activity import Activity
 from bqnn.report import tables
 from bqnn.report.foreign import foreign
 from bqnn.report.progress import bar, duration
-from bqnn.report.record import Record
-from bqnn.report.rows import Row
+from bqnn.report.record import Record, summarize
+from bqnn.report.rows import EvaluationRow
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
-from bqnn.search.events import Asked, Event, Told
-from bqnn.search.fold import evaluated
-from bqnn.search.history import History
-from bqnn.search.problem import Problem
 from bqnn.search.summary import Summary
 
 _NUMBERED = re.compile(r"(\D*)(\d*)")
@@ -49,7 +44,7 @@ class View(NamedTuple):
 
     title: str
     summary: Summary
-    rows: Sequence[Row]
+    rows: Sequence[EvaluationRow]
     pending: int
     running: bool
     activities: Sequence[Activity] = ()
@@ -70,7 +65,7 @@ class WorkerState(NamedTuple):
     now: Activity | None
     done: int
     mean: float | None
-    last: Row | None
+    last: EvaluationRow | None
 
 
 def view_of(workdir: Path, record: Record) -> View:
@@ -95,17 +90,11 @@ def view_of(workdir: Path, record: Record) -> View:
     )
 
 
-def summarize(work: Problem, history: History) -> Summary:
-    """Fold a journal without asking its agent again."""
-    summary = Summary(work.iterations, work.config.search.batch)
-    for event in _events(work, history):
-        summary = summary_lib.update(summary, event)
-    return summary
-
-
-def workers(rows: Sequence[Row], activities: Sequence[Activity]) -> list[WorkerState]:
+def workers(
+    rows: Sequence[EvaluationRow], activities: Sequence[Activity]
+) -> list[WorkerState]:
     """Tell what each worker does and did, by name; who reused a result did nothing."""
-    by_name: dict[str, list[Row]] = {a.worker: [] for a in activities}
+    by_name: dict[str, list[EvaluationRow]] = {a.worker: [] for a in activities}
     for row in sorted(rows, key=lambda row: row.finished):
         if row.status != Status.REUSED:
             by_name.setdefault(row.worker, []).append(row)
@@ -122,7 +111,7 @@ def workers(rows: Sequence[Row], activities: Sequence[Activity]) -> list[WorkerS
     ]
 
 
-def rate(rows: Sequence[Row], now: float) -> float:
+def rate(rows: Sequence[EvaluationRow], now: float) -> float:
     """Return evaluations per minute over the last ten minutes, or since the first.
 
     Args:
@@ -155,14 +144,6 @@ def dashboard(view: View, now: float) -> RenderableType:
     if summary.failures or summary.retries:
         parts.append(tables.outcomes(summary))
     return Group(*parts)
-
-
-def _events(work: Problem, history: History) -> Iterator[Event]:
-    for ask in history.asks:
-        yield Asked(ask.iteration, ask.epsilon, recorded=True)
-    yield from evaluated(work, history)
-    for tell in history.tells:
-        yield Told(tell.number, tell.digest, recorded=True)
 
 
 def _state(view: View, now: float) -> str:

@@ -16,9 +16,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.report.layout import layout
+from bqnn.report.layout import columns, layout
 from bqnn.report.page.page import write_page
-from bqnn.report.page.payload import Source, payload
+from bqnn.report.page.payload import Source
 from bqnn.search import journal
 from bqnn.search.history import Run
 from tests.helpers.blocks import random_blocks
@@ -199,9 +199,9 @@ def test_the_csv_is_the_table(
 def test_blocks_are_drawn_as_in_files(chrome: webdriver.Chrome, searched: Path) -> None:
     load(chrome, write_page([Source(searched)])[0], 1400)
     for block in random_blocks(20, 23):
-        script = "return layoutBlock(parseBlock(arguments[0]))"
-        got: Any = chrome.execute_script(script, str(block))
-        centres, edges = layout(block)
+        script = "return unpackLayout(parseBlock(arguments[0]), arguments[1])"
+        made = centres, edges = layout(block)
+        got: Any = chrome.execute_script(script, str(block), columns(made))
         np.testing.assert_allclose(got["centres"], centres, atol=1e-6)
         for mine, theirs in zip(got["edges"], edges, strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-6)
@@ -209,7 +209,8 @@ def test_blocks_are_drawn_as_in_files(chrome: webdriver.Chrome, searched: Path) 
 
 # Sides of the boxes of a block's drawing, and of the lines of text in each.
 BOXES_AND_LABELS = """
-  const drawing = drawBlock(arguments[0], arguments[1]);
+  page.columns.set(arguments[0], arguments[1]);
+  const drawing = drawBlock(arguments[0]);
   document.body.append(drawing);
   const sides = ({x, y, width, height}) => [x, y, x + width, y + height];
   const found = [];
@@ -226,9 +227,10 @@ def test_labels_on_the_page_are_within_their_boxes(
     chrome: webdriver.Chrome, searched: Path
 ) -> None:
     load(chrome, write_page([Source(searched)])[0], 1400)
-    types = payload([])["types"]
     for block in random_blocks(20, 23):
-        found = chrome.execute_script(BOXES_AND_LABELS, str(block), types)
+        found = chrome.execute_script(
+            BOXES_AND_LABELS, str(block), columns(layout(block))
+        )
         assert len(found) == len(block) + 2
         for box, labels in found:
             assert labels
@@ -258,7 +260,7 @@ def test_searches_are_laid_over_each_other(
     assert _count(chrome, ".heatmaplayer image") == 2
     Select(chrome.find_element(By.ID, "search")).select_by_index(1)
     WebDriverWait(chrome, 30).until(lambda c: _count(c, "#facts .command"))
-    assert "random has no Q-values" in chrome.find_element(By.ID, "mind").text
+    assert "random has no Q-values" in chrome.find_element(By.ID, "agent").text
     assert _count(chrome, ".heatmaplayer image") == 0
     _check_quiet(chrome)
 

@@ -21,7 +21,7 @@ from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec
 from bqnn.report.page.page import render, watch, write_page
 from bqnn.report.page.payload import Json, Source, payload
-from bqnn.report.rows import Row
+from bqnn.report.rows import EvaluationRow
 from bqnn.search import journal, problem
 from bqnn.search.history import Ask, Run, Tell
 from bqnn.space.actions import Int32
@@ -86,7 +86,7 @@ def test_the_command_that_trains_names_the_data(tmp_path: Path) -> None:
 
 def test_an_agent_without_q_values_has_no_charts_of_them(tmp_path: Path) -> None:
     run_search(tmp_path, tiny_config(agent={"name": "random"}), TableExecutor())
-    assert Source(tmp_path).read()["mind"] is None
+    assert Source(tmp_path).read()["q_history"] is None
 
 
 def test_a_name_is_no_markup(tmp_path: Path) -> None:
@@ -227,6 +227,6 @@ def test_a_search_of_the_papers_size_has_a_small_page_soon(tmp_path: Path) -> No
     assert complete
     (search,) = _check_page(path, 10)["searches"]
     assert len(search["rows"]["block"]) == 64 * BATCHES
-    assert len(search["mind"]["values"]) == BATCHES
-    assert not search["mind"]["differs"]
-    assert Row._fields == tuple(search["rows"])
+    assert len(search["q_history"]["values"]) == BATCHES
+    assert not search["q_history"]["differs"]
+    assert EvaluationRow._fields == tuple(search["rows"])

@@ -1,4 +1,4 @@
-"""A search as rows and series, by hand; the agent's mind against a plain count."""
+"""A search as rows and series, by hand; Q-values against a plain count."""
 
 import time
 from collections import Counter
@@ -10,10 +10,10 @@ import pytest
 
 from bqnn.agents.q import QState
 from bqnn.config import Config
-from bqnn.report.mind import Mind
+from bqnn.report.q_history import QHistory
 from bqnn.report.rows import front, rows
 from bqnn.report.series import series
-from bqnn.report.spent import Failure, failures, phases, spans
+from bqnn.report.timing import Failure, failures, phases, spans
 from bqnn.search import journal
 from bqnn.search.fold import fold
 from bqnn.search.history import History
@@ -98,14 +98,14 @@ def _final_state(config: Config, history: History) -> Any:
             return end.value
 
 
-def test_the_mind_is_the_agents_q_table(searched: Path) -> None:
+def test_q_values_are_those_of_the_agent(searched: Path) -> None:
     work, (history, _) = problem_of(tiny_config()), _read(searched)
-    mind = Mind(work)
-    mind.follow(history._replace(tells=history.tells[:2]))
-    assert len(mind.thoughts) == 2
-    mind.follow(history)
-    assert len(mind.thoughts) == 6
-    assert not mind.differs
+    q_history = QHistory(work)
+    q_history.follow(history._replace(tells=history.tells[:2]))
+    assert len(q_history.snapshots) == 2
+    q_history.follow(history)
+    assert len(q_history.snapshots) == 6
+    assert not q_history.differs
     state, space = _final_state(tiny_config(), history), work.space.arrays
     assert isinstance(state, QState)
     table, visits = np.asarray(state.q_values), Counter[tuple[int, int]]()
@@ -116,15 +116,15 @@ def test_the_mind_is_the_agents_q_table(searched: Path) -> None:
             for t, action in enumerate(work.space.encode(candidate.block)):
                 if action < 0:
                     break
-                place = t, int(space.codes[t, action, 0]) - 1
+                step = t, int(space.codes[t, action, 0]) - 1
                 start = space.row_start[t] + before * space.num_actions[t]
-                values.setdefault(place, {})[before, action] = table[start + action]
-                visits[place] += 1
+                values.setdefault(step, {})[before, action] = table[start + action]
+                visits[step] += 1
                 before = action
-    last = mind.thoughts[-1]
-    for place, seen in values.items():
-        assert last.visits[place] == visits[place]
-        assert last.values[place] == pytest.approx(np.mean(list(seen.values())))
+    last = q_history.snapshots[-1]
+    for step, seen in values.items():
+        assert last.visits[step] == visits[step]
+        assert last.values[step] == pytest.approx(np.mean(list(seen.values())))
     assert last.visits.sum() == visits.total()
     assert np.isnan(last.values).sum() == last.values.size - len(values)
     # The greedy block is the one that no other choice at any step beats.
@@ -133,9 +133,9 @@ def test_the_mind_is_the_agents_q_table(searched: Path) -> None:
     assert first[actions[0]] == first.max()
 
 
-def test_a_mind_says_if_it_is_not_the_recorded_one(searched: Path) -> None:
+def test_a_digest_that_differs_is_noticed(searched: Path) -> None:
     history, _ = _read(searched)
-    mind = Mind(problem_of(tiny_config()))
+    q_history = QHistory(problem_of(tiny_config()))
     last = history.tells[-1]._replace(digest="another")
-    mind.follow(history._replace(tells=(*history.tells[:-1], last)))
-    assert mind.differs
+    q_history.follow(history._replace(tells=(*history.tells[:-1], last)))
+    assert q_history.differs

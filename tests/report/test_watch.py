@@ -19,7 +19,8 @@ from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors import ObservedExecutor, activity
 from bqnn.executors.activity import Activity
 from bqnn.report import watch
-from bqnn.report.rows import Row, rows
+from bqnn.report.record import summarize
+from bqnn.report.rows import EvaluationRow, rows
 from bqnn.report.watch import View
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event
@@ -35,8 +36,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = tiny_config(agent={"name": "random"})
 
 
-def _row(worker: str, finished: float, seconds: float, status: str = "ok") -> Row:
-    return Row(
+def _row(
+    worker: str, finished: float, seconds: float, status: str = "ok"
+) -> EvaluationRow:
+    return EvaluationRow(
         *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 0.5, 0.4, 10, 20, 0.75),
         *(seconds, worker, finished, ""),
     )
@@ -95,7 +98,7 @@ def _text(workdir: Path, running: bool) -> str:
     work = problem_of(CONFIG)
     with journal.open_readonly(workdir) as facts:
         history, times = facts.history(), facts.times()
-    summary = watch.summarize(work, history)
+    summary = summarize(work, history)
     seen = rows(work, history, times)
     return _print(View("here", summary, seen, 3, running), time.time())
 

@@ -1,9 +1,9 @@
-// The agent's mind: Q-values, visits, the block it holds best, lengths, reuse.
+// The agent: Q-values, visits, the greedy block, lengths of blocks, reused results.
 
-function heatmap(parent, id, title, words, mind, values, unit) {
+function heatmap(parent, id, title, words, q, values, unit) {
   const layers = values.map((_, t) => t + 1);
-  const z = mind.types.map((_, k) => values.map((row) => row[k]));
-  return chart(parent, id, title, words, [{type: "heatmap", x: layers, y: mind.types, z,
+  const z = q.types.map((_, k) => values.map((row) => row[k]));
+  return chart(parent, id, title, words, [{type: "heatmap", x: layers, y: q.types, z,
     colorscale: "Viridis", hoverongaps: false, xgap: 1, ygap: 1,
     colorbar: {thickness: 10},
     hovertemplate: `layer %{x}, %{y}: %{z} ${unit}<extra></extra>`}],
@@ -13,7 +13,7 @@ function heatmap(parent, id, title, words, mind, values, unit) {
 
 // Both heat maps, and a slider over the batches told.
 async function qCharts(parent, search) {
-  const mind = search.mind, last = mind.values.length - 1;
+  const q = search.q_history, last = q.values.length - 1;
   const slider = element("input", {type: "range", min: 0, max: last, value: last,
     id: "told"});
   const output = element("output", {htmlFor: "told"});
@@ -22,15 +22,15 @@ async function qCharts(parent, search) {
     textContent: "After batch "}), slider, " ", output), grid);
   const charts = [
     await heatmap(grid, "q-values", "Q-values by layer and type.", "Mean over the " +
-      "decisions tried so far; empty where none was. Lighter is better.", mind,
-    mind.values[last], ""),
+      "decisions tried so far; empty where none was. Lighter is better.", q,
+    q.values[last], ""),
     await heatmap(grid, "visits", "Decisions tried.", "How often each layer and type " +
-      "was told to the agent.", mind, mind.visits[last], "times"),
+      "was told to the agent.", q, q.visits[last], "times"),
   ];
   const show = () => {
     output.textContent = `${Number(slider.value) + 1} of ${last + 1}`;
-    [mind.values, mind.visits].forEach((values, i) => {
-      const z = mind.types.map((_, k) => values[slider.value].map((row) => row[k]));
+    [q.values, q.visits].forEach((values, i) => {
+      const z = q.types.map((_, k) => values[slider.value].map((row) => row[k]));
       Plotly.restyle(charts[i], {z: [z]});
     });
   };
@@ -41,7 +41,7 @@ async function qCharts(parent, search) {
 const countLayers = (block) => block.split(";").length - 1;
 
 function lengths(parent, search, pick) {
-  const s = search.series, greedy = search.mind ? search.mind.greedy : [];
+  const s = search.series, greedy = search.q_history ? search.q_history.greedy : [];
   const traces = [line(s.iteration, s.length_mean, "mean of the batch", COLOURS[0])];
   if (greedy.length) {
     traces.push(line(greedy.map((_, i) => i), greedy.map(countLayers),
@@ -71,7 +71,7 @@ function reused(parent, search) {
 
 // Every greedy block since it last changed, newest first, each to be drawn.
 function greedyList(parent, search, pick) {
-  const {greedy} = search.mind, list = element("ol", {reversed: true});
+  const {greedy} = search.q_history, list = element("ol", {reversed: true});
   const starts = greedy.map((_, i) => i).filter((i) => greedy[i] !== greedy[i - 1]);
   starts.reverse().forEach((i) => {
     const button = element("button", {type: "button",
@@ -85,14 +85,14 @@ function greedyList(parent, search, pick) {
 }
 
 async function agentSection(parent, search, pick) {
-  const mind = search.mind;
-  if (!mind) {
+  const q = search.q_history;
+  if (!q) {
     parent.append(element("p", {textContent: `The agent ${search.agent} has no ` +
       "Q-values: charts of them are left out."}));
-  } else if (!mind.values.length) {
+  } else if (!q.values.length) {
     parent.append(element("p", {textContent: "No batch was told to the agent yet."}));
   } else {
-    if (mind.differs) {
+    if (q.differs) {
       parent.append(element("p", {className: "warning", textContent: "Telling the " +
         "batches again gave another digest than the journal records: the Q-values " +
         "below are not exactly those of the search. See the command that replays it."}));
@@ -103,5 +103,5 @@ async function agentSection(parent, search, pick) {
   parent.append(grid);
   await lengths(grid, search, pick);
   await reused(grid, search);
-  if (mind && mind.greedy.length) greedyList(parent, search, pick);
+  if (q && q.greedy.length) greedyList(parent, search, pick);
 }

@@ -35,9 +35,9 @@ const line = (x, y, name, colour, more = {}) => ({type: "scatter", mode: "lines+
 
 function band(x, low, high, name, colour) {
   const known = x.map((_, i) => i).filter((i) => low[i] != null);
-  const places = known.map((i) => x[i]);
+  const at = known.map((i) => x[i]);
   return {type: "scatter", mode: "lines", name, hoverinfo: "skip", fill: "toself",
-    x: [...places, ...places.toReversed()],
+    x: [...at, ...at.toReversed()],
     y: [...known.map((i) => high[i]), ...known.toReversed().map((i) => low[i])],
     showlegend: false, line: {width: 0}, fillcolor: `${colour}26`};
 }
@@ -96,24 +96,24 @@ const hoverText = (row) => `batch ${row.iteration}, slot ${row.slot}<br>accuracy
 
 function scatter(parent, search, cost, title, pick) {
   const rows = search.rows, front = search.fronts[cost];
-  const places = rows.accuracy.map((_, i) => i).filter((i) => rows.accuracy[i] != null);
+  const known = measured(rows);
   const get = (list, key) => list.map((i) => rows[key][i]);
   const texts = (list) => list.map((i) => hoverText(rowAt(rows, i)));
-  const words = places.length ? `${plural(places.length, "evaluation")}; the black line ` +
+  const words = known.length ? `${plural(known.length, "evaluation")}; the black line ` +
     `joins the ${front.length} of the Pareto front, none more accurate for as little. ` +
     "A click draws the block." : "No block has an accuracy yet.";
   return chart(parent, `by-${cost}`, `Accuracy against ${title}.`, words, [
-    {type: "scatter", mode: "markers", name: "evaluations", x: get(places, cost),
-      y: get(places, "accuracy"), customdata: places, hovertext: texts(places),
+    {type: "scatter", mode: "markers", name: "evaluations", x: get(known, cost),
+      y: get(known, "accuracy"), customdata: known, hovertext: texts(known),
       hoverinfo: "text", marker: {size: 8, opacity: 0.75, colorscale: "Viridis",
-        color: get(places, "iteration"),
-        ...(places.length > MANY ? {} : {line: {width: 0.5, color: "#fff"}}),
+        color: get(known, "iteration"),
+        ...(known.length > MANY ? {} : {line: {width: 0.5, color: "#fff"}}),
         colorbar: {title: {text: "iteration"}, thickness: 10, len: 0.9}}},
     {type: "scatter", mode: "lines+markers", name: "Pareto front", x: get(front, cost),
       y: get(front, "accuracy"), customdata: front, hovertext: texts(front),
       hoverinfo: "text", line: {color: "#000", shape: "hv", width: 1.5},
       marker: {symbol: "diamond-open", size: 12, color: "#000", line: {width: 2}}},
-  ], {showlegend: false, xaxis: logAxis(title, get(places, cost)),
+  ], {showlegend: false, xaxis: logAxis(title, get(known, cost)),
     yaxis: axis("early-stop accuracy", {tickformat: ".0%"})}, pick);
 }
 

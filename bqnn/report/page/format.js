@@ -39,9 +39,13 @@ function duration(seconds) {
 // A text for plotly, which reads tags in names and labels.
 const plain = (text) => text.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
-// The row of a columnar table at a place, as an object.
-function rowAt(columns, place) {
-  return Object.fromEntries(Object.entries(columns).map(([k, v]) => [k, v[place]]));
+// Indices of the rows that have an accuracy.
+const measured = (rows) => rows.accuracy.map((_, i) => i)
+  .filter((i) => rows.accuracy[i] != null);
+
+// Row `index` of a columnar table, as an object.
+function rowAt(columns, index) {
+  return Object.fromEntries(Object.entries(columns).map(([k, v]) => [k, v[index]]));
 }
 
 function plural(count, one, many = `${one}s`) {

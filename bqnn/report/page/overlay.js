@@ -1,6 +1,6 @@
 // Several searches laid over each other, and the choice of the one shown in full.
 
-async function overlay(searches, types, state) {
+async function overlay(searches, state) {
   const parent = document.getElementById("overlay");
   parent.hidden = false;
   parent.append(element("h2", {textContent: "Side by side"}), comparison(searches));
@@ -18,9 +18,9 @@ async function overlay(searches, types, state) {
     searches.map((search, i) => styled("reward_mean", search, i)), axes);
   for (const [cost, title] of [["flops", "FLOPs of the block"],
     ["params", "parameters of the network"]]) {
-    await overlaidScatter(grid, searches, types, cost, title);
+    await overlaidScatter(grid, searches, cost, title);
   }
-  parent.append(chooser(searches, types, state));
+  parent.append(chooser(searches, state));
 }
 
 // How many there were after each batch: batches of two searches may differ in size.
@@ -29,15 +29,15 @@ function evaluations(search) {
   return search.series.evaluated.map((count) => (sum += count));
 }
 
-function overlaidScatter(parent, searches, types, cost, title) {
+function overlaidScatter(parent, searches, cost, title) {
   const symbols = ["circle", "square", "diamond", "cross", "triangle-up"];
   const traces = searches.map((search, n) => {
     const rows = search.rows;
-    const places = rows.accuracy.map((_, i) => i).filter((i) => rows.accuracy[i] != null);
+    const known = measured(rows);
     return {type: "scatter", mode: "markers", name: plain(search.name),
-      x: places.map((i) => rows[cost][i]), y: places.map((i) => rows.accuracy[i]),
-      customdata: places.map((i) => [n, i]), hoverinfo: "text",
-      hovertext: places.map((i) => hoverText(rowAt(rows, i))),
+      x: known.map((i) => rows[cost][i]), y: known.map((i) => rows.accuracy[i]),
+      customdata: known.map((i) => [n, i]), hoverinfo: "text",
+      hovertext: known.map((i) => hoverText(rowAt(rows, i))),
       marker: {size: 8, opacity: 0.65, symbol: symbols[n % symbols.length],
         color: COLOURS[n % COLOURS.length]}};
   });
@@ -45,7 +45,7 @@ function overlaidScatter(parent, searches, types, cost, title) {
     "A click draws the block.", traces,
     {xaxis: logAxis(title, traces.flatMap((trace) => trace.x)),
       yaxis: axis("early-stop accuracy", {tickformat: ".0%"})},
-    ([n, place]) => showBlock(searches[n], types, place));
+    ([n, index]) => showBlock(searches[n], index));
 }
 
 function comparison(searches) {
@@ -63,14 +63,14 @@ function comparison(searches) {
     "best reward", "best accuracy", "reused", "failed", "work"], lines);
 }
 
-function chooser(searches, types, state) {
+function chooser(searches, state) {
   const select = element("select", {id: "search"}, ...searches.map((search, i) =>
     element("option", {value: i, textContent: search.name})));
   select.value = searches[state.search] ? state.search : 0;
   select.addEventListener("change", () => {
     state.search = Number(select.value);
     document.getElementById("panel").hidden = true;
-    showSearch(searches[state.search], types, state);
+    showSearch(searches[state.search], state);
   });
   return element("p", {}, element("label", {htmlFor: "search",
     textContent: "In full below: "}), select);

@@ -39,7 +39,7 @@ const numbersOf = (row) => [["accuracy", percent(row.accuracy)],
   ["parameters", si(row.params)], ["density", fixed(row.density, 3)],
   ["layers", row.layers], ["found in", `batch ${row.iteration}, slot ${row.slot}`]];
 
-function headline(search, types) {
+function headline(search) {
   const made = section("The best block", "best");
   if (!search.best.length) {
     made.append(element("p", {textContent: search.rows.block.length ?
@@ -53,22 +53,22 @@ function headline(search, types) {
     element("p", {textContent: "Train it to convergence:"}),
     command(search.commands.train));
   made.append(element("div", {className: "headline"},
-    element("div", {className: "drawing"}, drawBlock(row.block, types)), side));
+    element("div", {className: "drawing"}, drawBlock(row.block)), side));
 }
 
-// The panel in which a clicked block appears; `what` is a row's place or a block's text.
-function showBlock(search, types, what) {
+// The panel of a clicked block; `what` is the index of a row or a block's text.
+function showBlock(search, what) {
   const rows = search.rows, text = typeof what === "string" ? what : rows.block[what];
-  const place = typeof what === "string" ? rows.block.indexOf(what) : what;
+  const index = typeof what === "string" ? rows.block.indexOf(what) : what;
   const panel = document.getElementById("panel");
   const close = element("button", {type: "button", textContent: "Close"});
   close.addEventListener("click", () => { panel.hidden = true; });
-  const row = place < 0 ? null : rowAt(rows, place);
+  const row = index < 0 ? null : rowAt(rows, index);
   panel.replaceChildren(
     element("div", {className: "tools"}, element("h2", {textContent: row ?
       `Batch ${row.iteration}, slot ${row.slot}: ${row.status}` :
       "A block that was not asked" }), close),
-    element("div", {className: "drawing"}, drawBlock(text, types)),
+    element("div", {className: "drawing"}, drawBlock(text)),
     ...(row ? [factList(numbersOf(row))] : []),
     ...(row && row.error ? [element("p", {className: "warning",
       textContent: row.error})] : []),
@@ -108,10 +108,10 @@ function facts(search) {
 }
 
 // All sections of one search.
-async function showSearch(search, types, state) {
-  const pick = (what) => showBlock(search, types, what);
+async function showSearch(search, state) {
+  const pick = (what) => showBlock(search, what);
   document.getElementById("sections").replaceChildren();
-  headline(search, types);
+  headline(search);
   const progress = section("How the search went", "progress");
   await curves(progress, search);
   const costs = section("Accuracy and cost", "costs");
@@ -119,7 +119,7 @@ async function showSearch(search, types, state) {
   costs.append(grid);
   await scatter(grid, search, "flops", "FLOPs of the block", pick);
   await scatter(grid, search, "params", "parameters of the network", pick);
-  await agentSection(section("The agent's mind", "mind"), search, pick);
+  await agentSection(section("The agent", "agent"), search, pick);
   const time = section("What the time went to", "time");
   await phaseChart(time, search);
   await timeline(time, search);
@@ -154,11 +154,16 @@ async function main() {
   document.head.append(element("script", {textContent: script}));
   const data = JSON.parse(json), state = keptState(data.refresh);
   const begun = data.searches.filter((search) => search.began);
+  Object.assign(page, {types: data.types, grid: data.grid});
+  for (const {rows, q_history: q, columns} of begun) {
+    const shown = [...rows.block, ...(q ? q.greedy : [])];
+    shown.forEach((block, i) => page.columns.set(block, columns[i]));
+  }
   note.replaceChildren(...data.searches.map((s) => element("p", {textContent: status(s)})),
     element("p", {textContent: `Written ${new Date(1000 * data.written).toLocaleString()}.`}));
   if (data.refresh) refresh(data.refresh);
-  if (begun.length > 1) await overlay(begun, data.types, state);
-  if (begun.length) await showSearch(begun[state.search || 0] || begun[0], data.types, state);
+  if (begun.length > 1) await overlay(begun, state);
+  if (begun.length) await showSearch(begun[state.search || 0] || begun[0], state);
   document.body.dataset.ready = "yes";
 }
 

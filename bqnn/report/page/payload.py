@@ -1,4 +1,4 @@
-"""Searches as what the page's scripts read: plain values, ready for JSON."""
+"""Payload of the report's page: searches as plain values, ready for JSON."""
 
 import json
 import shlex
@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 
 from bqnn.config import dictionary as config_dict
 from bqnn.report.draw import COLOURS
-from bqnn.report.mind import Mind
-from bqnn.report.record import Record, read
-from bqnn.report.rows import Row, front
-from bqnn.report.series import Point, series
-from bqnn.report.spent import Failure, Span, failures, phases, spans
+from bqnn.report.layout import GRID, columns, layout
+from bqnn.report.q_history import QHistory
+from bqnn.report.record import Record, read, summarize
+from bqnn.report.rows import EvaluationRow, front
+from bqnn.report.series import IterationStats, series
+from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
-from bqnn.search.fold import evaluated
-from bqnn.search.history import History, Run
-from bqnn.search.problem import Problem
-from bqnn.search.summary import Summary
-from bqnn.space.nsc import LayerType
+from bqnn.search.history import Run
+from bqnn.space.nsc import Block, LayerType
 
 Json = dict[str, Any]
 _DIGITS = 6
@@ -31,7 +28,7 @@ _FINALS = {"digits": "digits_final", "imagenet": "imagenet_final"}
 
 
 class Source:
-    """A search to report on; reads its journal again whenever asked.
+    """A search to report on. What it derived from the journal is kept between reads.
 
     Attributes:
       workdir: its work directory, as the user wrote it.
@@ -41,10 +38,11 @@ class Source:
         """Read nothing yet."""
         self.workdir = workdir
         self._record: Record | None = None
-        self._mind: Mind | None = None
+        self._q_history: QHistory | None = None
+        self._columns: dict[str, list[int]] = {}
 
     def read(self) -> Json:
-        """Read the journal, and tell the agent what is new in it.
+        """Read the journal, and tell the agent the batches that are new in it.
 
         Raises:
           JournalError: if there is no journal, or it cannot be read.
@@ -52,9 +50,20 @@ class Source:
         record = self._record = read(self.workdir, self._record)
         if record is None:
             return {"name": str(self.workdir), "began": False}
-        self._mind = self._mind or Mind(record.problem)
-        self._mind.follow(record.history)
-        return _search(self.workdir, record, self._mind)
+        self._q_history = self._q_history or QHistory(record.problem)
+        self._q_history.follow(record.history)
+        asked = [c for ask in record.history.asks for c in ask.candidates]
+        greedy = [snapshot.greedy for snapshot in self._q_history.snapshots]
+        self._lay_out([*(c.block for c in asked), *greedy])
+        search = _search(self.workdir, record, self._q_history)
+        shown = [*search["rows"]["block"], *map(str, greedy)]
+        return search | {"columns": [self._columns[block] for block in shown]}
+
+    def _lay_out(self, blocks: Sequence[Block]) -> None:
+        """Lay out the blocks that are new: the page only draws them."""
+        for block in blocks:
+            if str(block) not in self._columns:
+                self._columns[str(block)] = columns(layout(block))
 
     def signature(self) -> tuple[tuple[int, int], ...]:
         """Return what changes whenever somebody writes to the journal."""
@@ -75,6 +84,7 @@ def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
     return {
         "searches": list(searches),
         "types": types,
+        "grid": GRID,
         "written": time.time(),
         "refresh": refresh,
     }
@@ -85,28 +95,28 @@ def to_json(value: Json) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _search(workdir: Path, record: Record, mind: Mind) -> Json:
-    run, search, history, times = record
-    found, summary = record.rows(), _summary(search, history)
-    by_place = {(row.iteration, row.slot): i for i, row in enumerate(found)}
-    best = [by_place[event.candidate.id] for event in summary.best]
+def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
+    run, problem, history, times = record
+    rows, summary = record.rows(), summarize(problem, history)
+    row_of = {(row.iteration, row.slot): i for i, row in enumerate(rows)}
+    best = [row_of[event.candidate.id] for event in summary.best]
     return {
         "name": str(workdir),
         "began": True,
         "agent": run.config.agent.name,
         "seed": run.config.search.seed,
-        "told": len(history.tells),
-        "iterations": search.iterations,
+        "told": summary.told,
+        "iterations": summary.iterations,
         "total": summary.total,
-        "complete": len(history.tells) == search.iterations,
-        "digest": history.tells[-1].digest if history.tells else "",
-        "best": [place for place in best if found[place].accuracy is not None],
-        "rows": _columns(Row, found),
-        "series": _columns(Point, series(history, found)),
-        "fronts": {cost: front(found, cost) for cost in ("flops", "params")},
-        "mind": _mind(mind),
+        "complete": summary.complete,
+        "digest": summary.digest,
+        "best": [index for index in best if rows[index].accuracy is not None],
+        "rows": _by_field(EvaluationRow, rows),
+        "series": _by_field(IterationStats, series(history, rows)),
+        "fronts": {cost: front(rows, cost) for cost in ("flops", "params")},
+        "q_history": _q_history(q_history),
         "phases": _rounded(phases(history)),
-        "spans": _columns(Span, spans(history, times)),
+        "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
         "commands": _commands(workdir, run),
         "config": dict(_flat(config_dict.to_dict(run.config))),
@@ -116,29 +126,23 @@ def _search(workdir: Path, record: Record, mind: Mind) -> Json:
     }
 
 
-def _summary(search: Problem, history: History) -> Summary:
-    summary = Summary(search.iterations, search.config.search.batch)
-    for event in evaluated(search, history):
-        summary = summary_lib.update(summary, event)
-    return summary
-
-
-def _columns(kind: type[NamedTuple], values: Sequence[Any]) -> Json:
+def _by_field(kind: type[NamedTuple], values: Sequence[Any]) -> Json:
     """Turn rows of named fields into a list per field: JSON without the names."""
     names: tuple[str, ...] = kind._fields
     return {name: [_rounded(getattr(v, name)) for v in values] for name in names}
 
 
-def _mind(mind: Mind) -> Json | None:
-    """Turn what the agent thought into nested lists; None if it has no Q-values."""
-    if not mind.has_q_values:
+def _q_history(q_history: QHistory) -> Json | None:
+    """Turn Q-values into nested lists; None if the agent has none."""
+    if not q_history.has_q_values:
         return None
+    snapshots = q_history.snapshots
     return {
-        "differs": mind.differs,
+        "differs": q_history.differs,
         "types": [kind.title for kind in LayerType],
-        "values": [_nested(thought.values) for thought in mind.thoughts],
-        "visits": [thought.visits.tolist() for thought in mind.thoughts],
-        "greedy": [str(thought.greedy) for thought in mind.thoughts],
+        "values": [_nested(snapshot.values) for snapshot in snapshots],
+        "visits": [snapshot.visits.tolist() for snapshot in snapshots],
+        "greedy": [str(snapshot.greedy) for snapshot in snapshots],
     }
 
 

@@ -19,14 +19,14 @@ function compare(values, descending) {
   };
 }
 
-function toCsv(columns, places) {
+function toCsv(columns, indices) {
   // A spreadsheet takes a text that begins so for a formula, and runs it.
   const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ?
     `'${value}` : String(value));
   const quote = (value) => (value == null ? "" : /[",\r\n;]/.test(inert(value)) ?
     `"${inert(value).replaceAll('"', '""')}"` : inert(value));
   const names = Object.keys(columns);
-  const lines = places.map((i) => names.map((name) => quote(columns[name][i])).join(","));
+  const lines = indices.map((i) => names.map((name) => quote(columns[name][i])).join(","));
   return [names.join(","), ...lines].join("\r\n") + "\r\n";
 }
 
@@ -78,35 +78,35 @@ class EvaluationTable {
   update() {
     const {sort, descending, query} = this.state;
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-    this.places = this.search.map((_, i) => i)
+    this.found = this.search.map((_, i) => i)
       .filter((i) => words.every((word) => this.search[i].includes(word)))
       .sort(compare(this.rows[sort], descending));
     COLUMNS.forEach(([name], i) => this.headers[i].setAttribute("aria-sort",
       name !== sort ? "none" : descending ? "descending" : "ascending"));
-    this.count.textContent = `${this.places.length} of ${this.search.length} evaluations`;
+    this.count.textContent = `${this.found.length} of ${this.search.length} evaluations`;
     const first = this.state.page * PER_PAGE;
-    this.body.replaceChildren(...this.places.slice(first, first + PER_PAGE)
+    this.body.replaceChildren(...this.found.slice(first, first + PER_PAGE)
       .map((i) => this.line(i)));
     this.turnPages();
   }
 
-  line(place) {
+  line(index) {
     const cells = COLUMNS.map(([name, , write]) => {
-      const value = this.rows[name][place];
+      const value = this.rows[name][index];
       if (name !== "block") {
         return element("td", {className: TEXT.has(name) ? "" : "number"},
           write ? write(value) : String(value ?? ""));
       }
       const button = element("button", {type: "button", className: "nsc",
         title: "Draw this block", textContent: value});
-      button.addEventListener("click", () => this.pick(place));
+      button.addEventListener("click", () => this.pick(index));
       return element("td", {}, button);
     });
     return element("tr", {}, ...cells);
   }
 
   turnPages() {
-    const {page} = this.state, pages = Math.ceil(this.places.length / PER_PAGE);
+    const {page} = this.state, pages = Math.ceil(this.found.length / PER_PAGE);
     const turn = (to, text) => {
       const button = element("button", {type: "button", textContent: text,
         disabled: to < 0 || to >= pages});
@@ -115,12 +115,12 @@ class EvaluationTable {
     };
     this.pager.replaceChildren(...(pages > 1 ? [turn(page - 1, "Earlier"),
       ` rows ${page * PER_PAGE + 1} to ` +
-      `${Math.min((page + 1) * PER_PAGE, this.places.length)} `,
+      `${Math.min((page + 1) * PER_PAGE, this.found.length)} `,
       turn(page + 1, "Later")] : []));
   }
 
   download() {
-    const blob = new Blob([toCsv(this.rows, this.places)], {type: "text/csv"});
+    const blob = new Blob([toCsv(this.rows, this.found)], {type: "text/csv"});
     const link = element("a", {href: URL.createObjectURL(blob),
       download: "evaluations.csv"});
     link.click();

@@ -1,6 +1,6 @@
-"""What a Q-learning agent thought: its Q-table after every batch told, summed up.
+"""Q-values of a search over time: a snapshot after every batch told to the agent.
 
-The journal does not hold Q-values: they come from telling the batches again, once.
+The journal does not hold Q-values. Telling the agent its batches again gives them.
 """
 
 from typing import NamedTuple
@@ -17,14 +17,16 @@ from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
 
 
-class Thought(NamedTuple):
-    """The agent after a batch was told. Layers count from 1, types as in table 1.
+class QSnapshot(NamedTuple):
+    """The Q-table after a batch was told, by layer and type of table 1.
+
+    Axes: T layers, G types.
 
     Attributes:
-      values: mean Q-value of the decisions told so far, by layer and type; NaN where
-        there is none.  # [T, K]
-      visits: how often a decision of this layer and type was told.  # [T, K]
-      greedy: the block that the agent holds best; of equal values the first.
+      values: mean Q-value of the decisions told so far, float64 `[T, G]`; NaN where
+        none was told.
+      visits: how often such a decision was told, int64 `[T, G]`.
+      greedy: the block of the highest Q-values; of equal values the first.
     """
 
     values: NDArray[np.float64]
@@ -32,72 +34,72 @@ class Thought(NamedTuple):
     greedy: Block
 
 
-class Mind:
-    """Follows the agent of a search; tells every batch once, however often asked.
+class QHistory:
+    """Follows the agent of a search; tells it every batch once.
 
     Attributes:
-      thoughts: after each batch told.
+      snapshots: after each batch told; none for an agent without Q-values.
       differs: whether the last digest is not the one recorded.
     """
 
-    def __init__(self, search: Problem) -> None:
+    def __init__(self, problem: Problem) -> None:
         """Begin with an agent that was told nothing."""
-        self.thoughts: list[Thought] = []
+        self.snapshots: list[QSnapshot] = []
         self.differs = False
-        self._search = search
-        self._state = search.agent.init()
-        self._groups = _groups(search.space.arrays)
+        self._problem = problem
+        self._state = problem.agent.init()
+        self._groups = _groups(problem.space.arrays)
         self._visits = np.zeros(len(self._groups), np.int64)
 
     @property
     def has_q_values(self) -> bool:
-        """Whether the agent is one that learns Q-values."""
+        """Whether the agent learns Q-values."""
         return isinstance(self._state, QState)
 
     def follow(self, history: History) -> None:
-        """Tell what the journal holds beyond what was told before."""
+        """Tell the agent the batches of the journal that it was not told before."""
         if not self.has_q_values:
             return
-        new = history.tells[len(self.thoughts) :]
-        finals = settled_evaluations(history)
+        new = history.tells[len(self.snapshots) :]
+        settled = settled_evaluations(history)
         candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
-            batch = [(candidates[i], finals[i]) for i in told.ids]
-            self._state = tell_batch(self._search, self._state, batch)
-            actions = [self._search.space.encode(c.block) for c, _ in batch]
-            self.thoughts.append(self._think(np.stack(actions)))
+            batch = [(candidates[name], settled[name]) for name in told.ids]
+            self._state = tell_batch(self._problem, self._state, batch)
+            actions = [self._problem.space.encode(c.block) for c, _ in batch]
+            self.snapshots.append(self._snapshot(np.stack(actions)))
         if new:
             self.differs = agent.digest(self._state) != new[-1].digest
 
-    def _think(self, actions: Int32) -> Thought:
+    def _snapshot(self, actions: Int32) -> QSnapshot:
         assert isinstance(self._state, QState)
-        space = self._search.space.arrays
-        np.add.at(self._visits, places(space, actions), 1)
+        space = self._problem.space.arrays
+        np.add.at(self._visits, q_indices(space, actions), 1)
         tried = np.flatnonzero(self._visits)
         groups, visits = self._groups[tried], self._visits[tried]
-        # A copy: the agent takes its buffers over when it is told the next batch.
+        # A copy: telling the next batch overwrites the agent's buffers.
         table = np.array(self._state.q_values)
         shape = (len(space.num_actions), len(LayerType))
         size = shape[0] * shape[1]
         sums = np.bincount(groups, table[tried].astype(np.float64), size)
         counts = np.bincount(groups, minlength=size)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-        return Thought(
+        return QSnapshot(
             means.reshape(shape),
             np.bincount(groups, visits, size).astype(np.int64).reshape(shape),
-            self._search.space.decode(greedy_actions(space, table)),
+            self._problem.space.decode(greedy_actions(space, table)),
         )
 
 
-def places(space: Space, actions: Int32) -> NDArray[np.int64]:
-    """Find where the Q-values of decisions stand in the flat table.
+def q_indices(space: Space, actions: Int32) -> NDArray[np.int64]:
+    """Return the indices of decisions in the flat Q-table.
 
     Args:
       space: the decision process.
-      actions: of blocks, -1 after the Terminal.  # [B, T]
+      actions: of blocks, -1 after the Terminal, int32 `[B, T]`.
 
     Returns:
-      One place per decision.  # [N]
+      One index per decision, block after block, int64 `[decisions]`.
     """
     before = np.roll(actions, 1, axis=1)
     before[:, 0] = 0
@@ -106,7 +108,7 @@ def places(space: Space, actions: Int32) -> NDArray[np.int64]:
 
 
 def _groups(space: Space) -> NDArray[np.int64]:
-    """Number the layer and type of every Q-value: layer * K + type, from 0.  # [S]."""
+    """Number layer and type of each Q-value: `layer * G + type`, int64 `[Q]`."""
     ends = [*space.row_start[1:], space.size]
     parts = []
     for t, (count, end) in enumerate(zip(space.num_actions, ends, strict=True)):
