@@ -14,8 +14,8 @@ from rich.table import Table
 from bqnn.compare.compare import Entry
 from bqnn.compare.statistics import Summary, best_so_far
 from bqnn.errors import DataError
+from bqnn.report.draw import LINES
 from bqnn.report.foreign import foreign, literal
-from bqnn.report.palette import LINES
 from bqnn.stats import Mean, mean
 
 _STYLES = ("-", "--", "-.", ":")

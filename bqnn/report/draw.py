@@ -1,4 +1,4 @@
-"""Drawings of blocks and networks as graphs, in the manner of the paper's."""
+"""Drawings of blocks and networks as graphs, in the style of the paper."""
 
 import io
 import itertools
@@ -28,7 +28,8 @@ from bqnn.report.layout import (
 )
 from bqnn.space.nsc import Block, LayerType
 
-# Okabe and Ito's palette, distinguishable for colour-blind readers.
+# Okabe and Ito's palette: colour-blind readers tell these apart.
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 COLOURS = {
     LayerType.CONVOLUTION: "#56B4E9",
     LayerType.MAX_POOLING: "#E69F00",
@@ -39,7 +40,7 @@ COLOURS = {
 }
 _ENDS_COLOUR = "#FFFFFF"
 _STAGE_COLOUR = "#D5E8F5"
-# What stands outside the stages of a network, by operation.
+# Boxes of a network outside its stages, by operation.
 _PARTS = {
     "input": ("Image", _ENDS_COLOUR),
     "stem": ("Stem: conv", COLOURS[LayerType.CONVOLUTION]),
@@ -56,8 +57,8 @@ class Drawing(NamedTuple):
 
     Attributes:
       boxes: label and colour of every node, the first on top.
-      edges: (from, to), places of boxes.
-      layout: where they go.
+      edges: (from, to), indices of boxes.
+      layout: positions of boxes and lines of edges.
     """
 
     boxes: tuple[tuple[str, str], ...]
@@ -79,7 +80,7 @@ def block_drawing(block: Block) -> Drawing:
 
 
 def network_drawing(network: NetworkPlan) -> Drawing:
-    """Lay a network out as a chain: a box per stage, and what is between them."""
+    """Lay a network out as a chain: a box per stage, and the layers between stages."""
     groups = itertools.groupby(network.nodes, lambda node: node.stage or node.name)
     boxes = tuple(_part([*nodes]) for _, nodes in groups)
     centres = tuple((0.0, float(row)) for row in range(len(boxes)))
@@ -113,7 +114,7 @@ def draw(axes: Axes, drawing: Drawing) -> Axes:
 
 
 def figure(drawing: Drawing) -> Figure:
-    """Draw a graph into a figure of its own, in which everything can be read."""
+    """Draw a graph into a figure of its own, large enough to read."""
     left, right = _sides(drawing)
     rows = drawing.layout.centres[-1][1] + 0.8
     made = Figure(((right - left) * _COLUMN_WIDTH, rows * _ROW_HEIGHT))
@@ -133,7 +134,7 @@ def to_dot(drawing: Drawing) -> str:
 
 
 def to_svg(drawing: Drawing) -> str:
-    """Write a graph as SVG: text stays text, the same graph gives the same bytes."""
+    """Write a graph as SVG; text stays text, and equal graphs give equal bytes."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bqnn"}):
         figure(drawing).savefig(file, format="svg", metadata={"Date": None})
@@ -141,14 +142,14 @@ def to_svg(drawing: Drawing) -> str:
 
 
 def to_pixels(drawing: Drawing) -> NDArray[np.uint8]:
-    """Draw a graph as an image.  # [H, W, 3]."""
+    """Draw a graph as an image, uint8 `[H, W, 3]`."""
     canvas = FigureCanvasAgg(figure(drawing))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def save(drawing: Drawing, path: Path) -> None:
-    """Draw to a file whose suffix says how: .svg, .png or .dot.
+    """Draw to a file in the format of its suffix: .svg, .png or .dot.
 
     Raises:
       ConfigError: for another suffix, or if the file cannot be written.
@@ -165,9 +166,9 @@ def save(drawing: Drawing, path: Path) -> None:
 
 
 def _arrow(line: tuple[Point, ...]) -> FancyArrowPatch:
-    """Draw an edge: it leaves, passes and enters upright, and is curved in between.
+    """Draw an edge: upright where it meets a row, curved in between.
 
-    Curves of one shape cross no more often than straight lines would.
+    All curves have one shape, so they cross no more often than straight lines.
     """
     points, codes = [line[0]], [Curve.MOVETO]
     for (x, y), (to_x, to_y) in itertools.pairwise(line):
@@ -187,7 +188,7 @@ def _arrow(line: tuple[Point, ...]) -> FancyArrowPatch:
 
 
 def _sides(drawing: Drawing) -> tuple[float, float]:
-    """Return where a drawing begins and ends, from left to right."""
+    """Return the left and right end of a drawing."""
     boxes = [x for x, _ in drawing.layout.centres]
     lanes = [x for line in drawing.layout.edges for x, _ in line]
     left = min(min(boxes) - BOX[0] / 2, *lanes)

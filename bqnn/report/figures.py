@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from bqnn.report.palette import LINES
+from bqnn.report.draw import LINES
 from bqnn.report.rows import EvaluationRow, front
 from bqnn.report.series import IterationStats
 
@@ -14,7 +14,7 @@ _COSTS = {"flops": "FLOPs of the block", "params": "parameters of the network"}
 
 
 def curves(axes: Axes, points: Sequence[IterationStats]) -> Axes:
-    """Draw reward and early-stop accuracy by iteration .
+    """Draw reward and early-stop accuracy by iteration.
 
     Bands hold 80 % of a batch; grey stripes are darker where epsilon is larger.
 
@@ -61,16 +61,16 @@ def costs(axes: Axes, found: Sequence[EvaluationRow], cost: str = "flops") -> Ax
     label = _COSTS[cost]
     known = [row for row in found if row.accuracy is not None]
     iterations = [row.iteration for row in known]
-    marks = axes.scatter(*_places(known, cost), c=iterations, s=14, alpha=0.75)
-    best = [found[place] for place in front(found, cost)]
-    axes.step(*_places(best, cost), "k-D", where="post", markerfacecolor="none")
+    marks = axes.scatter(*_marks(known, cost), c=iterations, s=14, alpha=0.75)
+    best = [found[index] for index in front(found, cost)]
+    axes.step(*_marks(best, cost), "k-D", where="post", markerfacecolor="none")
     axes.set(xscale="log", xlabel=label, ylabel="early-stop accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.figure.colorbar(marks, ax=axes, label="iteration")
     return axes
 
 
-def _places(
+def _marks(
     found: Sequence[EvaluationRow], cost: str
 ) -> tuple[list[float], list[float]]:
     # A network with native widths can have more parameters than a float holds.

@@ -42,10 +42,10 @@ const countLayers = (block) => block.split(";").length - 1;
 
 function lengths(parent, search, pick) {
   const s = search.series, greedy = search.q_history ? search.q_history.greedy : [];
-  const traces = [line(s.iteration, s.length_mean, "mean of the batch", COLOURS[0])];
+  const traces = [line(s.iteration, s.length_mean, "mean of the batch", page.lines[0])];
   if (greedy.length) {
     traces.push(line(greedy.map((_, i) => i), greedy.map(countLayers),
-      "greedy block", COLOURS[1], {customdata: greedy, line: {color: COLOURS[1],
+      "greedy block", page.lines[1], {customdata: greedy, line: {color: page.lines[1],
         width: 2, shape: "hv"}, hovertext: greedy.map((block) =>
         block.match(/(.{1,48})(;|$)/g).join("<br>")), hovertemplate:
           "after batch %{x}: %{y} layers<br>%{hovertext}<extra></extra>"}));
@@ -64,7 +64,7 @@ function reused(parent, search) {
   const count = total.filter((status) => status === "reused").length;
   return chart(parent, "reused", "Reused results.", `${count} of ${total.length} ` +
     "evaluations took the result of an equal block, which was not trained again.",
-  [line(s.iteration, s.reused, "share of the batch", COLOURS[3])],
+  [line(s.iteration, s.reused, "share of the batch", page.lines[3])],
   {...epsilonBands(s), showlegend: false, xaxis: axis("iteration"),
     yaxis: axis("share of the batch", {tickformat: ".0%", rangemode: "tozero"})});
 }

@@ -6,11 +6,11 @@ const LAYOUT = {font: {family: "system-ui, sans-serif", size: 13, color: "#222"}
   legend: {orientation: "h", y: 1.02, yanchor: "bottom", x: 0}};
 const OPTIONS = {responsive: true, displaylogo: false, displayModeBar: "hover",
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]]};
-const MANY = 2000;  // more marks than this take a browser long
+const MANY = 2000;  // a browser takes long to outline more marks than this
 const axis = (title, more = {}) => ({title: {text: title}, gridcolor: "#e4e4e4",
   zeroline: false, automargin: true, ...more});
 
-// Put a chart into a section; `onPick(customdata)` is told of clicks.
+// Put a chart into a section; a click on a mark calls `onPick(customdata)`.
 async function chart(parent, id, title, words, traces, layout, onPick) {
   const plot = element("div", {id, className: "plot"});
   plot.setAttribute("role", "img");
@@ -62,10 +62,11 @@ function epsilonBands(series) {
   };
 }
 
-// Labels at 1, 2 and 5 where the values span little.
-function logAxis(title, values) {
-  const little = most(values) < 100 * least(values);
-  return axis(title, {type: "log", ...(little ? {dtick: "D2"} : {})});
+// Axes of accuracy against a cost; labels at 1, 2 and 5 where the costs span little.
+function costAxes(title, costs) {
+  const little = most(costs) < 100 * least(costs);
+  return {xaxis: axis(title, {type: "log", ...(little ? {dtick: "D2"} : {})}),
+    yaxis: axis("early-stop accuracy", {tickformat: ".0%"})};
 }
 
 const ends = (values) => {
@@ -80,13 +81,13 @@ function curves(parent, search) {
     `the best so far is ${fixed(ends(s.best_reward)[1])}. Bands hold 80 % of a batch; ` +
     "grey stripes show epsilon, the share of random choices.";
   return chart(parent, "curves", "Reward and early-stop accuracy.", words, [
-    band(s.iteration, s.accuracy_low, s.accuracy_high, "accuracy, 10–90 %", COLOURS[0]),
-    band(s.iteration, s.reward_low, s.reward_high, "reward, 10–90 %", COLOURS[1]),
-    line(s.iteration, s.accuracy_mean, "accuracy, mean", COLOURS[0]),
-    line(s.iteration, s.reward_mean, "reward, mean", COLOURS[1],
-      {line: {color: COLOURS[1], width: 2, dash: "dash"}}),
-    line(s.iteration, s.best_reward, "best reward so far", COLOURS[2],
-      {mode: "lines", line: {color: COLOURS[2], width: 2, shape: "hv"}}),
+    band(s.iteration, s.accuracy_low, s.accuracy_high, "accuracy, 10–90 %", page.lines[0]),
+    band(s.iteration, s.reward_low, s.reward_high, "reward, 10–90 %", page.lines[1]),
+    line(s.iteration, s.accuracy_mean, "accuracy, mean", page.lines[0]),
+    line(s.iteration, s.reward_mean, "reward, mean", page.lines[1],
+      {line: {color: page.lines[1], width: 2, dash: "dash"}}),
+    line(s.iteration, s.best_reward, "best reward so far", page.lines[2],
+      {mode: "lines", line: {color: page.lines[2], width: 2, shape: "hv"}}),
   ], {...epsilonBands(s), xaxis: axis("iteration"), yaxis: axis("reward, accuracy")});
 }
 
@@ -94,27 +95,27 @@ const hoverText = (row) => `batch ${row.iteration}, slot ${row.slot}<br>accuracy
   `${percent(row.accuracy)}, reward ${fixed(row.reward)}<br>` +
   `${row.block.match(/(.{1,48})(;|$)/g).join("<br>")}`;
 
+// Evaluations as marks: accuracy against a cost.
+const marks = (rows, cost, indices, more) => ({type: "scatter", mode: "markers",
+  x: indices.map((i) => rows[cost][i]), y: indices.map((i) => rows.accuracy[i]),
+  customdata: indices, hovertext: indices.map((i) => hoverText(rowAt(rows, i))),
+  hoverinfo: "text", ...more});
+
 function scatter(parent, search, cost, title, pick) {
   const rows = search.rows, front = search.fronts[cost];
   const known = measured(rows);
-  const get = (list, key) => list.map((i) => rows[key][i]);
-  const texts = (list) => list.map((i) => hoverText(rowAt(rows, i)));
   const words = known.length ? `${plural(known.length, "evaluation")}; the black line ` +
     `joins the ${front.length} of the Pareto front, none more accurate for as little. ` +
     "A click draws the block." : "No block has an accuracy yet.";
-  return chart(parent, `by-${cost}`, `Accuracy against ${title}.`, words, [
-    {type: "scatter", mode: "markers", name: "evaluations", x: get(known, cost),
-      y: get(known, "accuracy"), customdata: known, hovertext: texts(known),
-      hoverinfo: "text", marker: {size: 8, opacity: 0.75, colorscale: "Viridis",
-        color: get(known, "iteration"),
-        ...(known.length > MANY ? {} : {line: {width: 0.5, color: "#fff"}}),
-        colorbar: {title: {text: "iteration"}, thickness: 10, len: 0.9}}},
-    {type: "scatter", mode: "lines+markers", name: "Pareto front", x: get(front, cost),
-      y: get(front, "accuracy"), customdata: front, hovertext: texts(front),
-      hoverinfo: "text", line: {color: "#000", shape: "hv", width: 1.5},
-      marker: {symbol: "diamond-open", size: 12, color: "#000", line: {width: 2}}},
-  ], {showlegend: false, xaxis: logAxis(title, get(known, cost)),
-    yaxis: axis("early-stop accuracy", {tickformat: ".0%"})}, pick);
+  const evaluations = marks(rows, cost, known, {name: "evaluations", marker: {size: 8,
+    opacity: 0.75, colorscale: "Viridis", color: known.map((i) => rows.iteration[i]),
+    ...(known.length > MANY ? {} : {line: {width: 0.5, color: "#fff"}}),
+    colorbar: {title: {text: "iteration"}, thickness: 10, len: 0.9}}});
+  const best = marks(rows, cost, front, {name: "Pareto front", mode: "lines+markers",
+    line: {color: "#000", shape: "hv", width: 1.5},
+    marker: {symbol: "diamond-open", size: 12, color: "#000", line: {width: 2}}});
+  return chart(parent, `by-${cost}`, `Accuracy against ${title}.`, words,
+    [evaluations, best], {showlegend: false, ...costAxes(title, evaluations.x)}, pick);
 }
 
 function phaseChart(parent, search) {
@@ -124,7 +125,7 @@ function phaseChart(parent, search) {
     (names.includes("hidden") ? "; hidden is what was prepared while a worker trained." :
       ".") : "No times are recorded.";
   return chart(parent, "phases", "Time by phase.", words, [{type: "bar",
-    orientation: "h", x: values, y: names, marker: {color: COLOURS[0]},
+    orientation: "h", x: values, y: names, marker: {color: page.lines[0]},
     text: values.map(duration), textposition: "auto",
     hovertemplate: "%{y}: %{text}<extra></extra>"}],
   {height: 90 + 36 * names.length, xaxis: axis("seconds"),
@@ -145,7 +146,7 @@ function timeline(parent, search) {
         duration(spans.end[i] - spans.start[i]);
       text.push(what, what, null);
     });
-    const colour = status === "ok" ? COLOURS[5] : COLOURS[1 + statuses.indexOf(status) % 4];
+    const colour = status === "ok" ? page.lines[5] : page.lines[1 + statuses.indexOf(status) % 4];
     return {type: "scatter", name: status, x, y, text,
       mode: spans.status.length > MANY ? "lines" : "lines+markers",
       hoverinfo: "text", line: {width: 12, color: colour},

@@ -1,8 +1,9 @@
 // Drawings of blocks as SVG. Python has laid them out: a page can hold thousands.
 
 const BOX = [1.0, 0.4], COLUMN = 118, ROW = 80;  // COLUMN and ROW in pixels
-// Of all searches: operation types, the grid of layouts, the layout of each block.
-const page = {types: {}, grid: 1, columns: new Map()};
+// Shared by all searches: operation types, colours of lines, the grid of layouts, and
+// the layout of each block by its code.
+const page = {types: {}, lines: [], grid: 1, columns: new Map()};
 
 function parseBlock(text) {
   const layers = text.split(";").map((part) => part.split(",").map(Number))

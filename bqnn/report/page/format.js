@@ -1,8 +1,4 @@
-// Small helpers: making elements, writing numbers.
-
-// Okabe and Ito's palette, distinguishable for colour-blind readers.
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
-  "#000000"];
+// Helpers: elements, numbers and durations as text, rows of columnar tables.
 
 function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -23,7 +19,7 @@ function si(value) {
   return value.toPrecision(3);
 }
 
-// Not Math.min(...values): a call takes only so many arguments.
+// Not Math.min(...values): the number of arguments is limited.
 const least = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
@@ -36,7 +32,7 @@ function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// A text for plotly, which reads tags in names and labels.
+// Escape a text for plotly, which reads tags in names and labels.
 const plain = (text) => text.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
 // Indices of the rows that have an accuracy.

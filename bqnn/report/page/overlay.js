@@ -6,9 +6,9 @@ async function overlay(searches, state) {
   parent.append(element("h2", {textContent: "Side by side"}), comparison(searches));
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
   const styled = (key, search, i) => line(evaluations(search), search.series[key],
-    plain(search.name), COLOURS[i % COLOURS.length], {mode: "lines",
+    plain(search.name), page.lines[i % page.lines.length], {mode: "lines",
       hovertemplate: "%{x} evaluations: %{y:.4f}<extra>%{fullData.name}</extra>",
-      line: {width: 2, color: COLOURS[i % COLOURS.length], dash: dashes[i % dashes.length]}});
+      line: {width: 2, color: page.lines[i % page.lines.length], dash: dashes[i % dashes.length]}});
   const axes = {xaxis: axis("evaluations"), yaxis: axis("reward")};
   const grid = element("div", {className: "grid"});
   parent.append(grid);
@@ -23,7 +23,7 @@ async function overlay(searches, state) {
   parent.append(chooser(searches, state));
 }
 
-// How many there were after each batch: batches of two searches may differ in size.
+// Evaluations after each batch: batches of two searches may differ in size.
 function evaluations(search) {
   let sum = 0;
   return search.series.evaluated.map((count) => (sum += count));
@@ -31,20 +31,16 @@ function evaluations(search) {
 
 function overlaidScatter(parent, searches, cost, title) {
   const symbols = ["circle", "square", "diamond", "cross", "triangle-up"];
-  const traces = searches.map((search, n) => {
-    const rows = search.rows;
-    const known = measured(rows);
-    return {type: "scatter", mode: "markers", name: plain(search.name),
-      x: known.map((i) => rows[cost][i]), y: known.map((i) => rows.accuracy[i]),
-      customdata: known.map((i) => [n, i]), hoverinfo: "text",
-      hovertext: known.map((i) => hoverText(rowAt(rows, i))),
+  const traces = searches.map(({name, rows}, n) => {
+    const indices = measured(rows);
+    return marks(rows, cost, indices, {name: plain(name),
+      customdata: indices.map((i) => [n, i]),
       marker: {size: 8, opacity: 0.65, symbol: symbols[n % symbols.length],
-        color: COLOURS[n % COLOURS.length]}};
+        color: page.lines[n % page.lines.length]}});
   });
   return chart(parent, `overlay-${cost}`, `Accuracy against ${title}.`,
     "A click draws the block.", traces,
-    {xaxis: logAxis(title, traces.flatMap((trace) => trace.x)),
-      yaxis: axis("early-stop accuracy", {tickformat: ".0%"})},
+    costAxes(title, traces.flatMap((trace) => trace.x)),
     ([n, index]) => showBlock(searches[n], index));
 }
 

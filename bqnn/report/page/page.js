@@ -7,7 +7,7 @@ async function unpack(id) {
   return new Response(stream).text();
 }
 
-// What should outlive a reload of a page that is being watched.
+// State of the table and the chosen search: it outlives the reload of a watched page.
 function keptState(watched) {
   let kept = {};
   try {
@@ -18,7 +18,7 @@ function keptState(watched) {
   addEventListener("pagehide", () => {
     try {
       sessionStorage.setItem(location.pathname, JSON.stringify(kept));
-    } catch { /* likewise */ }
+    } catch { /* a browser may forbid it */ }
   });
   return kept;
 }
@@ -67,7 +67,7 @@ function showBlock(search, what) {
   panel.replaceChildren(
     element("div", {className: "tools"}, element("h2", {textContent: row ?
       `Batch ${row.iteration}, slot ${row.slot}: ${row.status}` :
-      "A block that was not asked" }), close),
+      "A block that was not evaluated" }), close),
     element("div", {className: "drawing"}, drawBlock(text)),
     ...(row ? [factList(numbersOf(row))] : []),
     ...(row && row.error ? [element("p", {className: "warning",
@@ -154,7 +154,7 @@ async function main() {
   document.head.append(element("script", {textContent: script}));
   const data = JSON.parse(json), state = keptState(data.refresh);
   const begun = data.searches.filter((search) => search.began);
-  Object.assign(page, {types: data.types, grid: data.grid});
+  Object.assign(page, {types: data.types, lines: data.lines, grid: data.grid});
   for (const {rows, q_history: q, columns} of begun) {
     const shown = [...rows.block, ...(q ? q.greedy : [])];
     shown.forEach((block, i) => page.columns.set(block, columns[i]));

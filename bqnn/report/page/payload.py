@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import dictionary as config_dict
-from bqnn.report.draw import COLOURS
+from bqnn.report.draw import COLOURS, LINES
 from bqnn.report.layout import GRID, columns, layout
 from bqnn.report.q_history import QHistory
 from bqnn.report.record import Record, read, summarize
@@ -84,6 +84,7 @@ def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
     return {
         "searches": list(searches),
         "types": types,
+        "lines": LINES,
         "grid": GRID,
         "written": time.time(),
         "refresh": refresh,

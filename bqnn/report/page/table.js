@@ -1,4 +1,4 @@
-// The table of every evaluation: sorted, searched, a hundred rows at a time, as CSV.
+// Table of all evaluations: sorts, searches, turns pages of a hundred rows, writes CSV.
 
 const PER_PAGE = 100;
 const COLUMNS = [["iteration", "batch"], ["slot", "slot"], ["status", "status"],
@@ -12,7 +12,7 @@ const TEXT = new Set(["status", "worker", "block", "error", "hash"]);
 function compare(values, descending) {
   return (a, b) => {
     const [u, v] = [values[a], values[b]];
-    // What is missing stays last, whichever way.
+    // Missing values stay last in both directions.
     if (u == null || v == null) return (u == null) - (v == null) || a - b;
     const order = typeof u === "string" ? u.localeCompare(v) : u - v;
     return (descending ? -order : order) || a - b;
@@ -20,7 +20,7 @@ function compare(values, descending) {
 }
 
 function toCsv(columns, indices) {
-  // A spreadsheet takes a text that begins so for a formula, and runs it.
+  // A spreadsheet would run a text that begins like a formula.
   const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ?
     `'${value}` : String(value));
   const quote = (value) => (value == null ? "" : /[",\r\n;]/.test(inert(value)) ?
