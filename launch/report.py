@@ -36,7 +36,7 @@ def main() -> None:
     if len(set(workdirs)) < len(workdirs):
         raise ConfigError("--workdir: the same directory was given twice")
     runtime.use_host_only()
-    sources = [Source(Path(workdir)) for workdir in workdirs]
+    sources = [Source(Path(workdir), cli.command) for workdir in workdirs]
     if not _WATCH.value:
         _tell(write_page(sources)[0], first=True)
         return

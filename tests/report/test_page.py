@@ -82,6 +82,8 @@ def test_the_command_that_trains_names_the_data(tmp_path: Path) -> None:
         "--config=cifar_final --config.data.name=cifar100 "
         "--config.data.data_dir='my data'"
     )
+    replay = Source(tmp_path, "bqnn {}".format).read()["commands"]["replay"]
+    assert replay == f"bqnn replay --workdir={tmp_path}"
 
 
 def test_an_agent_without_q_values_has_no_charts_of_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writing the page: template, style, scripts, plotly.js and data in one file."""
+"""Page of a report: template, style, scripts, plotly.js and data in one HTML file."""
 
 import base64
 import functools
@@ -24,9 +24,9 @@ SCRIPTS = (
     "page.js",
 )
 _POLL = 0.5  # seconds
-_REFRESH = 10.0
-_SHARE = 5  # a watcher rests as many times as long as it works
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_REFRESH = 10.0  # seconds
+_REST = 5  # times as long as writing the page took: the search needs the processor
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
 _HERE = resources.files(__package__)
 
 
@@ -35,11 +35,11 @@ def write_page(sources: Sequence[Source], refresh: float = 0.0) -> tuple[Path, b
 
     Args:
       sources: the searches.
-      refresh: after how many seconds the page loads itself again while a search goes
-        on; 0 for never.
+      refresh: seconds after which the page loads itself again while a search goes on;
+        0 for never.
 
     Returns:
-      Where the page is, and whether all searches are complete.
+      The path of the page, and whether all searches are complete.
 
     Raises:
       JournalError: if a journal is missing or cannot be read.
@@ -66,11 +66,11 @@ def watch(
 
     Args:
       sources: the searches.
-      interrupted: tells whether to stop.
-      written: is called after the page was written.
+      interrupted: returns whether to stop.
+      written: called with the path whenever the page was written.
 
     Returns:
-      True once all searches are complete, False if interrupted before.
+      True when all searches are complete, False if interrupted before.
 
     Raises:
       JournalError, ConfigError: as `write_page` does.
@@ -87,8 +87,7 @@ def watch(
         written(path)
         if complete:
             return True
-        # The search needs the processor more than its report does.
-        ready = time.monotonic() + _SHARE * (time.monotonic() - start)
+        ready = time.monotonic() + _REST * (time.monotonic() - start)
     return False
 
 
@@ -106,8 +105,8 @@ def render(data: Json) -> str:
         "plotly": _plotly(),
         "data": _packed(to_json(data).encode()),
     }
-    # In one pass: no part is searched for the names of others.
-    return _PLACE.sub(lambda match: parts[match[1]], _read("template.html"))
+    # In one pass: a part may hold the name of another.
+    return _SLOT.sub(lambda match: parts[match[1]], _read("template.html"))
 
 
 def _read(name: str) -> str:
@@ -116,7 +115,7 @@ def _read(name: str) -> str:
 
 @functools.cache
 def _plotly() -> str:
-    """plotly.js, packed: 1.9 MB instead of 4.8."""
+    """Pack plotly.js: 1.9 MB instead of 4.8."""
     script = resources.files("plotly") / "package_data" / "plotly.min.js"
     return _packed(script.read_bytes())
 

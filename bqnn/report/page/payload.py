@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +34,19 @@ class Source:
       workdir: its work directory, as the user wrote it.
     """
 
-    def __init__(self, workdir: Path) -> None:
-        """Read nothing yet."""
+    def __init__(
+        self,
+        workdir: Path,
+        command: Callable[[str], str] = "python -m launch.{}".format,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+          workdir: of the search.
+          command: writes how the user starts a program, such as `train`.
+        """
         self.workdir = workdir
+        self._command = command
         self._record: Record | None = None
         self._q_history: QHistory | None = None
         self._columns: dict[str, list[int]] = {}
@@ -56,6 +66,7 @@ class Source:
         greedy = [snapshot.greedy for snapshot in self._q_history.snapshots]
         self._lay_out([*(c.block for c in asked), *greedy])
         search = _search(self.workdir, record, self._q_history)
+        search["commands"] = self._commands(record.run)
         shown = [*search["rows"]["block"], *map(str, greedy)]
         return search | {"columns": [self._columns[block] for block in shown]}
 
@@ -66,19 +77,34 @@ class Source:
                 self._columns[str(block)] = columns(layout(block))
 
     def signature(self) -> tuple[tuple[int, int], ...]:
-        """Return what changes whenever somebody writes to the journal."""
+        """Return sizes and times that change whenever the journal is written to."""
         path = self.workdir / journal.FILE_NAME
         files = (path, path.with_name(path.name + "-wal"))
         stats = [file.stat() for file in files if file.exists()]
         return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
+    def _commands(self, run: Run) -> dict[str, str]:
+        """Write the commands that train a block of the search and that replay it."""
+        workdir, data = str(self.workdir), run.config.data
+        search, final = map(shlex.quote, (workdir, f"{workdir.rstrip('/')}-final"))
+        train = (
+            f"{self._command('train')} --search={search} --rank=1 --workdir={final} "
+            f"--config={_FINALS.get(data.name, 'cifar_final')}"
+        )
+        if data.name not in _FINALS:
+            train += f" --config.data.name={shlex.quote(data.name)}"
+        if data.data_dir:
+            train += f" --config.data.data_dir={shlex.quote(data.data_dir)}"
+        replay = f"{self._command('replay')} --workdir={search}"
+        return {"train": train, "replay": replay}
+
 
 def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
-    """Put together all that the page shows.
+    """Put together the data of a page.
 
     Args:
-      searches: what `Source.read` returned.
-      refresh: after how many seconds the page loads itself again; 0 for never.
+      searches: as `Source.read` returns them.
+      refresh: seconds after which the page loads itself again; 0 for never.
     """
     types = {int(k): {"title": k.title, "colour": COLOURS[k]} for k in COLOURS}
     return {
@@ -92,7 +118,7 @@ def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
 
 
 def to_json(value: Json) -> str:
-    """Write the payload as JSON, as short as can be."""
+    """Write the payload as JSON without spaces."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
@@ -119,7 +145,6 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
-        "commands": _commands(workdir, run),
         "config": dict(_flat(config_dict.to_dict(run.config))),
         "images": run.images._asdict(),
         "versions": run.versions,
@@ -160,21 +185,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return value
-
-
-def _commands(workdir: Path, run: Run) -> dict[str, str]:
-    """Write the commands that train a block of the search, and that replay it."""
-    where, data = shlex.quote(str(workdir)), run.config.data
-    final = shlex.quote(f"{str(workdir).rstrip('/')}-final")
-    train = (
-        f"python -m launch.train --search={where} --rank=1 --workdir={final} "
-        f"--config={_FINALS.get(data.name, 'cifar_final')}"
-    )
-    if data.name not in _FINALS:
-        train += f" --config.data.name={shlex.quote(data.name)}"
-    if data.data_dir:
-        train += f" --config.data.data_dir={shlex.quote(data.data_dir)}"
-    return {"train": train, "replay": f"python -m launch.replay --workdir={where}"}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
