@@ -1,4 +1,4 @@
-"""What all programs share: flags, one-line errors, exit statuses.
+"""Parts of every program: flags, one-line errors, exit statuses.
 
 Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 """
@@ -72,7 +72,7 @@ def parse_flags(
     except BqnnError as error:
         fail(str(error), 2)
     except Exception as error:
-        # Besides flags.Error, whatever a configuration file or ml_collections raises.
+        # A configuration file, or ml_collections, may raise anything.
         fail(f"{error} (see --help)", 2)
     if len(rest) > 1 and not files:
         fail(f"{quote(rest[1])} is no flag: want --name=value (see --help)", 2)
@@ -98,7 +98,7 @@ def _put_placeholders(values: ConfigDict, config: Any) -> None:
 
 
 def console() -> Console:
-    """Make the console of a program: wide enough for tables where it is no terminal."""
+    """Make the console of a program, 120 columns wide where it is no terminal."""
     return PlainConsole(width=None if sys.stdout.isatty() else 120)
 
 
@@ -128,9 +128,9 @@ def refuse(names: Sequence[str], why: str) -> None:
 class Interrupt:
     """Ctrl-C and SIGTERM as a question: call it to learn whether one came.
 
-    A signal that raises at any place, inside XLA's own callbacks too, can be swallowed
-    or crash the process; work that asks between its steps stops cleanly. A second
-    signal raises at once.
+    A signal that raises anywhere, as inside a callback of XLA, can be swallowed or
+    crash the process: one of twelve interrupted searches did. So work asks between its
+    steps. A second signal raises at once.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.IllegalFlagValueError:
-        # Who asks for a list need not give what is required.
+        # --list_config needs no required flag.
         if config_flag.wants_list():
             return []
         raise

@@ -20,21 +20,21 @@ C = TypeVar("C")
 
 
 class _ShippedOrFile(flags.ArgumentParser[Any]):
-    """Reads the names of configurations that ship, besides files."""
+    """Parser of the name of a configuration that ships, or of a file."""
 
     def __init__(self, files: flags.ArgumentParser[Any]) -> None:
-        """Leave files to another parser."""
+        """Take the parser of files."""
         self._files = files
 
     def flag_type(self) -> str:
-        """Name what is read."""
+        """Name the type of the flag, for `--help`."""
         return self._files.flag_type()
 
     def parse(self, path: str) -> Any:
-        """Read one.
+        """Read a configuration.
 
         Raises:
-          ValueError: if there is neither, or the file raises something.
+          ValueError: if there is no such name or file, or if the file raises an error.
         """
         name, colon, argument = path.partition(":")
         if name in configs.names():
@@ -47,7 +47,7 @@ class _ShippedOrFile(flags.ArgumentParser[Any]):
         try:
             return self._files.parse(f"{name}{colon}{argument}")
         except Exception as error:
-            # Of some errors ml_collections makes another, with a traceback in it.
+            # ml_collections wraps some errors in another one that holds a traceback.
             cause = error.__context__ or error
             raise ValueError(f"{type(cause).__name__}: {cause}") from error
 
@@ -56,8 +56,8 @@ def define(what: str, default: str | None = None) -> flags.FlagHolder[Any]:
     """Define `--config` and `--list_config`.
 
     Args:
-      what: the configuration is of.
-      default: the name of one that ships; without, the flag is required.
+      what: the configuration is of, for `--help`.
+      default: the name of one that ships; the flag is required if it is None.
     """
     holder = config_flags.DEFINE_config_file(
         "config",
@@ -113,7 +113,7 @@ def _built(value: Any, config_class: type[C]) -> C:
     try:
         values = value.to_dict()
     except Exception as error:
-        # What cannot be read says so when it is used.
+        # ml_collections reads the file late, when its values are used.
         raise ConfigError(
             f"--config: cannot read the configuration file: {error}"
         ) from error

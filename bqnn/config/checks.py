@@ -7,7 +7,7 @@ of one machine. They lie far above what a search needs.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from bqnn.errors import ConfigError, quote
 
@@ -71,7 +71,8 @@ def text(default: str | None) -> Any:
 class Section:
     """A section of a configuration: a frozen dataclass whose fields are checked."""
 
-    section: ClassVar[str]
+    # Not annotated, and so no field: its name in messages.
+    section = ""
 
     def __post_init__(self) -> None:
         """Check every field.

@@ -1,4 +1,4 @@
-"""What agents are compared on: the paper's agent, and digits where they must train.
+"""Comparisons of agents: the paper's agent, and digits where they must train.
 
   python -m launch.compare --space=nasbench201 --evaluator=table:FILE \
       --dataset=cifar100 --workdir=runs/rivals

@@ -54,6 +54,7 @@ def test_differences_name_the_fields() -> None:
         ({"dota": {}}, "unknown configuration field dota"),
         ({"data": {"nmae": "x"}}, "unknown configuration field data.nmae: want one of"),
         ({"data": {"validation": 1.5}}, "data.validation is 1.5: want a fraction"),
+        ({"data": {"section": "x"}}, "unknown configuration field data.section"),
         ({"data": {"name": 5}}, "data.name is 5: want str"),
         (
             {"space": {"max_layers": 0}},
