@@ -15,7 +15,7 @@ from bqnn import machine, runtime
 from bqnn.final.measure import measure, to_json
 from bqnn.final.workdir import load_model, read_run, write_json
 from bqnn.report.confusion import save_confusion
-from bqnn.report.measured import class_table, measured_summary
+from bqnn.report.final_tables import class_table, measured_summary
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the training.", required=True)

@@ -15,8 +15,8 @@ from absl import flags
 
 from bqnn import runtime
 from bqnn.config import RewardConfig
-from bqnn.report.ranking import rescored
-from bqnn.report.tables import best_blocks
+from bqnn.report.block_tables import best_blocks
+from bqnn.report.rows import rescored
 from bqnn.search import journal
 from bqnn.search.problem import make_problem
 from launch import cli

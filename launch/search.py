@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bqnn import driver
 from bqnn.config import Config
-from bqnn.report.tables import best_blocks, outcomes
+from bqnn.report.block_tables import best_blocks, outcomes
 from bqnn.search.master import Limits
 from bqnn.search.summary import Summary
 from launch import cli, config_flag

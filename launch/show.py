@@ -14,7 +14,7 @@ from absl import flags
 from bqnn.config import Config, NetworkConfig
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report import draw
-from bqnn.report.tables import Setting, block_costs, block_layers
+from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
 from bqnn.space import nsc
 from launch import cli
 from launch.configs import quickstart
@@ -26,11 +26,11 @@ _NETWORK_OUT = flags.DEFINE_string(
 )
 
 SETTINGS = {
-    "quickstart": Setting(
+    "quickstart": NetworkSetting(
         NetworkConfig(**quickstart.get_config().network), ImageSpec(8, 8, 1, 10)
     ),
-    "cifar": Setting(Config().network, ImageSpec(32, 32, 3, 100)),
-    "imagenet": Setting(
+    "cifar": NetworkSetting(Config().network, ImageSpec(32, 32, 3, 100)),
+    "imagenet": NetworkSetting(
         NetworkConfig("imagenet", (64, 128, 256, 512), repeats=3),
         ImageSpec(224, 224, 3, 1000),
     ),

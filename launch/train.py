@@ -29,8 +29,8 @@ from bqnn.final.train import train
 from bqnn.final.workdir import write_json
 from bqnn.final.worker import final_workers, rank_folder
 from bqnn.report.epochs import EpochDisplay
+from bqnn.report.final_tables import final_ranking, trained_line
 from bqnn.report.progress import track_start
-from bqnn.report.selected import final_ranking, trained_line
 from bqnn.space import nsc
 from bqnn.space.nsc import Block
 from launch import cli, config_flag, workers

@@ -1,4 +1,4 @@
-"""Agents compared: a table, a figure, and both as csv."""
+"""Comparison of agents: its table and figure, and both as csv."""
 
 import csv
 import itertools
@@ -9,49 +9,52 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from bqnn.compare.compare import Entry
 from bqnn.compare.statistics import Summary, best_so_far
 from bqnn.errors import DataError
 from bqnn.report.draw import LINES
 from bqnn.report.foreign import foreign, literal
+from bqnn.report.table import make_table, numbers
 from bqnn.stats import Mean, mean
 
 _STYLES = ("-", "--", "-.", ":")
 _SKIPPED = 0.1
-"""Share of the evaluations that the figure leaves out: the first ones tell little."""
+"""Share of the first evaluations that the figure leaves out."""
 
 
 def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
-    """Tabulate what agents reach.
+    """Tabulate the results of agents.
 
     Args:
       rows: one per agent and budget.
       title: of the table.
-      what: is reported, as a heading.
+      what: name of the reported value, a heading.
     """
-    table = Table(title=foreign(title), title_justify="left")
-    table.add_column("agent", overflow="fold")
     columns = "evaluations", f"{what}, %", "95 % interval", "regret", "to target"
-    for name in (*columns, "best found"):
-        table.add_column(name, justify="right", no_wrap=True)
-    last = None
-    for row in rows:
-        if last not in (None, row.budget):
-            table.add_section()
-        last = row.budget
-        average, (low, high) = row.reported
-        table.add_row(
-            foreign(row.label),
-            str(row.budget),
-            f"{100 * average:.2f}",
-            f"{100 * low:.2f} to {100 * high:.2f}",
-            "-" if row.regret is None else f"{100 * row.regret:.2f}",
-            _needed(row),
-            "-" if row.found is None else f"{row.found:.1%}",
-        )
+    table = make_table(
+        foreign(title),
+        [Column("agent", overflow="fold"), *numbers(*columns, "best found")],
+        map(_cells, rows),
+    )
+    for index, (row, following) in enumerate(itertools.pairwise(rows)):
+        table.rows[index].end_section = row.budget != following.budget
     return table
+
+
+def _cells(row: Summary) -> tuple[str | Text, ...]:
+    average, (low, high) = row.reported
+    return (
+        foreign(row.label),
+        str(row.budget),
+        f"{100 * average:.2f}",
+        f"{100 * low:.2f} to {100 * high:.2f}",
+        "-" if row.regret is None else f"{100 * row.regret:.2f}",
+        _needed(row),
+        "-" if row.found is None else f"{row.found:.1%}",
+    )
 
 
 def _needed(row: Summary) -> str:
@@ -66,9 +69,9 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
 
     Args:
       entries: the searches.
-      what: is reported.
-      title: over the figure.
-      path: of the picture; its ending says which format.
+      what: name of the reported value.
+      title: above the figure.
+      path: of the picture; its ending names the format.
 
     Raises:
       DataError: if it cannot be written.
@@ -95,11 +98,11 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
 
 
 def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
-    """Draw curves with their intervals as bands.
+    """Draw curves, their intervals as bands.
 
     Args:
       axes: to draw on.
-      curves: by label; fractions, from the first evaluation.  # [N] each
+      curves: fractions by label, float64 `[N]` from the first evaluation.
     """
     styles = zip(itertools.cycle(LINES), itertools.cycle(_STYLES), strict=False)
     for (label, curve), (colour, line) in zip(curves.items(), styles, strict=False):
@@ -122,7 +125,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
 
 
 def save_summaries(rows: Sequence[Summary], path: Path) -> None:
-    """Write what agents reach as csv, fractions and counts.
+    """Write the results of agents as csv: fractions and counts.
 
     Raises:
       DataError: if it cannot be written.

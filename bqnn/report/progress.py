@@ -14,9 +14,9 @@ from rich.text import Text
 from bqnn.engines.warmup import Progress as WarmUp
 from bqnn.evaluation.records import Evaluation
 from bqnn.report.foreign import foreign
-from bqnn.search import summary as summary_lib
+from bqnn.report.table import duration
 from bqnn.search.events import Evaluated, Event, Retried, Told
-from bqnn.search.summary import Summary, headline
+from bqnn.search.summary import Summary, headline, update
 
 
 class Display(Protocol):
@@ -50,8 +50,8 @@ class PlainDisplay:
         self._start = time.monotonic()
 
     def show(self, event: Event) -> None:
-        """Take in one event; what was recorded before is counted, not printed."""
-        self.summary = summary_lib.update(self.summary, event)
+        """Take in one event; recorded events are counted, not printed."""
+        self.summary = update(self.summary, event)
         if event.recorded:
             return
         if isinstance(event, Told):
@@ -83,7 +83,7 @@ class LiveDisplay:
 
     def show(self, event: Event) -> None:
         """Take in one event."""
-        self.summary = summary_lib.update(self.summary, event)
+        self.summary = update(self.summary, event)
 
     def _render(self) -> RenderableType:
         seconds = time.monotonic() - self._start
@@ -109,12 +109,12 @@ class LiveDisplay:
 def track_start(
     console: Console, progress: Iterator[WarmUp], shown_after: float = 1.0
 ) -> Iterator[WarmUp]:
-    """Pass the progress of an executor's start on, and show it if it takes its time.
+    """Pass on the progress of an executor's start; show it if it takes long.
 
     Args:
-      console: where to show it.
+      console: to show it on.
       progress: as `Executor.start` yields it.
-      shown_after: seconds that nothing is shown.
+      shown_after: seconds during which nothing is shown.
     """
     start = time.monotonic()
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
@@ -134,7 +134,7 @@ def track_start(
 
 
 def bar(summary: Summary) -> RenderableType:
-    """Draw how many of its evaluations a search has done."""
+    """Draw the share of evaluations that are done."""
     grid = Table.grid(padding=(0, 1))
     done = ProgressBar(summary.total, summary.done, width=40)
     grid.add_row(done, f"{summary.done}/{summary.total}")
@@ -142,11 +142,11 @@ def bar(summary: Summary) -> RenderableType:
 
 
 def status_line(summary: Summary, seconds: float) -> str:
-    """Say in one line where a search stands.
+    """Write the state of a search on one line.
 
     Args:
-      summary: the numbers.
-      seconds: since this process began.
+      summary: its numbers.
+      seconds: since this process started.
     """
     epsilon = "-" if summary.epsilon is None else f"{summary.epsilon:g}"
     per_minute = summary.fresh / seconds * 60 if seconds > 0 else 0.0
@@ -162,7 +162,7 @@ def status_line(summary: Summary, seconds: float) -> str:
 
 
 def _outcome(event: Evaluated) -> str:
-    """Say in one line how an evaluation ended."""
+    """Write the result of an evaluation on one line."""
     evaluation = event.evaluation
     line = f"{evaluation.status}: {event.candidate.block} reward {event.reward:.4f}"
     if evaluation.accuracy:
@@ -175,16 +175,9 @@ def _problem(evaluation: Evaluation) -> str:
 
 
 def _problems(summary: Summary) -> list[str]:
-    """List what went wrong, a line per status."""
+    """List failures and repeats, a line per status."""
     return [
         f"{status}: {summary.failures.get(status, 0)}, tried again: "
         f"{summary.retries.get(status, 0)}; {summary.causes.get(status, '')}"
         for status in sorted({*summary.failures, *summary.retries})
     ]
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as hours, minutes and seconds: `1:02:03` or `2:03`."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

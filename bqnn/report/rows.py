@@ -1,8 +1,10 @@
-"""A search as rows, one per evaluation, ready for a table or `pandas.DataFrame`."""
+"""Rows of a search, one per evaluation, for tables and `pandas.DataFrame`; rankings."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bqnn.config import RewardConfig
 from bqnn.networks.cost import Density
 from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
@@ -15,24 +17,24 @@ Times = Mapping[tuple[int, int, int], float]
 
 
 class EvaluationRow(NamedTuple):
-    """The final evaluation of a candidate.
+    """The settled evaluation of a candidate.
 
     Attributes:
-      iteration, slot: the candidate's place.
+      iteration, slot: id of the candidate.
       block: its NSC.
-      layers: how many, the Terminal not included.
-      hash: canonical, of the function that the block computes.
+      layers: their number, without the Terminal.
+      hash: canonical hash of the function that the block computes.
       status: how the evaluation ended.
-      attempts: how often it was tried.
+      attempts: their number.
       accuracy: early-stop accuracy after the last epoch, None if there is none.
-      reward: what the agent is, or will be, told.
+      reward: the reward that the agent is told.
       flops: of the block.
       params: of the whole network.
       density: edges over nodes of the block.
-      seconds: that the last attempt kept its worker busy; 0 for a reused result.
-      worker: which one.
-      finished: when it was recorded, in seconds since 1970.
-      error: first line of what went wrong, or nothing.
+      seconds: busy time of the worker in the last attempt; 0 for a reused result.
+      worker: its name.
+      finished: time of the record, in seconds since 1970.
+      error: first line of the error, or nothing.
     """
 
     iteration: int
@@ -53,17 +55,17 @@ class EvaluationRow(NamedTuple):
     error: str
 
 
-def rows(search: Problem, history: History, times: Times) -> list[EvaluationRow]:
-    """List every final evaluation, in the order asked.
+def rows(problem: Problem, history: History, times: Times) -> list[EvaluationRow]:
+    """List every settled evaluation, in the order asked.
 
     Args:
-      search: the problem that the journal belongs to.
-      history: what the journal holds.
-      times: when each attempt was recorded, by iteration, slot and attempt.
+      problem: of the search.
+      history: its journal.
+      times: seconds since 1970 of each record, by iteration, slot and attempt.
     """
     return [
         _row(event, len(history.attempts[event.candidate.id]), times)
-        for event in evaluated(search, history)
+        for event in evaluated(problem, history)
     ]
 
 
@@ -75,28 +77,69 @@ def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
       cost: the field to be small, `flops` or `params`.
 
     Returns:
-      Places of the rows that no other beats, cheapest first: each is more accurate
-      than all that cost as little. Of equals, the one asked first.
+      Indices of the rows on the front, cheapest first: each is more accurate than all
+      that cost as little. Of equals, the one asked first.
     """
-    places = [i for i, row in enumerate(found) if row.accuracy is not None]
 
-    def order(place: int) -> tuple[float, float]:
-        return getattr(found[place], cost), -(found[place].accuracy or 0.0)
+    def order(index: int) -> tuple[float, float]:
+        return getattr(found[index], cost), -(found[index].accuracy or 0.0)
 
+    measured = (i for i, row in enumerate(found) if row.accuracy is not None)
     best: list[int] = []
     highest = -1.0
-    for place in sorted(places, key=order):
-        accuracy = found[place].accuracy or 0.0
+    for index in sorted(measured, key=order):
+        accuracy = found[index].accuracy or 0.0
         if accuracy > highest:
-            best.append(place)
+            best.append(index)
             highest = accuracy
     return best
 
 
 def busy_seconds(seconds: Mapping[str, float]) -> float:
-    """Add up the phases of an attempt, without what another's training hid."""
+    """Add up the phases of an attempt, without preparation hidden by other training."""
     hidden = seconds.get("hidden", 0.0)
     return max(0.0, sum(seconds.values()) - 2 * hidden)
+
+
+class Rescored(NamedTuple):
+    """A block under other weights of the reward.
+
+    Attributes:
+      event: its evaluation, with the reward of these weights.
+      before: its rank by the search's own weights, from 1.
+    """
+
+    event: Evaluated
+    before: int
+
+
+def rescored(
+    problem: Problem, history: History, weights: RewardConfig
+) -> list[Rescored]:
+    """Rank the blocks of a search by other weights, without its agent.
+
+    Args:
+      problem: of the search.
+      history: its journal.
+      weights: to rank by.
+    """
+    before = ranking(list(evaluated(problem, history)))
+    ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
+    config = dataclasses.replace(problem.config, reward=weights)
+    now = ranking(list(evaluated(problem._replace(config=config), history)))
+    return [Rescored(event, ranks[event.candidate.hash]) for event in now]
+
+
+def ranking(events: Sequence[Evaluated]) -> list[Evaluated]:
+    """Sort evaluations with an accuracy, best reward first, one per canonical block.
+
+    Of equal rewards, the one asked first comes first, as in `Summary.best`.
+    """
+    known = [e for e in events if last_accuracy(e.evaluation) is not None]
+    best: dict[str, Evaluated] = {}
+    for event in sorted(known, key=lambda e: (-e.reward, e.candidate.id)):
+        best.setdefault(event.candidate.hash, event)
+    return list(best.values())
 
 
 def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:

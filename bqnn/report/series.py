@@ -1,4 +1,4 @@
-"""A search over its iterations: rewards, accuracies, lengths, reused blocks."""
+"""Series of a search by iteration: rewards, accuracies, lengths, reused results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,19 +12,19 @@ LOW, HIGH = 0.1, 0.9
 
 
 class IterationStats(NamedTuple):
-    """One iteration: the batch asked then, as far as it is evaluated.
+    """The batch of one iteration, as far as it is evaluated.
 
     Attributes:
       iteration: its number, from 0.
       epsilon: of its exploration.
-      evaluated: candidates with a final evaluation.
-      failed: those of them that gave no accuracy.
+      evaluated: number of candidates with a settled evaluation.
+      failed: number of those without an accuracy.
       reward_mean, reward_low, reward_high: mean, 10 % and 90 % quantile of the rewards,
-        failures included, as the agent is told them. None if none is evaluated.
+        failures included. None if none is evaluated.
       accuracy_mean, accuracy_low, accuracy_high: of the early-stop accuracies.
       best_reward, best_accuracy: the highest so far, among those with an accuracy.
       length_mean: mean number of layers of the blocks asked.
-      reused: share of the evaluated that took the result of a canonical twin.
+      reused: share of the evaluations that took the result of a canonical twin.
     """
 
     iteration: int
@@ -47,7 +47,7 @@ def series(history: History, found: Sequence[EvaluationRow]) -> list[IterationSt
     """Sum up every iteration asked.
 
     Args:
-      history: what the journal holds.
+      history: the journal of a search.
       found: its rows.
     """
     batches: dict[int, list[EvaluationRow]] = {}
@@ -91,7 +91,7 @@ def _point(
 def _spread(
     values: Sequence[float],
 ) -> tuple[float | None, float | None, float | None]:
-    """Mean, low and high quantile."""
+    """Return mean, low and high quantile."""
     if not values:
         return None, None, None
     low, high = np.quantile(values, [LOW, HIGH])

@@ -1,4 +1,4 @@
-"""What the time of a search went to, and what went wrong."""
+"""Timing of a search: phases, what each worker did when; its failures by status."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
 from bqnn.search.summary import headline
 
-CandidateId = tuple[int, int, int]
+AttemptId = tuple[int, int, int]  # iteration, slot, attempt
 
 
 class Span(NamedTuple):
-    """What a worker did for one attempt.
+    """The work of a worker at one attempt.
 
     Attributes:
-      worker: which one.
-      start, end: in seconds since 1970; the end is when it was recorded.
+      worker: its name.
+      start, end: in seconds since 1970; the end is the time of the record.
       status: how it ended.
-      iteration, slot, attempt: what it was for.
+      iteration, slot, attempt: id of the attempt.
     """
 
     worker: str
@@ -37,9 +37,9 @@ class Failure(NamedTuple):
 
     Attributes:
       status: how they ended.
-      candidates: how many candidates it was final for.
-      repeated: attempts after which the candidate was tried again.
-      messages: first lines of the errors and how often each came, most often first.
+      candidates: number of candidates that it settled.
+      repeated: number of attempts that were repeated.
+      messages: first lines of the errors with their counts, most frequent first.
     """
 
     status: str
@@ -61,17 +61,17 @@ def phases(history: History) -> dict[str, float]:
 
 
 def spans(history: History, times: Times) -> list[Span]:
-    """List what every worker did, in order of its end.
+    """List the work of all workers, in order of its end.
 
     The journal records when an attempt ended and how long its phases took; the start is
     the difference.
     """
     found = []
-    for place, evaluation in _attempts(history):
-        busy, end = busy_seconds(evaluation.seconds), times.get(place)
+    for attempt, evaluation in _attempts(history):
+        busy, end = busy_seconds(evaluation.seconds), times.get(attempt)
         if end is not None and busy > 0:
             worker = evaluation.worker or "no worker named"
-            span = Span(worker, end - busy, end, str(evaluation.status), *place)
+            span = Span(worker, end - busy, end, str(evaluation.status), *attempt)
             found.append(span)
     return sorted(found, key=lambda span: span.end)
 
@@ -80,10 +80,11 @@ def failures(history: History) -> list[Failure]:
     """Sum up by status all attempts that gave no accuracy."""
     finals = settled_evaluations(history)
     ended: dict[Status, list[tuple[Evaluation, bool]]] = {}
-    for place, evaluation in _attempts(history):
+    for attempt, evaluation in _attempts(history):
         if evaluation.status != Status.OK:
-            last = place[2] == len(history.attempts[place[:2]])
-            final = last and place[:2] in finals
+            candidate, number = attempt[:2], attempt[2]
+            last = number == len(history.attempts[candidate])
+            final = last and candidate in finals
             ended.setdefault(evaluation.status, []).append((evaluation, final))
     return [
         Failure(
@@ -96,9 +97,9 @@ def failures(history: History) -> list[Failure]:
     ]
 
 
-def _attempts(history: History) -> Iterator[tuple[CandidateId, Evaluation]]:
-    """Yield every attempt but the copies of a twin's result."""
-    for place, attempts in history.attempts.items():
+def _attempts(history: History) -> Iterator[tuple[AttemptId, Evaluation]]:
+    """Yield every attempt except the copies of a twin's result."""
+    for candidate, attempts in history.attempts.items():
         for number, evaluation in enumerate(attempts, 1):
             if evaluation.status != Status.REUSED:
-                yield (*place, number), evaluation
+                yield (*candidate, number), evaluation

@@ -1,4 +1,4 @@
-"""A search seen from outside: a dashboard for the terminal."""
+"""Dashboard of a search for the terminal, from its journal and workers.json alone."""
 
 import re
 from collections import Counter
@@ -13,33 +13,34 @@ from rich.text import Text
 from bqnn.evaluation.records import Status
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
-from bqnn.report import tables
+from bqnn.report.block_tables import best_blocks, outcomes
 from bqnn.report.foreign import foreign
-from bqnn.report.progress import bar, duration
+from bqnn.report.progress import bar
 from bqnn.report.record import Record, summarize
 from bqnn.report.rows import EvaluationRow
+from bqnn.report.table import duration, folded, make_table, numbers
 from bqnn.search import journal
 from bqnn.search.summary import Summary
 
 _NUMBERED = re.compile(r"(\D*)(\d*)")
 
 RECENT = 600.0
-"""Seconds over which the rate of a search is taken."""
+"""Seconds: the rate of a search is a mean over them."""
 
 SHOWN = 16
-"""Workers that the dashboard lists: those that do the same for the longest time."""
+"""Workers that the dashboard lists: those with the longest current task."""
 
 
 class View(NamedTuple):
-    """What is known of a search at one moment.
+    """State of a search at one moment.
 
     Attributes:
       title: of the dashboard.
       summary: of the search.
       rows: its evaluations.
-      pending: candidates that were asked and have no result.
+      pending: number of candidates asked that have no result.
       running: whether a search is running.
-      activities: what its workers were doing when it last told.
+      activities: current tasks of its workers, as it last wrote them.
     """
 
     title: str
@@ -51,14 +52,14 @@ class View(NamedTuple):
 
 
 class WorkerState(NamedTuple):
-    """What is known of a worker.
+    """State of a worker.
 
     Attributes:
       name: of the worker.
-      now: what it is doing; None if it has stopped.
-      done: evaluations that it ended.
-      mean: seconds that one took; None if it ended none.
-      last: the last of them.
+      now: its current task; None if it has stopped.
+      done: number of evaluations that it ended.
+      mean: seconds per evaluation; None if it ended none.
+      last: the last evaluation that it ended.
     """
 
     name: str
@@ -69,14 +70,14 @@ class WorkerState(NamedTuple):
 
 
 def view_of(workdir: Path, record: Record) -> View:
-    """Put together what is known of a search at this moment.
+    """Collect the state of a search at this moment.
 
     Args:
       workdir: of the search.
-      record: what its journal holds.
+      record: its journal, as it was read.
 
     Raises:
-      JournalError: if it cannot be found out whether the search is running.
+      JournalError: if the lock of the journal cannot be tested.
     """
     summary = summarize(record.problem, record.history)
     running = journal.has_writer(workdir)
@@ -93,7 +94,7 @@ def view_of(workdir: Path, record: Record) -> View:
 def workers(
     rows: Sequence[EvaluationRow], activities: Sequence[Activity]
 ) -> list[WorkerState]:
-    """Tell what each worker does and did, by name; who reused a result did nothing."""
+    """List the state of each worker, by name; a reused result is nobody's work."""
     by_name: dict[str, list[EvaluationRow]] = {a.worker: [] for a in activities}
     for row in sorted(rows, key=lambda row: row.finished):
         if row.status != Status.REUSED:
@@ -126,10 +127,10 @@ def rate(rows: Sequence[EvaluationRow], now: float) -> float:
 
 
 def dashboard(view: View, now: float) -> RenderableType:
-    """Lay out where a search stands.
+    """Lay out the state of a search.
 
     Args:
-      view: what is known of it.
+      view: the state.
       now: in seconds since 1970.
     """
     summary = view.summary
@@ -139,10 +140,10 @@ def dashboard(view: View, now: float) -> RenderableType:
         Text(_state(view, now)),
     ]
     if summary.best:
-        parts.append(tables.best_blocks(summary.best))
+        parts.append(best_blocks(summary.best))
     parts.append(_worker_table(workers(view.rows, view.activities), now))
     if summary.failures or summary.retries:
-        parts.append(tables.outcomes(summary))
+        parts.append(outcomes(summary))
     return Group(*parts)
 
 
@@ -175,20 +176,22 @@ def _worker_table(states: Sequence[WorkerState], now: float) -> Table:
     doing = Counter(_doing(state.now) for state in states)
     counts = ", ".join(f"{count} {what}" for what, count in doing.most_common())
     title = f"Workers: {counts}" if states else "Workers: none yet"
-    table = Table(title=title, title_justify="left")
-    table.add_column("worker")
-    for name in ("now", "done", "seconds each", "last result"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("block", overflow="fold", ratio=1)
     longest = sorted(states, key=_since)[:SHOWN]
-    for state in (state for state in states if state in longest):
-        table.add_row(*_worker_row(state, now))
+    table = make_table(
+        title,
+        [
+            "worker",
+            *numbers("now", "done", "seconds each", "last result"),
+            folded("block"),
+        ],
+        (_worker_cells(state, now) for state in states if state in longest),
+    )
     if len(states) > SHOWN:
         table.caption = f"the {SHOWN} that do the same for the longest time"
     return table
 
 
-def _worker_row(state: WorkerState, now: float) -> tuple[str | Text, ...]:
+def _worker_cells(state: WorkerState, now: float) -> tuple[str | Text, ...]:
     doing, last, block = _doing(state.now), "-", ""
     if state.last:
         last = f"{state.last.status}, {_ago(now - state.last.finished)} ago"
@@ -207,7 +210,7 @@ def _worker_row(state: WorkerState, now: float) -> tuple[str | Text, ...]:
 
 
 def _doing(activity: Activity | None) -> str:
-    """Say what a worker does, in a word."""
+    """Name the current task of a worker in a word."""
     if activity is None:
         return "stopped"
     if activity.block:
@@ -216,7 +219,7 @@ def _doing(activity: Activity | None) -> str:
 
 
 def _since(state: WorkerState) -> float:
-    """Sort by when a worker began what it does; last those that do nothing more."""
+    """Sort by the start of the current task; workers that stopped come last."""
     return state.now.since if state.now else float("inf")
 
 

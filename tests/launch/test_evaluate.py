@@ -26,7 +26,7 @@ from bqnn.final.run import Run
 from bqnn.final.train import train
 from bqnn.networks.plan import ImageSpec
 from bqnn.report.confusion import draw_confusion, save_confusion
-from bqnn.report.measured import class_table, measured_summary
+from bqnn.report.final_tables import class_table, measured_summary
 from bqnn.space import nsc
 from tests.helpers.paths import ROOT
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from bqnn.config import RewardConfig
-from bqnn.report.ranking import ranking, rescored
+from bqnn.report.rows import ranking, rescored
 from bqnn.search import journal
 from bqnn.search import summary as summary_lib
 from bqnn.search.fold import evaluated

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from bqnn.report.tables import si
+from bqnn.report.table import si
 from bqnn.space import nsc
 from bqnn.space.actions import legal_codes
 from bqnn.space.nsc import parse

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.report import progress, tables
+from bqnn.report import block_tables, progress
 from bqnn.report.foreign import PlainConsole
-from bqnn.report.progress import duration, make_display, status_line
+from bqnn.report.progress import make_display, status_line
+from bqnn.report.table import duration
 from bqnn.search.events import Asked, Evaluated, Event, Told
 from bqnn.search.summary import Summary, headline, update
 from bqnn.space.nsc import parse
@@ -119,7 +120,7 @@ def test_a_live_panel_in_a_terminal() -> None:
 
 def test_the_table_of_the_best_blocks() -> None:
     out = io.StringIO()
-    Console(file=out, width=120).print(tables.best_blocks(_fold(EVENTS).best))
+    Console(file=out, width=120).print(block_tables.best_blocks(_fold(EVENTS).best))
     row = next(line for line in out.getvalue().splitlines() if "0.9000" in line)
     cells = [cell.strip() for cell in row.split("│")[1:-1]]
     assert cells == [

@@ -15,7 +15,7 @@ from bqnn.evaluation.records import Status
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.final import selection
-from bqnn.report import record, tables, watch
+from bqnn.report import block_tables, record, watch
 from bqnn.report.page import page
 from bqnn.report.page.payload import Source
 from bqnn.report.watch import View
@@ -115,7 +115,9 @@ def _replay(workdir: Path) -> str:
     summary = Summary(work.iterations, run.config.search.batch)
     for event in fold(work, history):
         summary = summary_lib.update(summary, event)
-    return printed(tables.best_blocks(summary.best), tables.outcomes(summary))
+    return printed(
+        block_tables.best_blocks(summary.best), block_tables.outcomes(summary)
+    )
 
 
 def _report(workdir: Path, *others: Path) -> str:
@@ -132,7 +134,7 @@ def _watch(workdir: Path) -> str:
 
 
 def _select(workdir: Path) -> str:
-    return printed(tables.best_blocks(selection.best_of(workdir, 1)))
+    return printed(block_tables.best_blocks(selection.best_of(workdir, 1)))
 
 
 def _resume(workdir: Path) -> str:

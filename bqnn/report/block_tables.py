@@ -1,0 +1,159 @@
+"""Tables of blocks: the best of a search, how evaluations ended, layers and costs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.table import Column, Table
+
+from bqnn.config import NetworkConfig, RewardConfig
+from bqnn.networks import cost
+from bqnn.networks.cost import Density
+from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
+from bqnn.report.foreign import foreign
+from bqnn.report.layout import operation
+from bqnn.report.table import folded, make_table, numbers, si
+from bqnn.search.events import Evaluated
+from bqnn.search.reward import penalties
+from bqnn.search.summary import Summary
+from bqnn.space.nsc import Block, Layer, LayerType
+
+
+class NetworkSetting(NamedTuple):
+    """A network that blocks are put into, and the images it is for."""
+
+    network: NetworkConfig
+    images: ImageSpec
+
+
+def best_blocks(
+    best: Sequence[Evaluated], before: Sequence[int] | None = None
+) -> Table:
+    """Tabulate the best blocks of a search, one row each.
+
+    Args:
+      best: best first.
+      before: their ranks by other weights of the reward, for a column of its own.
+    """
+    ranks = [[str(rank)] for rank in range(1, len(best) + 1)]
+    if before is not None:
+        ranks = [[*rank, str(old)] for rank, old in zip(ranks, before, strict=True)]
+    names = ["rank"] if before is None else ["rank", "before"]
+    return make_table(
+        f"The {len(best)} best blocks",
+        [
+            *(Column(name, justify="right") for name in names),
+            folded("NSC"),
+            *numbers("reward", "accuracy", "FLOPs", "density", "params"),
+        ],
+        (
+            (*rank, *_block_cells(event))
+            for rank, event in zip(ranks, best, strict=True)
+        ),
+    )
+
+
+def outcomes(summary: Summary) -> Table:
+    """Tabulate how evaluations ended: status, candidates, repeats, the last cause."""
+    return make_table(
+        "How evaluations ended",
+        ["status", *numbers("candidates", "tried again"), folded("the last cause")],
+        (
+            (
+                str(status),
+                str(summary.counts.get(status, 0)),
+                str(summary.retries.get(status, 0)),
+                foreign(summary.causes.get(status, "")),
+            )
+            for status in sorted({*summary.counts, *summary.retries})
+        ),
+    )
+
+
+def block_layers(block: Block, name: str, setting: NetworkSetting) -> Table:
+    """Tabulate the layers of a block in the first stage of a network.
+
+    Args:
+      block: the block.
+      name: of the network.
+      setting: the network, and the images it is for.
+    """
+    return make_table(
+        f"Layers, in the first stage of the {name} network",
+        [
+            *(Column("layer", justify="right"), "operation", "predecessors"),
+            *numbers("output", "params", "FLOPs"),
+        ],
+        _layer_rows(block, plan(block, *setting)),
+    )
+
+
+def block_costs(
+    block: Block, settings: Mapping[str, NetworkSetting], config: RewardConfig
+) -> Table:
+    """Tabulate the costs of a block in several networks, and what its reward loses."""
+    density = cost.density(block)
+    columns = "params", "FLOPs", "block FLOPs", "FLOPs term", "density term"
+    return make_table(
+        f"Cost (density {density.edges}/{density.nodes} = {density.value:.3f}; reward "
+        f"= accuracy - {config.mu:g} log(FLOPs) - {config.rho:g} log(density), "
+        "relative to one 3x3 convolution)",
+        [Column("network", justify="right"), *numbers(*columns)],
+        (
+            (name, *_cost_cells(block, density, setting, config))
+            for name, setting in settings.items()
+        ),
+    )
+
+
+def _block_cells(event: Evaluated) -> tuple[str, ...]:
+    candidate = event.candidate
+    return (
+        str(candidate.block),
+        f"{event.reward:.4f}",
+        f"{event.evaluation.accuracy[-1]:.2%}",
+        si(candidate.block_flops),
+        f"{Density(candidate.edges, candidate.nodes).value:.3f}",
+        si(candidate.network_params),
+    )
+
+
+def _layer_rows(block: Block, network: NetworkPlan) -> Iterator[tuple[str, ...]]:
+    nodes = [n for n in network.nodes if (n.stage, n.repeat) == (1, 1)]
+    layers = [
+        (str(layer.index), _describe(layer), layer.predecessors, layer.index)
+        for layer in block.layers
+    ]
+    if len(block.sinks) > 1:
+        layers.append(("output", "Concat", block.sinks, 0))
+    for label, what, predecessors, index in layers:
+        last = [node for node in nodes if node.layer == index][-1]
+        whole = cost.layer_cost(network, index)
+        reads = ", ".join(str(p) if p else "input" for p in predecessors)
+        shape = f"{last.height}x{last.width}x{last.channels}"
+        yield label, what, reads, shape, si(whole.params), si(whole.flops)
+    if len(block.sinks) == 1:
+        yield "output", "", str(block.sinks[0]), "", "", ""
+
+
+def _cost_cells(
+    block: Block, density: Density, setting: NetworkSetting, config: RewardConfig
+) -> tuple[str, ...]:
+    network = plan(block, *setting)
+    reference = (
+        cost.block_flops(plan(cost.REFERENCE_BLOCK, *setting)),
+        cost.density(cost.REFERENCE_BLOCK),
+    )
+    whole, flops = cost.network_cost(network), cost.block_flops(network)
+    terms = penalties(flops, density, reference, config)
+    return (
+        si(whole.params),
+        si(whole.flops),
+        si(flops),
+        *(f"{0.0 - term:+.2f} points" for term in terms),
+    )
+
+
+def _describe(layer: Layer) -> str:
+    name = operation(layer)
+    is_convolution = layer.type == LayerType.CONVOLUTION
+    return f"{name} (ReLU, conv, norm)" if is_convolution else name
