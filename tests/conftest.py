@@ -18,8 +18,8 @@ import hypothesis
 import jax
 import pytest
 
-from bqnn.engines.unit_programs import accumulate, unit_programs
-from bqnn.engines.walk import _compiled_reader
+from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
+from bqnn.engines.walk import reader
 from bqnn.evaluation.records import Status
 from tests.helpers.searches import TableExecutor, run_search, tiny_config
 
@@ -56,7 +56,7 @@ def quick_compilation() -> Iterator[None]:
     jax.config.update(flag, before)
     jax.config.update("jax_compilation_cache_dir", cache_dir)
     jax.clear_caches()
-    for cached in (unit_programs, accumulate, _compiled_reader):
+    for cached in (unit_programs, head_programs, accumulate, reader):
         cached.cache_clear()
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from bqnn.agents.agent import digest, make_agent
 from bqnn.config import AgentConfig, Config, SearchConfig
-from bqnn.engines.unit_programs import accumulate, unit_programs
-from bqnn.engines.walk import _compiled_reader
+from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
+from bqnn.engines.walk import reader
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.train import train
@@ -85,7 +85,7 @@ def test_an_evaluation_is_the_same_under_all_options() -> None:
     problem = problem_of(config)
     (candidate, *_) = ask_batch(problem, problem.agent.init(), 0, 0).candidates
     plain = evaluate(candidate, config)
-    for compiled in (unit_programs, accumulate, _compiled_reader):
+    for compiled in (unit_programs, head_programs, accumulate, reader):
         compiled.cache_clear()
     # The two that say how to optimise may change the rounding of a training.
     with _set(name for name in OPTIONS if "optimiz" not in name):

@@ -1,4 +1,4 @@
-"""The protocol of engines: how one network is trained and measured on a device."""
+"""Engine: the protocol of what trains and measures one network on a device."""
 
 import contextlib
 import time
@@ -14,16 +14,16 @@ OnStep = Callable[[], None]
 
 
 class Engine(Protocol):
-    """Trains and measures one network; made from plan, recipe, data and seed.
+    """Trains and measures one network. Constructed from plan, recipe, data and seed.
 
     Attributes:
-      clock: where the time went.
+      clock: the time spent by phase.
     """
 
     clock: "Clock"
 
     def init(self) -> Any:
-        """Make the first state: the same parameters each time it is called."""
+        """Make the first state: the same parameters at every call."""
 
     def train(
         self, state: Any, batches: Batches, learning_rate: float, on_step: OnStep
@@ -31,33 +31,34 @@ class Engine(Protocol):
         """Train on batches.
 
         Args:
-          state: taken over.
-          batches: of the training part.
+          state: consumed: its buffers may be reused.
+          batches: indices into the training part.
           learning_rate: of every step.
-          on_step: called before every step, or as often as the engine can; whatever
-            it raises ends the training.
+          on_step: called before every step, or as often as the engine can; an exception
+            that it raises ends the training.
 
         Returns:
-          The next state, and the loss of every step.  # [S]
+          The next state, and the loss of every step, float32 `[S]`.
         """
 
     def count_correct(self, state: Any, batches: Batches) -> int:
-        """Count the images of the validation part that are classified right."""
+        """Count the validation images that are classified right."""
 
 
 class Clock:
-    """Wall time by phase, in seconds."""
+    """Wall time by phase, in seconds. A phase inside another counts for itself only."""
 
     def __init__(self) -> None:
-        """Start at nothing."""
+        """Start with no phases."""
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
     def measure(self, phase: str) -> Iterator[None]:
         """Add the time that the body takes to `phase`."""
-        start = time.perf_counter()
+        start, counted = time.perf_counter(), sum(self.seconds.values())
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
+            inside = sum(self.seconds.values()) - counted
+            spent = time.perf_counter() - start - inside
             self.seconds[phase] = self.seconds.get(phase, 0.0) + spent

@@ -1,4 +1,4 @@
-"""Hash of the code that decides a program: of a module and of all that it imports."""
+"""Program key: a hash of the code of a module and of all modules that it imports."""
 
 import ast
 import functools
@@ -17,14 +17,14 @@ _parsing = threading.Lock()
 def code_hash(module: str) -> str:
     """Hash the text of a module of this package and of those that it imports.
 
-    Found from the import statements, in functions too: a list that somebody keeps would
-    forget one, and then old programs would go on being loaded.
+    The modules are found from the import statements, in functions too. A list written
+    by hand would miss one some day, and programs of old code would be loaded.
 
     Args:
       module: its full name, such as `bqnn.engines.unit_programs`.
 
     Returns:
-      64 hexadecimal digits; those of no text for a module of another package.
+      64 hexadecimal digits; for a module of another package, the hash of no text.
     """
     with _parsing:
         return _code_hash(module)
@@ -51,13 +51,15 @@ def deciding_files(module: str) -> set[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield the names that a file imports; not all of them are modules."""
+    """Yield the modules that a file imports."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                # A module that is imported by name does not depend on its package.
+                yield name if _file_of(name) else node.module
 
 
 def _file_of(module: str) -> Path | None:

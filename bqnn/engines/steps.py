@@ -1,4 +1,4 @@
-"""The pure functions of training: state, loss, training step, evaluation step."""
+"""Steps of training, as pure functions: state, loss, training and evaluation step."""
 
 import functools
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from bqnn.config import TrainConfig
 from bqnn.networks.network import init_variables
 from bqnn.networks.plan import NetworkPlan
 
-# Statistics by channel, whether numbers of the program or its arguments.
+# Statistics by channel: constants of a program or its arguments.
 Channels = np.ndarray | Array
 
 
 class TrainState(NamedTuple):
-    """What a training step changes.
+    """The state that a training step changes.
 
     Attributes:
       params: the parameters.
-      batch_stats: running statistics of batch normalisation.
-      opt_state: the optimiser's.
+      batch_stats: the running statistics of batch normalisation.
+      opt_state: the state of the optimiser.
     """
 
     params: Any
@@ -35,7 +35,10 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Make Adam without its learning rate, which every step is given."""
+    """Make Adam without its learning rate.
+
+    The rate is an argument of every step, so that a restart compiles nothing.
+    """
     return optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
 
 
@@ -54,13 +57,12 @@ def loss_fn(
     Args:
       network: the module.
       params: its parameters.
-      batch_stats: running statistics before the batch.
-      images: normalised.  # [B, H, W, C]
-      labels: classes.  # [B] int
+      batch_stats: the running statistics before the batch.
+      images: normalised images, float32 `[B, H, W, C]`.
+      labels: their classes, int32 `[B]`.
 
     Returns:
-      The loss  # []
-      and the running statistics after the batch.
+      The loss, float32 `[]`, and the running statistics after the batch.
     """
     logits, updated = network.apply(
         {"params": params, "batch_stats": batch_stats},
@@ -75,26 +77,26 @@ def mean_loss(logits: Array, labels: Array) -> Array:
     """Average the cross-entropy.
 
     Args:
-      logits: of the classes.  # [B, K]
-      labels: classes.  # [B] int
+      logits: float32 `[B, K]`.
+      labels: the classes, int32 `[B]`.
 
     Returns:
-      The loss.  # []
+      The loss, float32 `[]`.
     """
     chex.assert_rank([logits, labels], [2, 1])
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def count_correct(logits: Array, labels: Array, mask: Array) -> Array:
-    """Count the images classified right among those that count.
+    """Count the images under a mask that are classified right.
 
     Args:
-      logits: of the classes.  # [B, K]
-      labels: classes.  # [B] int
-      mask: which images count.  # [B] bool
+      logits: float32 `[B, K]`.
+      labels: the classes, int32 `[B]`.
+      mask: False for padding, bool `[B]`.
 
     Returns:
-      The number.  # [] int32
+      The number, int32 `[]`.
     """
     chex.assert_rank([logits, labels, mask], [2, 1, 1])
     return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & mask)
@@ -107,8 +109,8 @@ def apply_gradients(
     grads: Any,
     learning_rate: Array,
 ) -> tuple[Any, Any]:
-    """Update parameters and the optimiser's state; each a tree."""
-    with jax.numpy_dtype_promotion("standard"):  # optax's bias correction needs it
+    """Update the parameters and the state of the optimiser, both trees."""
+    with jax.numpy_dtype_promotion("standard"):  # for optax's bias correction
         updates, opt_state = optimizer.update(grads, opt_state, params)
     updates = jax.tree.map(lambda u: -learning_rate * u, updates)
     return optax.apply_updates(params, updates), opt_state
@@ -118,13 +120,13 @@ def gather(images: Array, indices: Array, mean: Channels, std: Channels) -> Arra
     """Gather a batch and normalise it.
 
     Args:
-      images: the whole data set.  # [N, H, W, C] uint8
-      indices: places of the batch.  # [B] int32
-      mean: by channel, in units of pixels.  # [C]
-      std: as `mean`.  # [C]
+      images: the whole data set, uint8 `[images, H, W, C]`.
+      indices: the images of the batch, int32 `[B]`.
+      mean: the mean by channel, in units of pixels, float32 `[C]`.
+      std: the standard deviation, as `mean`.
 
     Returns:
-      The batch.  # [B, H, W, C] float32
+      The batch, float32 `[B, H, W, C]`.
     """
     chex.assert_rank([images, indices], [4, 1])
     pixels = images[indices].astype(jnp.float32)
@@ -141,13 +143,13 @@ def make_steps(
     Args:
       network: maps (images, train) to logits, as `bqnn.networks.network.Network` does.
       config: the recipe.
-      mean: of the training images, by channel, in units of pixels.  # [C]
-      std: their standard deviation.  # [C]
+      mean: mean of the training images by channel, in units of pixels, float32 `[C]`.
+      std: the standard deviation, as `mean`.
 
     Returns:
       `train_step`: (state, images, labels, indices, learning rate) -> (state, loss),
-      and `eval_step`: (state, images, labels, indices, mask) -> how many of those
-      that count are right.
+      and `eval_step`: (state, images, labels, indices, mask) -> number of images under
+      the mask that are classified right.
     """
     optimizer = make_optimizer(config)
 

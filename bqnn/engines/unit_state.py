@@ -1,4 +1,4 @@
-"""The state of a network unit by unit: flat tuples of arrays, and back to trees."""
+"""Unit state: the parameters, statistics and optimiser of a unit as flat tuples."""
 
 import functools
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from bqnn.config import TrainConfig
-from bqnn.engines import steps as train
-from bqnn.engines.units import Signature, Unit
+from bqnn.engines import steps
+from bqnn.engines.units import Unit, UnitSignature
 from bqnn.networks.network import Variables, node_variables
 
 Arrays = tuple[Array, ...]
@@ -30,13 +30,13 @@ class UnitState(NamedTuple):
     opt_state: Arrays
 
 
-class Layout(NamedTuple):
-    """How the arrays of a unit are arranged.
+class UnitLayout(NamedTuple):
+    """The arrangement of the arrays of a unit.
 
     Attributes:
       specs: shape and dtype of every array.
-      params, batch_stats, opt_state: the trees that they are leaves of; the first two
-        are tuples with a tree for every node.
+      params, batch_stats, opt_state: the trees whose leaves the arrays are. The first
+        two are tuples with a tree for every node.
     """
 
     specs: UnitState
@@ -46,8 +46,8 @@ class Layout(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def layout(signature: Signature, config: TrainConfig) -> Layout:
-    """Work out the layout of a unit's state."""
+def unit_layout(signature: UnitSignature, config: TrainConfig) -> UnitLayout:
+    """Compute the layout of a unit's state."""
     channels = sum(shape[-1] for shape in signature.inputs)
     variables = []
     for node in signature.nodes:
@@ -55,41 +55,24 @@ def layout(signature: Signature, config: TrainConfig) -> Layout:
         channels = node.channels
     params = tuple(tree.get("params", {}) for tree in variables)
     batch_stats = tuple(tree.get("batch_stats", {}) for tree in variables)
-    opt_state = jax.eval_shape(train.make_optimizer(config).init, params)
+    opt_state = jax.eval_shape(steps.make_optimizer(config).init, params)
     trees = (params, batch_stats, opt_state)
     leaves, structures = zip(*(jax.tree.flatten(tree) for tree in trees), strict=True)
-    return Layout(UnitState(*map(tuple, leaves)), *structures)
+    return UnitLayout(UnitState(*map(tuple, leaves)), *structures)
 
 
 def init_states(
     network: Sequence[Unit], variables: Variables, config: TrainConfig
 ) -> list[UnitState]:
-    """Deal the variables of a network out to its units, with a fresh optimiser."""
+    """Split the variables of a network into its units, with a fresh optimiser."""
     states = []
     for unit in network:
         params, batch_stats = (
             jax.tree.leaves([variables[kind].get(name, {}) for name in unit.names])
             for kind in ("params", "batch_stats")
         )
-        specs = layout(unit.signature, config).specs.opt_state
+        specs = unit_layout(unit.signature, config).specs.opt_state
         opt_state = [np.zeros(spec.shape, spec.dtype) for spec in specs]
         states.append((tuple(params), tuple(batch_stats), tuple(opt_state)))
-    # In one piece: a call for every array would take longer than all the rest.
+    # One call for all: a call for every array would take longer than all the rest.
     return [UnitState(*state) for state in jax.device_put(states)]
-
-
-def variables_of(
-    network: Sequence[Unit], states: Sequence[UnitState], config: TrainConfig
-) -> Variables:
-    """Gather the variables of a network from its units: `init_states` undone."""
-    found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
-    for unit, state in zip(network, states, strict=True):
-        structure = layout(unit.signature, config)
-        for kind, leaves, trees in (
-            ("params", state.params, structure.params),
-            ("batch_stats", state.batch_stats, structure.batch_stats),
-        ):
-            filled = jax.tree.unflatten(trees, leaves)
-            named = zip(unit.names, filled, strict=True)
-            found[kind].update({name: tree for name, tree in named if tree})
-    return found

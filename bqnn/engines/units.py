@@ -1,7 +1,9 @@
-"""Units: the pieces that a network is walked in, few enough to compile them all.
+"""Units: the pieces that `walk` trains a network in, few enough to compile them all.
 
 With the uniform width rule every tensor of a stage has one shape, so all networks of a
-search are made of the same few dozen units.
+search consist of the same few dozen units. A unit is a node, or a Concat or a pooling
+between stages together with the projection that reads it: as few programs, and as few
+calls, as the plan allows. Larger units would be as many as there are blocks.
 """
 
 import functools
@@ -17,13 +19,13 @@ from bqnn.space.nsc import Block, Layer, LayerType
 Shape = tuple[int, int, int]
 
 
-class Signature(NamedTuple):
-    """What decides the programs of a unit, besides batch size and recipe.
+class UnitSignature(NamedTuple):
+    """A unit without its position: with batch size and recipe, it decides the programs.
 
     Attributes:
-      nodes: its nodes without their names and places; each but the first reads the one
+      nodes: the nodes, without names and positions. Each but the first reads the one
         before it.
-      inputs: height, width and channels of what the first node reads.
+      inputs: (H, W, C) of the inputs of the first node.
     """
 
     nodes: tuple[Node, ...]
@@ -34,13 +36,13 @@ class Unit(NamedTuple):
     """A node of a plan, or two that always come together.
 
     Attributes:
-      signature: what to compute.
-      names: of its nodes, in the parameter tree.
-      inputs: places in the plan of the values it reads.
-      output: place in the plan of the value it computes.
+      signature: what the unit computes.
+      names: the names of its nodes in the parameter tree.
+      inputs: indices in the plan of the nodes that it reads.
+      output: index in the plan of the node whose value it computes.
     """
 
-    signature: Signature
+    signature: UnitSignature
     names: tuple[str, ...]
     inputs: tuple[int, ...]
     output: int
@@ -50,26 +52,26 @@ def units(network: NetworkPlan) -> tuple[Unit, ...]:
     """Cut a network into units, in an order in which they can be computed.
 
     Nodes that change nothing (identity, pooling with kernel 1) vanish. A Concat or a
-    pooling between stages and the projection that alone reads it are one unit.
+    pooling between stages forms one unit with the projection that alone reads it.
     """
-    readers = Counter(place for node in network.nodes for place in node.inputs)
+    num_readers = Counter(source for node in network.nodes for source in node.inputs)
     same: dict[int, int] = {}
     found: list[Unit] = []
-    for place, node in enumerate(network.nodes):
+    for index, node in enumerate(network.nodes):
         inputs = tuple(same.get(source, source) for source in node.inputs)
         if node.op == "input":
             continue
         if node.op == "identity" or (_is_pool(node) and node.kernel == 1):
-            same[place] = inputs[0]
-        elif _is_projection(network, node) and readers[node.inputs[0]] == 1:
-            found.append(_extended(found.pop(), node, place))
+            same[index] = inputs[0]
+        elif _is_projection(network, node) and num_readers[node.inputs[0]] == 1:
+            found.append(_extended(found.pop(), node, index))
         else:
-            found.append(_unit(network, node, inputs, place))
+            found.append(_unit(network, node, inputs, index))
     return tuple(found)
 
 
 def last_reads(network: Sequence[Unit]) -> tuple[frozenset[int], ...]:
-    """List, for every unit, the places that no later unit reads."""
+    """List, for every unit, its inputs that no later unit reads."""
     later: set[int] = set()
     found = []
     for unit in reversed(network):
@@ -81,13 +83,13 @@ def last_reads(network: Sequence[Unit]) -> tuple[frozenset[int], ...]:
 @functools.lru_cache(maxsize=8)
 def space_signatures(
     max_layers: int, config: NetworkConfig, images: ImageSpec
-) -> tuple[Signature, ...]:
-    """List the signatures that networks of a whole search space are made of.
+) -> tuple[UnitSignature, ...]:
+    """List the signatures of all units that networks of a search space consist of.
 
     Args:
-      max_layers: of a block.
-      config: stages; its width rule is `uniform`.
-      images: what goes in.
+      max_layers: the largest number of layers of a block.
+      config: the stages; its width rule is `uniform`.
+      images: shape of the images, and number of classes.
     """
     one_layer = [
         code
@@ -97,7 +99,7 @@ def space_signatures(
     ]
     blocks = [Block((code,)) for code in one_layer if code.index == 1]
     blocks += [Block((_side(1), code)) for code in one_layer if code.index == 2]
-    # As many sinks as there can be: the widest concatenation has one for every layer.
+    # The output concatenates the sinks; in the extreme, every layer is one.
     blocks += [
         Block(tuple(_side(i) for i in range(1, n + 1)))
         for n in range(2, max_layers + 1)
@@ -112,7 +114,7 @@ def space_signatures(
 
 
 def _side(index: int) -> Layer:
-    """A layer beside all others: it reads the block's input."""
+    """Make a layer that reads the block's input, and so is parallel to all others."""
     return Layer(index, LayerType.CONVOLUTION, 1, 0, 0)
 
 
@@ -128,20 +130,20 @@ def _is_projection(network: NetworkPlan, node: Node) -> bool:
 
 
 def _unit(
-    network: NetworkPlan, node: Node, inputs: tuple[int, ...], place: int
+    network: NetworkPlan, node: Node, inputs: tuple[int, ...], index: int
 ) -> Unit:
     shapes = tuple(
         (n.height, n.width, n.channels) for n in (network.nodes[i] for i in inputs)
     )
-    return Unit(Signature((_bare(node),), shapes), (node.name,), inputs, place)
+    return Unit(UnitSignature((_bare(node),), shapes), (node.name,), inputs, index)
 
 
-def _extended(unit: Unit, node: Node, place: int) -> Unit:
+def _extended(unit: Unit, node: Node, index: int) -> Unit:
     nodes = (*unit.signature.nodes, _bare(node))
     signature = unit.signature._replace(nodes=nodes)
-    return Unit(signature, (*unit.names, node.name), unit.inputs, place)
+    return Unit(signature, (*unit.names, node.name), unit.inputs, index)
 
 
 def _bare(node: Node) -> Node:
-    """Drop what says where a node stands."""
+    """Drop the name and the position of a node."""
     return node._replace(name="unit", inputs=(), stage=0, repeat=0, layer=0)

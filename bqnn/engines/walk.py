@@ -1,8 +1,8 @@
-"""The engine that compiles no candidate: it walks a network unit by unit.
+"""Walk engine: trains a network unit by unit, and compiles nothing per candidate.
 
 The programs of the units (`bqnn.engines.unit_programs`) are compiled once for all
-candidates; a step calls them in the order of the plan, keeps what the backward pass
-needs on a tape, and calls them backwards.
+candidates. A step calls the forward programs in the order of the plan, keeps their
+residuals on a tape, and then calls the backward programs in reverse.
 """
 
 import functools
@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset, Images
 from bqnn.data.batches import Batches
-from bqnn.engines import steps as train
+from bqnn.engines import steps
 from bqnn.engines.engine import Clock, OnStep
 from bqnn.engines.program_store import load_or_compile
-from bqnn.engines.unit_programs import UnitPrograms, accumulate, unit_programs
+from bqnn.engines.unit_programs import (
+    UnitPrograms,
+    accumulate,
+    head_programs,
+    unit_programs,
+)
 from bqnn.engines.unit_state import UnitState, init_states
 from bqnn.engines.units import Unit, last_reads, units
 from bqnn.networks.network import init_variables
@@ -30,15 +35,12 @@ Residuals = tuple[Array, ...]
 
 
 class WalkEngine:
-    """Walks the units of one network."""
+    """Trains one network by walking its units."""
 
     def __init__(
         self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
     ) -> None:
-        """Put the data on the device, and look up the programs.
-
-        What is not compiled yet is compiled now.
-        """
+        """Put the data on the device, and load or compile the programs."""
         self.clock = Clock()
         self.plan, self.config, self.seed = plan, config, seed
         with self.clock.measure("prepare"):
@@ -47,13 +49,13 @@ class WalkEngine:
             )
             self.units = units(plan)
             self.last_reads = last_reads(self.units)
+            *body, head = (unit.signature for unit in self.units)
         batch = min(config.batch, len(dataset.train.labels))
         with self.clock.measure("compile"):
-            self.programs = tuple(
-                unit_programs(unit.signature, config, batch) for unit in self.units
-            )
-            self.read = reader(batch, self.data)
-            self.read_validation = reader(batch, self.validation)
+            self.programs = tuple(unit_programs(unit, config, batch) for unit in body)
+            self.head = head_programs(head, config, batch)
+            self.read = reader(batch, specs_of(self.data))
+            self.read_validation = reader(batch, specs_of(self.validation))
 
     def init(self) -> list[UnitState]:
         """Make the first state, unit by unit."""
@@ -75,8 +77,8 @@ class WalkEngine:
         with self.clock.measure("train"):
             try:
                 for indices in batches.indices:
-                    # The loss is there half way through a step: what is left of it
-                    # keeps the device busy while the next one is dispatched.
+                    # The loss is ready half way through a step: the other half keeps
+                    # the device busy while the next step is dispatched.
                     jax.block_until_ready(losses[-1:])
                     on_step()
                     losses.append(self._step(state, indices, rate))
@@ -95,25 +97,24 @@ class WalkEngine:
             return int(np.sum(jax.device_get(correct)))
 
     def _step(self, state: list[UnitState], indices: Any, rate: Array) -> Array:
-        """Train on one batch; replaces the states in the list as it goes."""
+        """Train on one batch; replaces the states in the list one by one."""
         images, labels = self.read(*self.data, indices, self.mean, self.std)
         values: dict[int, Array] = {0: images}
         tape: list[Residuals] = []
-        last = len(self.units) - 1
-        for at, (unit, programs) in enumerate(self._walk(last)):
-            params, stats, opt_state = state[at]
-            inputs = self._read_values(values, at)
+        for i, (unit, programs) in enumerate(self._body()):
+            params, stats, opt_state = state[i]
+            inputs = self._read_values(values, i)
             output, stats, *residuals = programs.forward(params, stats, *inputs)
             values[unit.output] = output
-            del inputs, output  # the tape alone keeps what backward needs
-            state[at] = UnitState(params, stats, opt_state)
+            del inputs, output  # only the tape keeps what backward needs
+            state[i] = UnitState(params, stats, opt_state)
             tape.append(tuple(residuals))
-        (x,) = self._read_values(values, last)
-        loss, cotangent, params, opt_state = self.programs[last].forward(
-            state[last].params, state[last].opt_state, x, labels, rate
+        (x,) = self._read_values(values, len(self.programs))
+        loss, cotangent, params, opt_state = self.head.step(
+            state[-1].params, state[-1].opt_state, x, labels, rate
         )
-        state[last] = UnitState(params, (), opt_state)
-        (top,) = self.units[last].inputs
+        state[-1] = UnitState(params, (), opt_state)
+        (top,) = self.units[-1].inputs
         self._backward(state, tape, {top: cotangent}, rate)
         return loss
 
@@ -124,61 +125,67 @@ class WalkEngine:
         cotangents: dict[int, Array],
         rate: Array,
     ) -> None:
-        for at in reversed(range(len(tape))):
-            unit, backward = self.units[at], self.programs[at].backward
+        for i in reversed(range(len(tape))):
+            unit, backward = self.units[i], self.programs[i].backward
             residuals = tape.pop()
             cotangent = cotangents.pop(unit.output)
             if backward is None:
                 found = (cotangent,) * len(unit.inputs)
             else:
-                params, stats, opt_state = state[at]
+                params, stats, opt_state = state[i]
                 params, opt_state, found = backward(
                     params, opt_state, residuals, cotangent, rate
                 )
-                state[at] = UnitState(params, stats, opt_state)
-            # The stem has no cotangent for the images.
-            for place, part in zip(unit.inputs, found, strict=bool(found)):
-                if place in cotangents:
+                state[i] = UnitState(params, stats, opt_state)
+            # The stem returns none for the images.
+            for source, part in zip(unit.inputs, found, strict=bool(found)):
+                if source in cotangents:
                     add = accumulate(part.shape, part.dtype.name)
-                    part = add(cotangents[place], part)
-                cotangents[place] = part
+                    part = add(cotangents[source], part)
+                cotangents[source] = part
 
     def _count(self, state: list[UnitState], indices: Any, mask: Any) -> Array:
         images, labels = self.read_validation(
             *self.validation, indices, self.mean, self.std
         )
         values: dict[int, Array] = {0: images}
-        last = len(self.units) - 1
-        for at, (unit, programs) in enumerate(self._walk(last)):
-            inputs = self._read_values(values, at)
+        for i, (unit, programs) in enumerate(self._body()):
+            inputs = self._read_values(values, i)
             values[unit.output] = programs.predict(
-                state[at].params, state[at].batch_stats, *inputs
+                state[i].params, state[i].batch_stats, *inputs
             )
-        (x,) = self._read_values(values, last)
-        correct: Array = self.programs[last].predict(
-            state[last].params, (), x, labels, mask
-        )
+        (x,) = self._read_values(values, len(self.programs))
+        correct: Array = self.head.count_correct(state[-1].params, x, labels, mask)
         return correct
 
-    def _read_values(self, values: dict[int, Array], at: int) -> tuple[Array, ...]:
-        """Read the inputs of a unit, and let go of what no later one reads."""
-        inputs = tuple(values[place] for place in self.units[at].inputs)
-        for place in self.last_reads[at]:
-            del values[place]
+    def _read_values(self, values: dict[int, Array], i: int) -> tuple[Array, ...]:
+        """Read the inputs of unit `i`, and release those that no later unit reads."""
+        inputs = tuple(values[source] for source in self.units[i].inputs)
+        for source in self.last_reads[i]:
+            del values[source]
         return inputs
 
-    def _walk(self, end: int) -> "zip[tuple[Unit, UnitPrograms]]":
-        return zip(self.units[:end], self.programs[:end], strict=True)
+    def _body(self) -> "zip[tuple[Unit, UnitPrograms]]":
+        """Pair all units but the head with their programs."""
+        return zip(self.units[:-1], self.programs, strict=True)
 
 
-def reader(batch: int, data: Images) -> Any:
-    """Compile the program that gathers a batch and normalises it."""
-    specs = tuple((array.shape, array.dtype.name) for array in data)
-    return _compiled_reader(batch, specs)
+ImageSpecs = tuple[tuple[tuple[int, ...], str], ...]
+
+
+def specs_of(data: Images) -> ImageSpecs:
+    """Return shape and dtype of images and labels, as `reader` takes them."""
+    return tuple((array.shape, array.dtype.name) for array in data)
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled_reader(batch: int, specs: Any) -> Any:
+def reader(batch: int, specs: ImageSpecs) -> Any:
+    """Load or compile the program that gathers a batch and normalises it.
+
+    Args:
+      batch: B, images per step.
+      specs: shape and dtype of images and labels.
+    """
     images, labels = (jax.ShapeDtypeStruct(*spec) for spec in specs)
     channel = jax.ShapeDtypeStruct(images.shape[-1:], jnp.float32)
     indices = jax.ShapeDtypeStruct((batch,), jnp.int32)
@@ -186,7 +193,7 @@ def _compiled_reader(batch: int, specs: Any) -> Any:
     def read(
         images: Array, labels: Array, indices: Array, mean: Array, std: Array
     ) -> tuple[Array, Array]:
-        return train.gather(images, indices, mean, std), labels[indices]
+        return steps.gather(images, indices, mean, std), labels[indices]
 
     arguments = (images, labels, indices, channel, channel)
     (program,) = load_or_compile(

@@ -1,4 +1,4 @@
-"""Compile the programs of a whole search before its first candidate."""
+"""Warm-up: compile the programs of a whole search before its first candidate."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,31 +10,31 @@ from bqnn import numerics
 from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines import engine_name
-from bqnn.engines.unit_programs import accumulate, unit_programs
-from bqnn.engines.unit_state import layout
-from bqnn.engines.units import Signature, space_signatures
-from bqnn.engines.walk import reader
+from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
+from bqnn.engines.unit_state import unit_layout
+from bqnn.engines.units import UnitSignature, space_signatures
+from bqnn.engines.walk import reader, specs_of
 
 
 class Progress(NamedTuple):
-    """How far a warm-up is: programs compiled, of how many."""
+    """Progress of a warm-up: programs compiled, and programs in all."""
 
     done: int
     total: int
 
 
 def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
-    """Compile all that a candidate can be made of, in parallel threads.
+    """Compile the programs of all units of a search space, in parallel threads.
 
-    Nothing is done where candidates are compiled whole. What is kept on disk
-    (`bqnn.engines.program_store`) is only loaded.
+    Programs that are kept on disk (`bqnn.engines.program_store`) are only loaded. Where
+    candidates are compiled whole, there is nothing to do.
 
     Args:
-      config: of the search.
-      dataset: that it learns from.
+      config: the configuration of the search.
+      dataset: its data.
 
     Yields:
-      Progress, as it is made. Whoever stops iterating leaves the rest undone.
+      Progress after every program. Closing the iterator cancels the rest.
     """
     if engine_name(config.train, config.network) != "walk":
         return
@@ -50,7 +50,7 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
 
 
 def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
-    """List what to compile, the dearest first, so that all threads end together."""
+    """List the compilations, the longest first, so that all threads end together."""
     signatures = sorted(
         space_signatures(config.space.max_layers, config.network, dataset.spec),
         key=_size,
@@ -59,20 +59,23 @@ def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
     batch = min(config.train.batch, len(dataset.train.labels))
     return [
         *(partial(_compile_unit, s, config.train, batch) for s in signatures),
-        partial(reader, batch, dataset.train),
-        partial(reader, batch, dataset.validation),
+        partial(reader, batch, specs_of(dataset.train)),
+        partial(reader, batch, specs_of(dataset.validation)),
     ]
 
 
-def _compile_unit(signature: Signature, config: TrainConfig, batch: int) -> None:
-    layout(signature, config)
-    unit_programs(signature, config, batch)
+def _compile_unit(signature: UnitSignature, config: TrainConfig, batch: int) -> None:
+    unit_layout(signature, config)
     last = signature.nodes[-1]
-    if last.op != "head":
+    if last.op == "head":
+        head_programs(signature, config, batch)
+    else:
+        unit_programs(signature, config, batch)
         accumulate((batch, last.height, last.width, last.channels), config.dtype)
 
 
-def _size(signature: Signature) -> int:
+def _size(signature: UnitSignature) -> int:
+    """Estimate the work of a unit, and so the time that its compilation takes."""
     return sum(
         node.kernel**2 * node.channels * node.height * node.width
         for node in signature.nodes

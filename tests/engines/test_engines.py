@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -12,13 +13,12 @@ import pytest
 
 from bqnn.config import NetworkConfig, TrainConfig
 from bqnn.data.batches import Batches, all_batches, epoch_batches
-from bqnn.engines import ENGINES, engine_name
-from bqnn.engines import steps as train
-from bqnn.engines.unit_state import init_states, variables_of
-from bqnn.engines.units import units
+from bqnn.engines import ENGINES, engine_name, steps
+from bqnn.engines.unit_state import UnitState, init_states, unit_layout
+from bqnn.engines.units import Unit, units
 from bqnn.engines.walk import WalkEngine
 from bqnn.evaluation.fit import fit
-from bqnn.networks.network import Network, init_variables
+from bqnn.networks.network import Network, Variables, init_variables
 from bqnn.networks.plan import plan
 from bqnn.space.nsc import Block, parse
 from tests.helpers.blocks import all_blocks, random_block
@@ -31,6 +31,23 @@ BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0")
 WIDTHS = (4, 5)
 
 
+def variables_of(
+    network: Sequence[Unit], states: Sequence[UnitState], config: TrainConfig
+) -> Variables:
+    """Gather the variables of a network from its units: `init_states` undone."""
+    found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
+    for unit, state in zip(network, states, strict=True):
+        layout = unit_layout(unit.signature, config)
+        for kind, leaves, trees in (
+            ("params", state.params, layout.params),
+            ("batch_stats", state.batch_stats, layout.batch_stats),
+        ):
+            filled = jax.tree.unflatten(trees, leaves)
+            named = zip(unit.names, filled, strict=True)
+            found[kind].update({name: tree for name, tree in named if tree})
+    return found
+
+
 def _variables(name: str, engine: Any, state: Any) -> Any:
     if name == "walk":
         return variables_of(engine.units, state, engine.config)
@@ -38,13 +55,13 @@ def _variables(name: str, engine: Any, state: Any) -> Any:
 
 
 @functools.cache
-def _trained(name: str, block: Block, dtype: str, steps: int = 3) -> Any:
+def _trained(name: str, block: Block, dtype: str, count: int = 3) -> Any:
     """Train a little, and return losses, variables and right answers."""
     config = TrainConfig(batch=16, dtype=dtype, engine=name)
     network = plan(block, small(widths=WIDTHS), SPEC)
     engine = ENGINES[name](network, config, DATA, 0)
     batches = epoch_batches(len(DATA.train.labels), config.batch, 0, 0)
-    batches = jax.tree.map(lambda array: array[:steps], batches)
+    batches = jax.tree.map(lambda array: array[:count], batches)
     state, losses = engine.train(engine.init(), batches, 0.01, lambda: None)
     correct = engine.count_correct(state, all_batches(40, config.batch))
     return losses, jax.device_get(_variables(name, engine, state)), correct
@@ -71,7 +88,7 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
     """One step of plain gradient descent shows every gradient."""
     rng = np.random.default_rng(1)
     batches = jax.tree.map(lambda a: a[:1], epoch_batches(70, 16, 0, 0))
-    read = functools.partial(train.gather, mean=DATA.mean, std=DATA.std)
+    read = functools.partial(steps.gather, mean=DATA.mean, std=DATA.std)
     images = read(jnp.asarray(DATA.train.images), batches.indices[0])
     labels = jnp.asarray(DATA.train.labels)[batches.indices[0]]
     for _ in range(6):
@@ -79,7 +96,7 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
         variables = init_variables(network, 0)
         # Not jitted: operations are compiled once for all blocks.
         (loss, stats), grads = jax.value_and_grad(
-            lambda p, v=variables, n=network: train.loss_fn(
+            lambda p, v=variables, n=network: steps.loss_fn(
                 Network(n), p, v["batch_stats"], images, labels
             ),
             has_aux=True,
@@ -118,7 +135,7 @@ def test_walked_logits_of_evaluation_are_those_of_the_whole_network() -> None:
     network = plan(BLOCK, small(widths=WIDTHS), SPEC)
     engine = WalkEngine(network, config, DATA, 0)
     state = engine.init()
-    images = train.gather(
+    images = steps.gather(
         jnp.asarray(DATA.validation.images), jnp.arange(40), DATA.mean, DATA.std
     )
     logits: Any = Network(network).apply(init_variables(network, 0), images, False)

@@ -27,10 +27,10 @@ runtime.configure_process(1, cache_dir)
 import jax
 from bqnn.config import Config, NetworkConfig, SpaceConfig, TrainConfig
 from bqnn.engines import ENGINES
-from bqnn.fit import fit
-from bqnn.nsc import parse
-from bqnn.plan import plan
-from bqnn.warmup import warm_up
+from bqnn.evaluation.fit import fit
+from bqnn.space.nsc import parse
+from bqnn.networks.plan import plan
+from bqnn.engines.warmup import warm_up
 from tests.helpers.networks import SPEC, random_dataset
 config = Config(
     space=SpaceConfig(2),
@@ -87,11 +87,11 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
     assert len(files) > 10
     files[0].write_bytes(files[0].read_bytes()[:100])
     files[1].write_bytes(b"")
-    for place in range(2, 6):
+    for index in range(2, 6):
         # A flipped byte may load, and end the process once the program is called.
-        data = bytearray(files[place].read_bytes())
-        data[len(data) * place // 6] ^= 0x10
-        files[place].write_bytes(data)
+        data = bytearray(files[index].read_bytes())
+        data[len(data) * index // 6] ^= 0x10
+        files[index].write_bytes(data)
     mended = _finish(_start(cache))
     assert 6 <= mended[2] < compiled
     assert mended[-1] == accuracy
@@ -100,16 +100,17 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
 
 READ_BACK = """
 import sys
-from bqnn import program_store, runtime
+from bqnn import runtime
+from bqnn.engines import program_store
 runtime.configure_process(1, sys.argv[1])
 import jax, jax.numpy as jnp
 add, x = jax.jit(lambda a, b: jnp.sin(a)[b] + 1), jnp.ones(8)
-places = jnp.arange(4)
+indices = jnp.arange(4)
 if sys.argv[2] == "plain":
-    y = add(x, places)
+    y = add(x, indices)
 else:
-    (program,) = program_store.load_or_compile(lambda: [add.lower(x, places)], "add")
-    y = program(x, places)
+    (program,) = program_store.load_or_compile(lambda: [add.lower(x, indices)], "add")
+    y = program(x, indices)
 print(float(y.sum()))
 """
 
