@@ -1,4 +1,4 @@
-"""Flags that say where candidates are evaluated, for the programs that do so."""
+"""Flags of executors, for the programs that evaluate candidates."""
 
 import os
 
@@ -8,7 +8,7 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 from bqnn.executors import EXECUTORS, Executor, Options
-from bqnn.executors import parent_death as orphans
+from bqnn.executors.parent_death import skip_main_reimport
 from bqnn.executors.worker import MakeWorker, Worker
 from launch import cli
 
@@ -51,9 +51,9 @@ _PROGRAM_CACHE = flags.DEFINE_string(
     "Directory where compiled programs are kept for the next run; empty for none.",
 )
 
-
-_ELSEWHERE = ("ray_address", "worker_resources")
-_BESIDE = ("workers", "worker_memory_gb")
+# Flags of a cluster, and of executors with several workers.
+_CLUSTER = ("ray_address", "worker_resources")
+_SEVERAL = ("workers", "worker_memory_gb")
 
 
 def cache_dir() -> str | None:
@@ -62,12 +62,15 @@ def cache_dir() -> str | None:
 
 
 def refuse(why: str) -> None:
-    """Refuse the flags of executors where there is none, for the reason given.
+    """Refuse the flags of executors in a mode that uses none.
+
+    Args:
+      why: ends the message.
 
     Raises:
       ConfigError: if one of them was given.
     """
-    cli.refuse(("executor", *_BESIDE, *_ELSEWHERE), why)
+    cli.refuse(("executor", *_SEVERAL, *_CLUSTER), why)
 
 
 def make_executor(
@@ -79,11 +82,11 @@ def make_executor(
       ConfigError: if a flag is malformed, or has no effect with this executor.
     """
     if _EXECUTOR.value != "ray":
-        cli.refuse(_ELSEWHERE, f"with --executor={_EXECUTOR.value}")
+        cli.refuse(_CLUSTER, f"with --executor={_EXECUTOR.value}")
     if _EXECUTOR.value == "inline":
-        cli.refuse(_BESIDE, "with --executor=inline")
+        cli.refuse(_SEVERAL, "with --executor=inline")
     if _EXECUTOR.value == "process":
-        orphans.skip_main_reimport()
+        skip_main_reimport()
     options = Options(
         interrupted=interrupted,
         cache_dir=cache_dir(),
@@ -97,7 +100,7 @@ def make_executor(
 
 
 def _resources(text: str | None) -> dict[str, float] | None:
-    """Read `NAME=AMOUNT,...`."""
+    """Parse `NAME=AMOUNT,...`."""
     if text is None:
         return None
     try:

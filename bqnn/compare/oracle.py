@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from bqnn.compare.landscape import all_actions, check_size
 from bqnn.config import Config
 from bqnn.errors import SearchError
-from bqnn.executors import Executor
-from bqnn.executors.run_all import run_all
+from bqnn.executors import Executor, run_all
 from bqnn.networks.plan import ImageSpec
 from bqnn.search import problem
 from bqnn.search.problem import make_problem

@@ -1,4 +1,4 @@
-"""What a compute node runs: candidate in, evaluation out (the paper, its framework)."""
+"""Evaluate: candidate in, evaluation out, as a compute node does (the paper)."""
 
 import functools
 from collections.abc import Callable
@@ -20,12 +20,17 @@ class Prepared(NamedTuple):
     """A candidate that can be trained at once.
 
     Attributes:
-      engine: that trains it.
-      state: the first state, to be used once.
+      engine: trains it.
+      state: the engine's first state, to be used once.
     """
 
     engine: Engine
     state: Any
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that the engine took so far: before training, for preparation."""
+        return sum(self.engine.clock.seconds.values())
 
 
 def evaluate(
@@ -34,7 +39,7 @@ def evaluate(
     """Build, train and measure a candidate; a pure function of its two arguments.
 
     Pure on one kind of machine: the same arguments give the same accuracies to the last
-    bit, in any process. So it settles the process if jax has not started, and else
+    bit, in any process. So it configures the process if jax has not started, and else
     insists on `config.train.threads` threads.
 
     Args:
@@ -49,18 +54,18 @@ def evaluate(
       ConfigError: if jax has started with another number of threads.
     """
     runtime.configure_process(config.train.threads)
-    dataset = _on_device(config.data)
+    dataset = _load_on_device(config.data)
     prepared = prepare(candidate, config, dataset)
     if isinstance(prepared, Evaluation):
         return prepared
-    return train(prepared, candidate, config, dataset, on_step)
+    return train_prepared(prepared, candidate, config, dataset, on_step)
 
 
 @numerics.pinned()
 def prepare(
     candidate: Candidate, config: Config, dataset: Dataset
 ) -> Prepared | Evaluation:
-    """Do all that must be done before the first step; the first half of `evaluate`.
+    """Build network, state and programs; the first half of `evaluate`.
 
     Args:
       candidate: the block, and the seed of its training.
@@ -68,7 +73,7 @@ def prepare(
       dataset: as `on_device` returns it.
 
     Returns:
-      What `train` takes, or an evaluation if the candidate is over the budget.
+      The candidate ready to train, or an evaluation if it is over the budget.
     """
     network = plan(candidate.block, config.network, dataset.spec)
     recipe = config.train
@@ -83,7 +88,7 @@ def prepare(
 
 
 @numerics.pinned()
-def train(
+def train_prepared(
     prepared: Prepared,
     candidate: Candidate,
     config: Config,
@@ -104,10 +109,10 @@ def train(
 
 def on_device(dataset: Dataset) -> Dataset:
     """Put the images of a search on the device, for all its candidates."""
-    train, validation = jax.device_put((dataset.train, dataset.validation))
-    return dataset._replace(train=train, validation=validation)
+    parts = jax.device_put((dataset.train, dataset.validation))
+    return dataset._replace(train=parts[0], validation=parts[1])
 
 
 @functools.lru_cache(maxsize=1)
-def _on_device(data: DataConfig) -> Dataset:
+def _load_on_device(data: DataConfig) -> Dataset:
     return on_device(load(data))

@@ -1,13 +1,12 @@
-"""Executors: where candidates are evaluated. All give the same results."""
+"""Executors evaluate candidates, in processes or on a cluster, with equal results."""
 
 from collections.abc import Callable
 
 from bqnn.config import Config
 from bqnn.config.checks import check
-from bqnn.executors.executor import Executor
+from bqnn.executors.executor import Executor, Options, run_all
 from bqnn.executors.inline import InlineExecutor
 from bqnn.executors.observed import ObservedExecutor
-from bqnn.executors.options import Options
 from bqnn.executors.process import ProcessExecutor
 from bqnn.executors.ray import RayExecutor
 
@@ -38,4 +37,5 @@ __all__ = [
     "ProcessExecutor",
     "RayExecutor",
     "make_executor",
+    "run_all",
 ]

@@ -1,6 +1,6 @@
-"""What workers are doing at this moment: news for whoever watches, no fact of a search.
+"""Activity: what workers are doing now, for the dashboard; no fact of a search.
 
-The master writes it into the work directory, into a file that is replaced as a whole.
+The master writes it to a file of the work directory, which is replaced as a whole.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ FILE_NAME = "workers.json"
 
 
 class Activity(NamedTuple):
-    """What a worker is doing.
+    """The activity of a worker.
 
     Attributes:
       worker: its name, as in its evaluations.
-      ready: whether it has started, and so takes candidates.
+      ready: whether it has started, and takes candidates.
       block: the NSC of the block that it trains; empty if none.
       since: when it began that, in seconds since 1970.
     """
@@ -32,20 +32,20 @@ class Activity(NamedTuple):
 
 
 def write(workdir: Path, activities: Sequence[Activity]) -> None:
-    """Replace the news. A search goes on where they cannot be written."""
+    """Replace the file. A search goes on if it cannot be written."""
     text = json.dumps(activities)
     with contextlib.suppress(OSError):
         files.write_atomic(workdir / FILE_NAME, text, durable=False)
 
 
 def read(workdir: Path) -> list[Activity]:
-    """Read the news; none if there are none, or they make no sense."""
+    """Read the file; an absent or malformed one has no activities."""
     path = workdir / FILE_NAME
     try:
-        if not path.is_file():  # a pipe would let us wait for ever
+        if not path.is_file():  # reading a pipe would block
             return []
         with path.open(encoding="utf-8") as file:
-            return list(_NEWS(file.read(_LONGEST)))
+            return list(_ACTIVITIES(file.read(_MAX_CHARACTERS)))
     except (OSError, UnicodeDecodeError, FactError):
         return []
 
@@ -62,12 +62,12 @@ _FACTS = (
     schema.text("[0-9,;]{0,2000}", "NSC or nothing"),
     schema.TIME,
 )
-_NEWS = schema.parsed(schema.listed(_activity, "a list of workers"))
-# Characters that are read: of ten thousand workers and more.
-_LONGEST = 10_000_000
+_ACTIVITIES = schema.parsed(schema.listed(_activity, "a list of workers"))
+# Characters read at most: enough for more than ten thousand workers.
+_MAX_CHARACTERS = 10_000_000
 
 
 def forget(workdir: Path) -> None:
-    """Remove the news of workers that are gone."""
+    """Remove the file: the workers are gone."""
     with contextlib.suppress(OSError):
         (workdir / FILE_NAME).unlink(missing_ok=True)

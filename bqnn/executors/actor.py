@@ -1,4 +1,4 @@
-"""What runs on a node of a cluster: one worker, in a process of its own."""
+"""Actor: one worker on a node of a Ray cluster, in a process of its own."""
 
 import contextlib
 import fcntl
@@ -6,27 +6,14 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.warmup import warm_up
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import MakeWorker
+from bqnn.executors.worker import MakeWorker, Ready
 from bqnn.executors.worker_process import limit_memory
-
-
-class Ready(NamedTuple):
-    """A worker is ready.
-
-    Attributes:
-      host: of the node.
-      pipelined: whether it prepares the candidate that follows.
-    """
-
-    host: str
-    pipelined: bool
 
 
 class Actor:
@@ -41,7 +28,7 @@ class Actor:
         accelerated: bool,
         make_worker: MakeWorker,
     ) -> None:
-        """Settle the process.
+        """Prepare the process.
 
         Args:
           config: of the search.
@@ -51,7 +38,8 @@ class Actor:
           accelerated: whether it has an accelerator.
           make_worker: makes what evaluates candidates.
         """
-        # Ray shows it the devices it may use, and no other.
+        # Ray shows the process its own devices alone. A worker that took all of their
+        # memory would leave none for the one that replaces it.
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         if not accelerated:
             os.environ["JAX_PLATFORMS"] = "cpu"
@@ -63,11 +51,11 @@ class Actor:
 
     def make_ready(self) -> Ready:
         """Compile what candidates are made of, or load what another worker compiled."""
-        with _alone(self._cache_dir):
+        with _one_per_node(self._cache_dir):
             for _ in warm_up(self._config, self._dataset):
                 pass
         self._worker = self._make_worker(self._config, self._dataset)
-        return Ready(socket.gethostname(), self._worker.pipelined)
+        return Ready(self._worker.pipelined, socket.gethostname())
 
     def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:
         """Evaluate a candidate."""
@@ -75,8 +63,8 @@ class Actor:
 
 
 @contextlib.contextmanager
-def _alone(directory: str | None) -> Iterator[None]:
-    """Keep the other workers of this node from doing the same at the same time."""
+def _one_per_node(directory: str | None) -> Iterator[None]:
+    """Wait until no other worker of this node compiles: one does, the others load."""
     if directory is None:
         yield
         return

@@ -1,14 +1,15 @@
-"""A clock for time-outs that stands still while its process does.
+"""Awake clock: a clock for time-outs that stops while its process is stopped.
 
-After Ctrl-Z and fg, or on a machine that slept, `time.monotonic` says that hours have
-passed: whatever was being evaluated would have timed out.
+After Ctrl-Z and fg, or on a machine that slept, `time.monotonic` has advanced by hours:
+the candidate that was being evaluated would have timed out.
 """
 
 import functools
 import threading
 import time
 
-# A pause between two looks at the clock that is longer than this was a stop.
+# Seconds between two looks at the clock, and how many of them count at most: after a
+# longer pause the process was stopped.
 _TICK, _LONGEST = 1.0, 5.0
 
 
@@ -19,7 +20,7 @@ class AwakeClock:
         """Start at 0.
 
         Args:
-          tick: seconds after which a thread looks at the clock, if nobody else has.
+          tick: seconds between the looks of a thread at the clock.
           longest: seconds that count at most between two looks.
         """
         self._tick, self._longest = tick, longest

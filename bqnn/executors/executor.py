@@ -1,23 +1,52 @@
-"""The protocol of executors."""
+"""The protocol of executors, their options, and a run without agent or journal."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from bqnn.data import Dataset
 from bqnn.engines.warmup import Progress
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import (
+    Candidate,
+    CandidateId,
+    Evaluation,
+    Status,
+    is_settled,
+)
 from bqnn.executors.activity import Activity
+from bqnn.executors.worker import MakeWorker, Worker
 
 Attempt = tuple[Candidate, Evaluation]
+
+
+class Options(NamedTuple):
+    """How to evaluate candidates; nothing here changes results.
+
+    Attributes:
+      interrupted: tells whether the user asked to stop.
+      cache_dir: where compiled programs are kept; only while it runs if None.
+      workers: how many; what the machine or the cluster has room for if None.
+      memory: bytes that one worker may hold; its share of the machine if None.
+      resources: what a worker on a cluster takes, by name; ray's names.
+      address: of the cluster; one on this machine alone if None.
+      make_worker: makes what evaluates candidates in a worker.
+    """
+
+    interrupted: Callable[[], bool] = lambda: False
+    cache_dir: str | None = None
+    workers: int | None = None
+    memory: int | None = None
+    resources: Mapping[str, float] | None = None
+    address: str | None = None
+    make_worker: MakeWorker = Worker
 
 
 class Executor(Protocol):
     """Takes candidates, gives evaluations, in whatever order they end.
 
-    Whoever implements it evaluates with `bqnn.executors.guard.run_guarded` on
+    An implementation evaluates with `bqnn.executors.worker.run_guarded` on
     `config.train.threads` CPU threads, and lets a `BqnnError` through: that one would
-    meet every candidate. Which candidate comes when, and what is tried again, is the
-    master's to say.
+    meet every candidate. The master decides which candidate comes when, and what is
+    tried again.
 
     Attributes:
       shares_memory: whether candidates evaluated at the same time share one machine's
@@ -37,10 +66,10 @@ class Executor(Protocol):
         """Count the candidates that can be taken now."""
 
     def submit(self, candidate: Candidate) -> None:
-        """Take a candidate, while there is a place free; returns at once."""
+        """Take a candidate, while `free` is not 0; returns at once."""
 
     def collect(self) -> list[Attempt]:
-        """Wait until attempts have ended, or there are more places, for a moment.
+        """Wait, for a moment, until attempts have ended or `free` has grown.
 
         Returns:
           The attempts that ended; none if what happened was something else.
@@ -55,3 +84,27 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop all workers and forget what they were doing."""
+
+
+def run_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Attempt]:
+    """Evaluate candidates, and yield each with its final evaluation when it is done.
+
+    Args:
+      candidates: with different ids; the first start first.
+      executor: that was started.
+    """
+    waiting = list(reversed(candidates))
+    statuses: dict[CandidateId, list[Status]] = {c.id: [] for c in candidates}
+    running = 0
+    while waiting or running:
+        while waiting and executor.free() > 0:
+            executor.submit(waiting.pop())
+            running += 1
+        for candidate, evaluation in executor.collect():
+            running -= 1
+            seen = statuses[candidate.id]
+            seen.append(evaluation.status)
+            if is_settled(seen):
+                yield candidate, evaluation
+            else:
+                waiting.insert(0, candidate)

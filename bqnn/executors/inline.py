@@ -1,4 +1,4 @@
-"""Evaluates in this process, one candidate after the other."""
+"""Inline executor: evaluates in this process, one candidate after the other."""
 
 import dataclasses
 import time
@@ -10,8 +10,7 @@ from bqnn.data import Dataset
 from bqnn.engines.warmup import Progress, warm_up
 from bqnn.evaluation.records import Candidate
 from bqnn.executors.activity import Activity
-from bqnn.executors.executor import Attempt
-from bqnn.executors.options import Options
+from bqnn.executors.executor import Attempt, Options
 from bqnn.executors.worker import Worker
 
 
@@ -26,7 +25,7 @@ class InlineExecutor:
     shares_memory = False
 
     def __init__(self, config: Config, options: Options) -> None:
-        """Settle threads and compilation cache before jax starts."""
+        """Set threads and compilation cache before jax starts."""
         runtime.configure_process(config.train.threads, options.cache_dir)
         self._config, self._interrupted = config, options.interrupted
         self._make_worker = options.make_worker

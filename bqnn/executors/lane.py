@@ -1,14 +1,20 @@
-"""What one worker has to do, and how work is spread over several."""
+"""Lanes: the candidates of each worker, and how they are spread over the workers."""
 
+import dataclasses
+import enum
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
-from bqnn.evaluation.records import Candidate
+from bqnn import runtime
+from bqnn.config import Config
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors import awake
 from bqnn.executors.activity import Activity
+from bqnn.executors.executor import Attempt, Options
+from bqnn.executors.worker import Ready, timed_out
 
-# Candidates of a worker that prepares the next one: the one that trains, the next one,
-# which it is told of when it begins the first, and so one in reserve.
+# Queue depth of a worker that prepares ahead: training, preparing, waiting.
 _PIPELINED = 3
 
 # Seconds beyond `budget.timeout` after which a worker is killed that has not ended its
@@ -16,54 +22,94 @@ _PIPELINED = 3
 _GRACE = 5.0
 
 
+class State(enum.Enum):
+    """What a worker is doing.
+
+    Attributes:
+      STARTING: it loads and compiles, and takes no candidates.
+      IDLE: it could begin a candidate now.
+      BUSY: it evaluates a candidate.
+    """
+
+    STARTING = enum.auto()
+    IDLE = enum.auto()
+    BUSY = enum.auto()
+
+
+class Done(NamedTuple):
+    """A worker has evaluated its candidate.
+
+    Attributes:
+      evaluation: of the candidate.
+      worn: whether the worker must be replaced.
+    """
+
+    evaluation: Evaluation
+    worn: bool
+
+
+class Lost(NamedTuple):
+    """A worker is gone, or cannot go on.
+
+    Attributes:
+      evaluation: of its candidate, if it had one.
+      error: why.
+    """
+
+    evaluation: Evaluation
+    error: BaseException
+
+
+News = Ready | Done | Lost
+
+
 class Lane:
-    """The candidates of one worker.
+    """One worker and its candidates.
 
     Attributes:
       name: of the worker.
-      candidate: what it evaluates; None if nothing.
+      state: what it is doing.
+      candidate: what it evaluates while it is busy, None else.
       following: what it evaluates then, in order.
     """
 
-    def __init__(self, name: str) -> None:
-        """Begin with nothing, and no place for anything."""
-        self.name = name
-        self.candidate: Candidate | None = None
-        self.following: list[Candidate] = []
-        self._places = 0
-        self._since = time.time()
-        self._begun = 0.0
+    def __init__(
+        self, name: str, begin: Callable[[Candidate, Candidate | None], None]
+    ) -> None:
+        """Begin with a worker that is starting.
 
-    def activity(self) -> Activity:
-        """Tell what it is doing."""
-        block = str(self.candidate.block) if self.candidate else ""
-        return Activity(self.name, self.opened, block, self._since)
-
-    def open(self, pipelined: bool) -> None:
-        """Take candidates from now on: more than one to prepare the next."""
-        self._places = _PIPELINED if pipelined else 1
-        self._since = time.time()
+        Args:
+          name: of the worker.
+          begin: has it evaluate a candidate, and prepare another; returns at once.
+        """
+        self.name, self._begin = name, begin
+        self.reset()
 
     def reset(self) -> None:
-        """Forget everything, and take no candidates."""
-        self.candidate, self.following, self._places = None, [], 0
-        self._since = time.time()
+        """Forget all candidates: another worker is starting."""
+        self.state, self._capacity = State.STARTING, 0
+        self.candidate: Candidate | None = None
+        self.following: list[Candidate] = []
+        self._since, self._begun = time.time(), 0.0
+
+    def open(self, ready: Ready) -> None:
+        """Take candidates from now on: more than one to prepare the next."""
+        self.state, self._since = State.IDLE, time.time()
+        self._capacity = _PIPELINED if ready.pipelined else 1
+        if ready.host:
+            self.name = f"{self.name} on {ready.host}"
 
     @property
     def free(self) -> int:
         """How many candidates it can take."""
         taken = (self.candidate is not None) + len(self.following)
-        return max(0, self._places - taken)
+        return max(0, self._capacity - taken)
 
-    @property
-    def opened(self) -> bool:
-        """Whether it takes candidates."""
-        return self._places > 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether it could begin a candidate now."""
-        return self.candidate is None and self.opened
+    def activity(self) -> Activity:
+        """Tell what it is doing."""
+        block = str(self.candidate.block) if self.candidate else ""
+        opened = self.state is not State.STARTING
+        return Activity(self.name, opened, block, self._since)
 
     def overdue(self, limit: float) -> bool:
         """Tell whether it should have ended its candidate by itself.
@@ -71,45 +117,114 @@ class Lane:
         Args:
           limit: seconds for a candidate.
         """
-        return awake.seconds() - self._begun > limit + _GRACE
+        busy = self.state is State.BUSY
+        return busy and awake.seconds() - self._begun > limit + _GRACE
 
     def take(self, candidate: Candidate) -> None:
         """Begin a candidate, or keep it for later."""
+        self.following.append(candidate)
         if self.candidate is None:
-            self._begin(candidate, None)
-        else:
-            self.following.append(candidate)
+            self.go_on()
 
     def go_on(self) -> None:
         """Begin what follows, if anything does; the last candidate is done."""
-        self.candidate, self._since = None, time.time()
+        self.state, self.candidate, self._since = State.IDLE, None, time.time()
         if self.following:
-            candidate = self.following.pop(0)
-            self._begin(candidate, next(iter(self.following), None))
-
-    def _begin(self, candidate: Candidate, following: Candidate | None) -> None:
-        self.candidate, self._since = candidate, time.time()
-        self._begun = awake.seconds()
-        self.begin(candidate, following)
-
-    def begin(self, candidate: Candidate, following: Candidate | None) -> None:
-        """Have the worker evaluate `candidate`, and prepare `following`."""
-        raise NotImplementedError
+            self.state, self.candidate = State.BUSY, self.following.pop(0)
+            self._begun = awake.seconds()
+            self._begin(self.candidate, next(iter(self.following), None))
 
 
-def spread(lanes: Sequence[Lane], requeued: list[Candidate]) -> None:
-    """Give idle workers what waits behind busy ones, and what lost its worker.
+L = TypeVar("L", bound=Lane)
 
-    Args:
-      lanes: all workers.
-      requeued: candidates that waited behind a worker that is gone; those that find a
-        place are taken out of the list.
+
+class LaneExecutor(Generic[L]):
+    """All that executors with several workers have in common.
+
+    They add `start` and `close`, and say how a worker is heard and replaced.
     """
-    for lane in lanes:
-        if not lane.idle:
-            continue
-        longest = max(lanes, key=lambda other: len(other.following))
-        if requeued:
-            lane.take(requeued.pop())
-        elif longest.following:
-            lane.take(longest.following.pop())
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        poll: Callable[[L], News | None],
+        replace: Callable[[L, BaseException | None], None],
+    ) -> None:
+        """Prepare this process, which leaves the accelerators to the workers.
+
+        Args:
+          config: of the search.
+          options: of the executor.
+          poll: takes the next news of a worker, None if there is none.
+          replace: replaces a worker, for an error if there was one.
+        """
+        runtime.configure_process(config.train.threads, options.cache_dir)
+        runtime.use_host_only()
+        self._config, self._options = config, options
+        self._poll, self._replace = poll, replace
+        self._lanes: list[L] = []
+        # Candidates that waited behind a worker that is gone.
+        self._requeued: list[Candidate] = []
+
+    def free(self) -> int:
+        """Count the candidates that workers can take."""
+        return max(0, sum(lane.free for lane in self._lanes) - len(self._requeued))
+
+    def submit(self, candidate: Candidate) -> None:
+        """Give a candidate to the worker with the least to do."""
+        max(self._lanes, key=lambda lane: lane.free).take(candidate)
+
+    def collect(self) -> list[Attempt]:
+        """Collect the attempts that have ended, and give idle workers candidates.
+
+        Raises:
+          BqnnError: as a worker raises it.
+        """
+        ended = [self._advance(lane) for lane in list(self._lanes)]
+        self._spread()
+        return [attempt for attempt in ended if attempt]
+
+    def activities(self) -> list[Activity]:
+        """List what the workers are doing."""
+        return [lane.activity() for lane in self._lanes]
+
+    def _advance(self, lane: L) -> Attempt | None:
+        """Take the news of a worker: an attempt, if one has ended."""
+        news, candidate = self._poll(lane), lane.candidate
+        if isinstance(news, Ready):
+            lane.open(news)
+            return None
+        if isinstance(news, Done):
+            evaluation = news.evaluation
+            if news.worn:
+                self._retire(lane)
+            else:
+                lane.go_on()
+        elif isinstance(news, Lost):
+            evaluation = news.evaluation
+            self._retire(lane, news.error)
+        elif lane.overdue(self._config.budget.timeout):
+            evaluation = timed_out(self._config)
+            self._retire(lane)
+        else:
+            return None
+        if candidate is None:
+            return None
+        return candidate, dataclasses.replace(evaluation, worker=lane.name)
+
+    def _retire(self, lane: L, error: BaseException | None = None) -> None:
+        """Replace a worker; what waited behind its candidate goes elsewhere."""
+        self._requeued += lane.following
+        self._replace(lane, error)
+
+    def _spread(self) -> None:
+        """Give idle workers what lost its worker, or waits behind busy ones."""
+        for lane in self._lanes:
+            if lane.state is not State.IDLE:
+                continue
+            longest = max(self._lanes, key=lambda other: len(other.following))
+            if self._requeued:
+                lane.take(self._requeued.pop())
+            elif longest.following:
+                lane.take(longest.following.pop())

@@ -10,7 +10,7 @@ from bqnn.errors import quote
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
-from bqnn.executors.guard import run_guarded
+from bqnn.executors.worker import run_guarded
 from bqnn.space.nsc import Block
 
 Objective = Callable[[Block], float]

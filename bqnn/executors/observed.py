@@ -1,4 +1,4 @@
-"""An executor that tells what its workers are doing."""
+"""Observed executor: writes the activities of another executor to a file."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt, Executor
 
-# It rests so many times as long as it wrote: telling may take 1 % of the master's time.
+# Sleep 100 x the write time: at most 1 % overhead for the master.
 _REST = 100
 
 
@@ -22,13 +22,13 @@ class ObservedExecutor:
         """Take over `executor`; the file lies in `workdir`."""
         self.shares_memory = executor.shares_memory
         self._executor, self._workdir = executor, workdir
-        self._told: list[Activity] | None = None
-        self._ready = 0.0
+        self._written: list[Activity] | None = None
+        self._next_write = 0.0
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
         """Make workers ready."""
         for progress in self._executor.start(dataset):
-            self._tell()
+            self._write()
             yield progress
 
     def free(self) -> int:
@@ -41,7 +41,7 @@ class ObservedExecutor:
 
     def collect(self) -> list[Attempt]:
         """Wait for attempts."""
-        self._tell()  # before: what collects may be what evaluates
+        self._write()  # before: an inline executor evaluates while it collects
         return self._executor.collect()
 
     def activities(self) -> list[Activity]:
@@ -49,18 +49,18 @@ class ObservedExecutor:
         return self._executor.activities()
 
     def close(self) -> None:
-        """Stop the workers, of which there is nothing to tell then."""
+        """Stop the workers, and remove the file."""
         self._executor.close()
-        if self._told is not None:  # else the file is of another master, which runs
+        if self._written is not None:  # else another master may own the file
             activity.forget(self._workdir)
 
-    def _tell(self) -> None:
+    def _write(self) -> None:
         start = time.monotonic()
-        if start < self._ready:
+        if start < self._next_write:
             return
         now = self.activities()
-        if now != self._told:
+        if now != self._written:
             activity.write(self._workdir, now)
-            self._told = now
+            self._written = now
         end = time.monotonic()
-        self._ready = end + _REST * (end - start)
+        self._next_write = end + _REST * (end - start)

@@ -1,6 +1,6 @@
-"""Processes that end when the one that started them does.
+"""Parent death: a child process ends when its master does.
 
-Imports next to nothing, so that it is the first thing that such a process runs.
+The module imports next to nothing, so that a child can call it first.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import time
 
 
 def end_with(master: int) -> None:
-    """Have this process die when its master does, however that happens.
+    """Have this process die when its master dies, of whatever cause.
 
     Args:
       master: its process id.
@@ -25,7 +25,7 @@ def end_with(master: int) -> None:
         os._exit(1)
 
     def watch() -> None:
-        # Where there is no such signal.
+        # For systems without such a signal.
         while os.getppid() == master:
             time.sleep(1.0)
         os._exit(1)
@@ -34,10 +34,10 @@ def end_with(master: int) -> None:
 
 
 def skip_main_reimport() -> None:
-    """Have processes that this one spawns not import its program again.
+    """Keep processes that this one spawns from importing its main program again.
 
-    They run functions of packages, which they import by name. The program would be
-    imported before anything can tie them to their master, and that takes seconds.
+    They run functions of packages, which they import by name. The main program would
+    be imported first, for seconds, before anything can tie them to their master.
     """
     main = sys.modules["__main__"]
     main.__spec__ = None

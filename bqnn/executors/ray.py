@@ -1,11 +1,10 @@
-"""Evaluates on a cluster: an actor per core slice, GPU or TPU chip (Ray).
+"""Ray executor: workers on a cluster, an actor per core slice, GPU or TPU chip.
 
 The cluster may change while a search runs: what a lost node was evaluating is tried
 again elsewhere, and nodes that join get actors.
 """
 
 import contextlib
-import dataclasses
 import os
 import signal
 import time
@@ -14,25 +13,22 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.warmup import Progress
 from bqnn.errors import BqnnError, ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.activity import Activity
 from bqnn.executors.actor import Actor
-from bqnn.executors.executor import Attempt
-from bqnn.executors.guard import failure, timed_out
-from bqnn.executors.lane import Lane, spread
-from bqnn.executors.options import Options
+from bqnn.executors.executor import Attempt, Options
+from bqnn.executors.lane import Done, Lane, LaneExecutor, Lost, News, State
+from bqnn.executors.worker import Ready, failure
 
-# How often a wait looks whether the user has asked to stop, and how often the cluster
-# is asked for its nodes, in seconds.
+# Seconds between two looks whether the user has asked to stop, and between two looks
+# at the cluster's nodes.
 _POLL, _MEMBERSHIP = 0.2, 2.0
 
 
-class RayExecutor:
+class RayExecutor(LaneExecutor["_ActorLane"]):
     """Workers on the nodes of a Ray cluster.
 
     Raises:
@@ -43,14 +39,10 @@ class RayExecutor:
     shares_memory = False
 
     def __init__(self, config: Config, options: Options) -> None:
-        """Settle this process, which leaves the accelerators to the workers."""
+        """Import Ray; join no cluster yet."""
         self._ray = _import_ray(on_this_machine=options.address is None)
-        runtime.configure_process(config.train.threads, options.cache_dir)
-        runtime.use_host_only()
-        self._config, self._options = config, options
+        super().__init__(config, options, self._answer, self._drop)
         self._resources = options.resources or {"CPU": float(config.train.threads)}
-        self._lanes: list[_ActorLane] = []
-        self._requeued: list[Candidate] = []
         self._made, self._looked = 0, 0.0
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
@@ -60,22 +52,14 @@ class RayExecutor:
           SearchError: if the cluster cannot be reached.
         """
         _connect(self._ray, self._options.address)
-        # Every node gets one copy, which its workers read in place.
+        # Every node gets one copy, which all its workers read.
         self._dataset = self._ray.put(dataset)
-        while not any(lane.opened for lane in self._lanes):
+        while all(lane.state is State.STARTING for lane in self._lanes):
             self._update()
             yield Progress(0, max(1, len(self._lanes)))
             self._wait()
             for lane in list(self._lanes):
                 self._advance(lane)
-
-    def free(self) -> int:
-        """Count the places of the workers that are ready."""
-        return max(0, sum(lane.free for lane in self._lanes) - len(self._requeued))
-
-    def submit(self, candidate: Candidate) -> None:
-        """Give a candidate to the worker with the least to do."""
-        max(self._lanes, key=lambda lane: lane.free).take(candidate)
 
     def collect(self) -> list[Attempt]:
         """Wait until attempts end, workers become ready, or nodes come or go.
@@ -86,20 +70,13 @@ class RayExecutor:
         """
         self._update()
         self._wait()
-        ended = (self._advance(lane) for lane in list(self._lanes))
-        attempts = [attempt for attempt in ended if attempt]
-        spread(self._lanes, self._requeued)
-        return attempts
-
-    def activities(self) -> list[Activity]:
-        """List what the workers are doing."""
-        return [lane.activity() for lane in self._lanes]
+        return super().collect()
 
     def close(self) -> None:
         """Kill the workers and leave the cluster."""
         for lane in self._lanes:
             self._ray.kill(lane.actor)
-        self._lanes = []
+        self._lanes.clear()
         self._ray.shutdown()
 
     def _update(self) -> None:
@@ -108,7 +85,7 @@ class RayExecutor:
             return
         self._looked = time.monotonic()
         nodes = [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
-        room = sum(_places(node, self._resources) for node in nodes)
+        room = sum(_capacity(node, self._resources) for node in nodes)
         for _ in range(min(self._options.workers or room, room) - len(self._lanes)):
             self._lanes.append(self._make_lane())
         if not room and not self._lanes:
@@ -146,45 +123,27 @@ class RayExecutor:
         if self._options.interrupted():
             raise KeyboardInterrupt
 
-    def _advance(self, lane: "_ActorLane") -> Attempt | None:
-        """Look at what a worker has finished; let go of it if it is gone."""
-        if lane.ref is None:
+    def _answer(self, lane: "_ActorLane") -> News | None:
+        """Take what the call in progress returned, if there is one and it has ended."""
+        if lane.ref is None or not self._ray.wait([lane.ref], timeout=0)[0]:
             return None
-        candidate = lane.candidate
-        if not self._ray.wait([lane.ref], timeout=0)[0]:
-            if candidate is None or not lane.overdue(self._config.budget.timeout):
-                return None
-            self._drop(lane)
-            return candidate, _named(timed_out(self._config), lane.name)
-        answer, evaluation = self._answer(lane)
-        if candidate is None:
-            lane.ready(answer)
-            return None
-        return candidate, _named(evaluation or answer, lane.name)
-
-    def _answer(self, lane: "_ActorLane") -> tuple[Any, Evaluation | None]:
-        """Get what a worker returned, or what becomes of its candidate."""
         errors = self._ray.exceptions
         try:
-            answer = self._ray.get(lane.ref)
+            answer: Ready | Evaluation = self._ray.get(lane.ref)
         except errors.RayTaskError as error:
             if isinstance(error.cause, BqnnError):
                 raise error.cause from None
-            self._drop(lane)
-            return None, failure(error.cause)
+            return Lost(failure(error.cause), error)
         except errors.RayError as error:
-            self._drop(lane)
-            return None, _lost(error)
+            return Lost(_lost(error), error)
         lane.ref = None
-        if lane.candidate is not None:
-            if answer.status == Status.OUT_OF_MEMORY:
-                self._drop(lane)
-            else:
-                lane.go_on()
-        return answer, None
+        if isinstance(answer, Evaluation):
+            return Done(answer, worn=answer.status == Status.OUT_OF_MEMORY)
+        return answer
 
-    def _drop(self, lane: "_ActorLane") -> None:
-        self._requeued += lane.following
+    def _drop(self, lane: "_ActorLane", error: BaseException | None) -> None:
+        """Let go of a worker; `_update` makes another one at once."""
+        del error
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(lane.actor)
         self._lanes.remove(lane)
@@ -192,29 +151,29 @@ class RayExecutor:
 
 
 class _ActorLane(Lane):
-    """An actor, and what it has to do."""
+    """An actor and its candidates.
+
+    Attributes:
+      actor: the actor.
+      ref: of the call in progress, None if there is none.
+    """
 
     def __init__(self, name: str, actor: Any) -> None:
         """Have it load programs."""
-        super().__init__(name)
+        super().__init__(name, self._begin_on_actor)
         self.actor = actor
         self.ref: Any = actor.make_ready.remote()
 
-    def ready(self, answer: Any) -> None:
-        """Take note that it is ready, if it is."""
-        if answer is not None:
-            self.name = f"{self.name} on {answer.host}"
-            self.open(answer.pipelined)
-
-    def begin(self, candidate: Candidate, following: Candidate | None) -> None:
-        """Have it evaluate `candidate`, and prepare `following`."""
+    def _begin_on_actor(
+        self, candidate: Candidate, following: Candidate | None
+    ) -> None:
         self.ref = self.actor.run.remote(candidate, following)
 
 
 def _import_ray(on_this_machine: bool) -> ModuleType:
     if on_this_machine:
-        # Ray runs what whoever reaches it sends, and listens on every interface unless
-        # it was told, before it is imported, that there is no other machine.
+        # Ray runs what anyone who reaches it sends. It listens on every interface,
+        # unless told before its import that there is no other machine.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -247,7 +206,7 @@ def _connect(ray: ModuleType, address: str | None) -> None:
             signal.signal(number, handler)
 
 
-def _places(node: Mapping[str, float], needed: Mapping[str, float]) -> int:
+def _capacity(node: Mapping[str, float], needed: Mapping[str, float]) -> int:
     """Count the workers that fit into a node."""
     counts = (node.get(name, 0) // amount for name, amount in needed.items() if amount)
     return int(min(counts, default=0))
@@ -260,10 +219,6 @@ def _lost(error: BaseException) -> Evaluation:
     out_of_memory = "OutOfMemory" in text or "low on memory" in text
     status = Status.OUT_OF_MEMORY if out_of_memory else Status.WORKER_LOST
     return Evaluation(status, error=text)
-
-
-def _named(evaluation: Evaluation, worker: str) -> Evaluation:
-    return dataclasses.replace(evaluation, worker=worker)
 
 
 def _words(resources: Mapping[str, float]) -> str:

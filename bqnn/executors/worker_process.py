@@ -1,4 +1,4 @@
-"""The life of a worker process: these functions run there, one after the other."""
+"""Worker process: the functions that a process of `ProcessExecutor` runs, in order."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from bqnn.config import Config
 from bqnn.data import Dataset, load
 from bqnn.engines.warmup import Progress, warm_up
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import MakeWorker, Worker
+from bqnn.executors.worker import MakeWorker, Ready, Worker
 
 
 class Settings(NamedTuple):
-    """What a worker process must know before it can evaluate.
+    """The settings of a worker process.
 
     Attributes:
       config: of the search.
@@ -34,38 +34,27 @@ class Settings(NamedTuple):
     make_worker: MakeWorker
 
 
-class Ready(NamedTuple):
-    """A worker is ready.
-
-    Attributes:
-      pipelined: whether it prepares the candidate that follows.
-    """
-
-    pipelined: bool
-
-
 class Report(NamedTuple):
-    """What a worker sends back.
+    """An evaluation, and the memory that its worker then holds.
 
     Attributes:
       evaluation: of the candidate.
-      resident: memory that the process holds now, in bytes; 0 if unknown.
+      resident: memory of the process, in bytes; 0 if unknown.
     """
 
     evaluation: Evaluation
     resident: int
 
 
-# The worker of this process. Functions that are called from outside
-# have nowhere else to keep it.
+# Settings, data and worker of this process: a call from outside brings none of them.
 _state: dict[str, Any] = {}
 
 
 def start(settings: Settings) -> None:
-    """Settle the process, and load the data.
+    """Prepare the process, and load the data.
 
     Raises:
-      BqnnError: if that cannot be done; it would meet every worker.
+      BqnnError: if that cannot be done; no worker could.
     """
     os.environ.update(settings.environment)
     runtime.configure_process(settings.config.train.threads, settings.cache_dir)
@@ -93,7 +82,7 @@ def work(candidate: Candidate, following: Candidate | None) -> Report:
     """Evaluate a candidate.
 
     Raises:
-      BqnnError: as `bqnn.executors.guard.run_guarded` raises it.
+      BqnnError: as `bqnn.executors.worker.run_guarded` raises it.
     """
     worker: Worker = _state["worker"]
     return Report(worker.run(candidate, following), resident_memory())
@@ -120,6 +109,6 @@ def limit_memory(limit: int) -> None:
     """Have allocations fail beyond `limit` bytes, rather than the whole machine."""
     import resource
 
-    # Data, not address space: programs and libraries map much that is never there.
+    # RLIMIT_DATA, not RLIMIT_AS: XLA maps much address space that it never touches.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

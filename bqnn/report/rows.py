@@ -1,6 +1,5 @@
 """Rows of a search, one per evaluation, for tables and `pandas.DataFrame`; rankings."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
-from bqnn.search.reward import last_accuracy
+from bqnn.search.reward import last_accuracy, make_reward
 from bqnn.search.summary import headline
 
 Times = Mapping[tuple[int, int, int], float]
@@ -125,8 +124,8 @@ def rescored(
     """
     before = ranking(list(evaluated(problem, history)))
     ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
-    config = dataclasses.replace(problem.config, reward=weights)
-    now = ranking(list(evaluated(problem._replace(config=config), history)))
+    reward = make_reward(weights, problem.config.network, problem.images)
+    now = ranking(list(evaluated(problem._replace(reward=reward), history)))
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
 
 

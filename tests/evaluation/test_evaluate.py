@@ -15,7 +15,7 @@ from bqnn.data import load
 from bqnn.errors import ConfigError
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.guard import run_guarded
+from bqnn.executors.worker import run_guarded
 from bqnn.search import problem
 from bqnn.space.nsc import parse
 from tests.helpers.paths import ROOT

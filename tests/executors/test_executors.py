@@ -16,7 +16,7 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, DataError, SearchError
 from bqnn.evaluation.records import Status
-from bqnn.executors import EXECUTORS, Executor, Options, slot
+from bqnn.executors import EXECUTORS, Executor, Options, process_lane
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
@@ -186,7 +186,7 @@ def test_whoever_is_killed_or_stopped_while_starting_is_replaced(
     number: int,
     times: int,
 ) -> None:
-    monkeypatch.setattr(slot, "_LONGEST_STOP", 0.3)
+    monkeypatch.setattr(process_lane, "_LONGEST_STOP", 0.3)
     (marks := tmp_path / "marks").mkdir()
     dying = dying_at_start(marks, times, number)
     executor = _make("process", _config(1), workers=2, make_worker=dying)
@@ -206,7 +206,7 @@ def test_whoever_is_killed_or_stopped_while_starting_is_replaced(
 def test_a_worker_that_never_starts_ends_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, most: str, line: str
 ) -> None:
-    monkeypatch.setattr(slot, most, 2)
+    monkeypatch.setattr(process_lane, most, 2)
     (marks := tmp_path / "marks").mkdir()
     dying = dying_at_start(marks, 1000, number)
     executor = _make("process", _config(1), workers=1, make_worker=dying)
