@@ -1,4 +1,4 @@
-"""What a network costs, from its plan alone, in exact integers."""
+"""Cost: parameters, FLOPs and memory of a network, from its plan, in exact integers."""
 
 import dataclasses
 from typing import NamedTuple
@@ -9,18 +9,19 @@ from bqnn.space.nsc import Block, as_block, parse
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
+"""One 3x3 PCC: the reward takes FLOPs and density relative to this block (ours)."""
 _NETWORK, _IMAGES = NetworkConfig(), ImageSpec(32, 32, 3, 10)
 
 
 class Cost(NamedTuple):
-    """The cost of one node, or the sum over several.
+    """Cost of one node, or the sum over several nodes.
 
     Attributes:
       params: trainable parameters.
-      flops: multiply-adds of convolutions and dense layers, one image, forward (He and
-        Sun, *Convolutional neural networks at constrained time cost*, 2015).
+      flops: multiply-adds of convolutions and dense layers for one image, forward (He
+        and Sun, *Convolutional neural networks at constrained time cost*, 2015).
       activations: numbers per image that the backward pass keeps: the output of every
-        node, and in a PCC the convolution's output before normalisation as well.
+        node, and in a PCC also the output of the convolution before normalisation.
     """
 
     params: int
@@ -29,12 +30,12 @@ class Cost(NamedTuple):
 
 
 class Density(NamedTuple):
-    """Edges over nodes of a block's graph, input and output included.
+    """Density of a block's graph: edges divided by nodes (the paper, the reward).
 
-    The paper, the reward; what counts as a node or an edge is ours.
+    The definition of nodes and edges is ours.
 
     Attributes:
-      edges: one per predecessor, and one from each sink to the output.
+      edges: one per predecessor, and one from every sink to the output.
       nodes: the input, the layers and the output.
     """
 
@@ -99,10 +100,10 @@ def network_cost(network: NetworkPlan) -> Cost:
 def stacked_cost(
     block: Block, config: NetworkConfig, images: ImageSpec
 ) -> tuple[Cost, int]:
-    """Cost of the network of a block, and what `block_flops` says of it.
+    """Return `network_cost` and `block_flops` of the network of a block.
 
-    What `network_cost` says of the whole plan, sooner: where all widths of a stage are
-    equal, so are the repeats of a block, and only one of them is planned.
+    With the uniform width rule all repeats of a block cost the same, and only one of
+    them is planned: planning whole networks was most of the master's work.
     """
     times = config.repeats if config.width == "uniform" else 1
     once = dataclasses.replace(config, repeats=config.repeats // times)
@@ -115,24 +116,24 @@ def stacked_cost(
 def layer_cost(
     network: NetworkPlan, layer: int, stage: int = 1, repeat: int = 1
 ) -> Cost:
-    """Cost of a block's layer, with the projections that the width rule adds to it.
+    """Return the cost of a layer and of the projections that the width rule adds.
 
     Args:
-      network: its plan.
-      layer: its index; 0 for the concatenation of the sinks.
-      stage: of the network, from 1.
-      repeat: of the block in its stage, from 1.
+      network: the plan.
+      layer: the index of the layer; 0 for the concatenation of the sinks.
+      stage: the stage of the network, from 1.
+      repeat: the repeat of the block in its stage, from 1.
     """
-    where = (stage, repeat, layer)
-    nodes = [n for n in network.nodes if (n.stage, n.repeat, n.layer) == where]
+    position = (stage, repeat, layer)
+    nodes = [n for n in network.nodes if (n.stage, n.repeat, n.layer) == position]
     return _total([node_cost(network, node) for node in nodes])
 
 
 def block_flops(network: NetworkPlan) -> int:
-    """FLOPs of the first block of the first stage, which the reward weighs.
+    """Return the FLOPs of the first block of the first stage, a term of the reward.
 
-    Never less than one 1x1 PCC, so that the logarithm of a block without convolutions
-    exists (ours).
+    At least those of one 1x1 PCC, so that the reward can take the logarithm for a block
+    without convolutions (ours).
     """
     nodes = [n for n in network.nodes if (n.stage, n.repeat) == (1, 1)]
     first = nodes[0]
@@ -148,12 +149,12 @@ def density(block: Block) -> Density:
 
 
 def activation_bytes(cost: Cost, batch: int, dtype: str) -> int:
-    """Bytes that one training batch keeps for the backward pass."""
+    """Return the bytes that one training batch keeps for the backward pass."""
     return cost.activations * batch * ITEM_BYTES[dtype]
 
 
 def over_budget(cost: Cost, batch: int, dtype: str, budget: BudgetConfig) -> str:
-    """Say what of `cost` exceeds the budget; empty if nothing does."""
+    """Describe what exceeds the budget; empty if nothing does."""
     kept = activation_bytes(cost, batch, dtype)
     excesses = [
         f"{name} {value:,} over {limit:,}"
@@ -168,7 +169,7 @@ def over_budget(cost: Cost, batch: int, dtype: str, budget: BudgetConfig) -> str
 
 
 def node_cost(network: NetworkPlan, node: Node) -> Cost:
-    """Cost of one node."""
+    """Return the cost of one node."""
     size = node.height * node.width
     outputs = size * node.channels
     if node.op in ("stem", "pcc"):

@@ -1,7 +1,7 @@
-"""The operations of a network, as Flax modules (the paper, table 1).
+"""Layers: the operations of a network, as Flax modules (the paper, table 1).
 
-Every module maps its inputs, each [B, H, W, C], to one output. Inside a block stride is
-1 and height and width are kept; padding is what that needs ("SAME").
+Every module maps its inputs, `[B, H, W, C]` each, to one output. Inside a block the
+stride is 1 and the padding "SAME", so height and width stay.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from bqnn.networks.plan import Node
 
 # He et al., *Delving deep into rectifiers*, 2015.
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-# Ours: running statistics follow in tens of steps; an epoch of a small data set has no
-# more.
+# Ours: running statistics must follow within an epoch, and an epoch of digits has 17
+# steps. Otherwise the first epoch looks worse than a guess.
 BATCH_NORM_MOMENTUM = 0.9
 
 
@@ -28,7 +28,7 @@ class Kernel(nn.Module):
 
     @nn.compact
     def __call__(self) -> Array:
-        """Return the kernel.  # [k, k, C, F] float32."""
+        """Return the kernel, float32 `[k, k, C, F]`."""
         return self.param("kernel", HE_NORMAL, self.shape, jnp.float32)
 
 
@@ -38,7 +38,7 @@ class Norm(nn.Module):
     filters: int
 
     def setup(self) -> None:
-        """Declare what `flax.linen.BatchNorm` declares."""
+        """Declare the variables of `flax.linen.BatchNorm`."""
         shape = (self.filters,)
         self.scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
         self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
@@ -46,7 +46,7 @@ class Norm(nn.Module):
         self.var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
 
     def follow(self, mean: Array, var: Array) -> None:
-        """Move the running statistics towards those of a batch.  # [F] each."""
+        """Move the running statistics towards those of a batch, float32 `[F]` each."""
         if self.is_initializing():
             return
         for running, new in ((self.mean, mean), (self.var, var)):
@@ -54,7 +54,7 @@ class Norm(nn.Module):
             running.value = kept + (1 - BATCH_NORM_MOMENTUM) * new
 
     def __call__(self, x: Array) -> Array:
-        """Normalise [B, H, W, F] by the running statistics."""
+        """Normalise `[B, H, W, F]` by the running statistics."""
         return kernels.normalised(
             x, self.mean.value, self.var.value, self.scale, self.bias
         )
@@ -75,7 +75,7 @@ class ConvolutionNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, F]`, rounded up."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
         kernel = Kernel(shape, name="conv")().astype(self.dtype)
         norm = Norm(self.filters, name="norm")
@@ -110,19 +110,19 @@ class MaxPooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, C]`, rounded up."""
         return x if self.kernel == 1 else pooling.max_pool(x, self.kernel, self.stride)
 
 
 class AveragePooling(nn.Module):
-    """The mean of the real pixels under a window: padding does not count (ours)."""
+    """The mean of the real pixels under a window, padding excluded (ours)."""
 
     kernel: int
     stride: int
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, C]`, rounded up."""
         if self.kernel == 1:
             return x
         return pooling.average_pool(x, self.kernel, self.stride)
@@ -142,7 +142,7 @@ class Add(nn.Module):
 
     @nn.compact
     def __call__(self, a: Array, b: Array, train: bool) -> Array:
-        """Add two [B, H, W, C]."""
+        """Add two `[B, H, W, C]`."""
         return a + b
 
 
@@ -151,7 +151,7 @@ class Concat(nn.Module):
 
     @nn.compact
     def __call__(self, *inputs: Array, train: bool) -> Array:
-        """Map several [B, H, W, C_i] to [B, H, W, sum of C_i]."""
+        """Map several `[B, H, W, C_i]` to `[B, H, W, sum of C_i]`."""
         return jnp.concatenate(inputs, axis=-1)
 
 
@@ -163,7 +163,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to logits.  # [B, K] float32."""
+        """Map `[B, H, W, C]` to logits, float32 `[B, K]`."""
         x = nn.relu(x).mean(axis=(1, 2))
         x = nn.Dense(
             self.num_classes, kernel_init=HE_NORMAL, dtype=self.dtype, name="dense"
@@ -187,4 +187,4 @@ MODULES: dict[str, MakeModule] = {
     "concat": lambda n, dtype: Concat(name=n.name),
     "head": lambda n, dtype: Head(n.channels, dtype, name=n.name),
 }
-"""The module of every `Node.op`; a new layer type gets its line here."""
+"""The module of every `Node.op`. A new layer type needs a line here."""

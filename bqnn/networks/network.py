@@ -1,4 +1,4 @@
-"""The whole network as one Flax module that walks a `NetworkPlan`."""
+"""Network: the whole network of a plan, as one Flax module."""
 
 import functools
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Network(nn.Module):
     """A network of the plan's nodes.
 
     Attributes:
-      plan: what to build.
-      dtype: of the computation; parameters and batch statistics are float32.
+      plan: the nodes.
+      dtype: dtype of the computation; parameters and batch statistics are float32.
       modules: the module of every operation.
     """
 
@@ -36,18 +36,18 @@ class Network(nn.Module):
         """Compute logits.
 
         Args:
-          images: normalised.  # [B, H, W, C]
+          images: normalised images, `[B, H, W, C]`.
           train: whether batch normalisation uses (and collects) the statistics of this
             batch instead of the running ones.
 
         Returns:
-          Logits.  # [B, K] float32
+          Logits, float32 `[B, K]`.
         """
         values = [images.astype(self.dtype)]
         for node in self.plan.nodes[1:]:
-            inputs = (values[place] for place in node.inputs)
+            inputs = (values[i] for i in node.inputs)
             value = self.modules[node.op](node, self.dtype)(*inputs, train=train)
-            # By this name `jax.checkpoint` may keep it, and forget what is between.
+            # By this name `jax.checkpoint` can keep the value and drop all between.
             values.append(checkpoint_name(value, node.name))
         return values[-1]
 
@@ -55,12 +55,12 @@ class Network(nn.Module):
 def abstract_variables(plan: NetworkPlan) -> Variables:
     """Return shapes and dtypes of the parameters and batch statistics.
 
-    As `jax.eval_shape` of `Network.init` does, but node by node: nodes repeat, and
+    The same as `jax.eval_shape` of `Network.init`, but node by node: nodes repeat, and
     tracing a whole network takes longer than training it in a quick search.
     """
     found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
     for node in plan.nodes[1:]:
-        channels = sum(plan.nodes[place].channels for place in node.inputs)
+        channels = sum(plan.nodes[i].channels for i in node.inputs)
         variables = node_variables(node.op, node.kernel, node.channels, channels)
         for kind, tree in variables.items():
             found[kind][node.name] = tree
@@ -74,7 +74,7 @@ def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variable
     Args:
       op: as `Node.op`.
       kernel: as `Node.kernel`.
-      channels: of its output.
+      channels: channels of its output.
       inputs: channels of its input.
     """
     if op not in ("stem", "pcc", "head"):
@@ -92,12 +92,12 @@ def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variable
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:
     """Draw the variables of a network: He initialisation (the paper).
 
-    The same distributions as `Network.init`, drawn by NumPy: compiling the init of a
-    network takes longer than training it in a quick search.
+    The distributions are those of `Network.init`. NumPy draws them, because compiling
+    the init of a network takes longer than training it in a quick search.
 
     Args:
       plan: the network.
-      seed: of the draws.
+      seed: seed of the draws.
 
     Returns:
       `params` and `batch_stats`, as `Network.init` returns them, in NumPy arrays.

@@ -1,8 +1,8 @@
-"""The plan of a whole network: the one place where blocks are stacked.
+"""Plan: the nodes of the whole network that a block is stacked into.
 
-The paper, stacking; what it leaves open is ours: stems, heads, width rules, max
-pooling between stages.
-Cost, building and drawing all read the plan, so they cannot disagree.
+The paper, stacking. Stems, heads, width rules and the max pooling between stages are
+ours. Cost, network and drawings are all made from the plan, so they cannot disagree,
+and the width rules are written once.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from bqnn.config import NetworkConfig
 from bqnn.space.nsc import Block, Layer, LayerType
 
-# Images from this height on are reduced at once, where the stem follows the data.
+# With `stem="auto"`, images of this height or more get the stem of ImageNet.
 _TALL = 96
 
 
 class ImageSpec(NamedTuple):
-    """What goes into a network, and what it tells apart."""
+    """Shape of the images of a network, and its number of classes."""
 
     height: int
     width: int
@@ -30,12 +30,12 @@ class Node(NamedTuple):
     Attributes:
       name: unique, and the node's name in the parameter tree.
       op: a key of `bqnn.networks.layers.MODULES`, or `input`.
-      kernel: side of the window, 0 where there is none.
+      kernel: side of the window, 0 for operations without one.
       stride: 1, or 2 to halve height and width (rounded up).
-      inputs: places of the nodes it reads, in order.
-      height, width, channels: of its output; the head's channels are the classes.
-      stage, repeat, layer: the layer of the block that it belongs to, each counted from
-        1; layer 0 joins the block's sinks, stage 0 is outside the stages.
+      inputs: indices of the nodes that it reads, in order.
+      height, width, channels: shape of its output; the head's channels are the classes.
+      stage, repeat, layer: the position of its layer, each counted from 1. Layer 0
+        joins the sinks of the block; stage 0 is outside the stages.
     """
 
     name: str
@@ -66,7 +66,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
     Args:
       block: the block to repeat.
       config: stem, stages and width rule.
-      images: shape of the images and number of classes.
+      images: shape of the images, and number of classes.
     """
     builder = _Builder(config.width == "uniform")
     top = builder.start(images)
@@ -81,7 +81,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 
 
 class _Builder:
-    """Appends nodes, working out their shapes."""
+    """Appends nodes, and computes their shapes."""
 
     def __init__(self, uniform: bool) -> None:
         self.uniform = uniform
@@ -104,7 +104,7 @@ class _Builder:
         stride: int = 1,
         scope: tuple[int, int, int] = (0, 0, 0),
     ) -> int:
-        """Append a node and return its place; `channels` defaults to its input's."""
+        """Append a node and return its index; `channels` defaults to its input's."""
         inputs = tuple(inputs)
         first = self.nodes[inputs[0]]
         self.nodes.append(
@@ -122,8 +122,8 @@ class _Builder:
         )
         return len(self.nodes) - 1
 
-    def channels(self, place: int) -> int:
-        return self.nodes[place].channels
+    def channels(self, index: int) -> int:
+        return self.nodes[index].channels
 
     def pcc(
         self,
@@ -143,14 +143,14 @@ class _Builder:
         scope: tuple[int, int, int],
     ) -> int:
         """Concatenate; with the uniform rule, project back to `filters`."""
-        total = sum(self.channels(place) for place in inputs)
+        total = sum(map(self.channels, inputs))
         joined = self.add(name, "concat", inputs, total, scope=scope)
         if not self.uniform:
             return joined
         return self.pcc(f"{name}_project", joined, filters, scope=scope)
 
     def add_up(self, name: str, a: int, b: int, scope: tuple[int, int, int]) -> int:
-        """Add; the narrower of two unequal widths is projected to the wider."""
+        """Add; of two unequal widths, the narrower is projected to the wider."""
         if self.channels(a) != self.channels(b):
             narrow, wide = sorted((a, b), key=self.channels)
             filters = self.channels(wide)
@@ -160,7 +160,7 @@ class _Builder:
 
 
 def _stem(builder: _Builder, image: int, config: NetworkConfig) -> int:
-    """Add the stem; for small and CIFAR images there is no ReLU, every PCC has one."""
+    """Add the stem, without ReLU: every PCC begins with one."""
     filters = config.widths[0]
     tall = builder.nodes[image].height >= _TALL
     if config.stem == "imagenet" or (config.stem == "auto" and tall):
@@ -178,18 +178,26 @@ def _transition(builder: _Builder, top: int, stage: int, filters: int) -> int:
 
 
 def _block(
-    builder: _Builder, top: int, block: Block, where: tuple[int, int], filters: int
+    builder: _Builder, top: int, block: Block, repeat: tuple[int, int], filters: int
 ) -> int:
-    prefix = f"stage{where[0]}_block{where[1]}"
-    places = [top]
+    """Add a block on top of node `top`; `repeat` is its stage and repeat."""
+    prefix = f"stage{repeat[0]}_block{repeat[1]}"
+    nodes = [top]  # the node of every layer, that of the block's input first
     for layer in block.layers:
-        inputs = tuple(places[pred] for pred in layer.predecessors)
-        name, scope = f"{prefix}_layer{layer.index}", (*where, layer.index)
-        places.append(_layer(builder, layer, name, inputs, filters, scope))
-    sinks = tuple(places[sink] for sink in block.sinks)
+        inputs = tuple(nodes[pred] for pred in layer.predecessors)
+        name, scope = f"{prefix}_layer{layer.index}", (*repeat, layer.index)
+        nodes.append(_layer(builder, layer, name, inputs, filters, scope))
+    sinks = tuple(nodes[sink] for sink in block.sinks)
     if len(sinks) == 1:
         return sinks[0]
-    return builder.concat(f"{prefix}_output", sinks, filters, (*where, 0))
+    return builder.concat(f"{prefix}_output", sinks, filters, (*repeat, 0))
+
+
+_KEEPS_CHANNELS = {
+    LayerType.MAX_POOLING: "max_pool",
+    LayerType.AVERAGE_POOLING: "average_pool",
+    LayerType.IDENTITY: "identity",
+}
 
 
 def _layer(
@@ -200,20 +208,13 @@ def _layer(
     filters: int,
     scope: tuple[int, int, int],
 ) -> int:
-    match layer.type:
+    match LayerType(layer.type):
         case LayerType.CONVOLUTION:
             return builder.pcc(name, inputs[0], filters, layer.kernel, scope)
-        case LayerType.MAX_POOLING:
-            return builder.add(
-                name, "max_pool", inputs, kernel=layer.kernel, scope=scope
-            )
-        case LayerType.AVERAGE_POOLING:
-            return builder.add(
-                name, "average_pool", inputs, kernel=layer.kernel, scope=scope
-            )
-        case LayerType.IDENTITY:
-            return builder.add(name, "identity", inputs, scope=scope)
         case LayerType.ADD:
             return builder.add_up(name, inputs[0], inputs[1], scope)
-        case _:
+        case LayerType.CONCAT:
             return builder.concat(name, inputs, filters, scope)
+        case kind:
+            op = _KEEPS_CHANNELS[kind]
+            return builder.add(name, op, inputs, kernel=layer.kernel, scope=scope)

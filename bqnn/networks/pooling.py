@@ -1,8 +1,8 @@
-"""Pooling in the forms that are fast on the CPU.
+"""Pooling, in the forms that are fast on the CPU.
 
-XLA runs windows slowly there, their gradients more so: here they are shifted slices. As
-in `bqnn.networks.kernels`, the form depends on backend and shape alone, and everything
-is NHWC.
+XLA runs windows slowly there, and their gradients more so: here they are shifted
+slices. As in `bqnn.networks.kernels`, the form depends on backend and shape alone, and
+images are NHWC.
 """
 
 import functools
@@ -22,15 +22,15 @@ from bqnn.networks.kernels import on_cpu
 def max_pool(x: Array, kernel: int, stride: int = 1) -> Array:
     """Take the largest value under a window, with "SAME" padding.
 
-    The gradient goes to the first of equal winners, as XLA routes it.
+    The gradient goes to the first of equal values, as in XLA.
 
     Args:
-      x: images.  # [B, H, W, C]
+      x: images, `[B, H, W, C]`.
       kernel: side of the window.
       stride: of the window.
 
     Returns:
-      Pooled images.  # [B, H / stride, W / stride, C], rounded up
+      Pooled images, `[B, H / stride, W / stride, C]`, rounded up.
     """
     chex.assert_rank(x, 4)
     if on_cpu():
@@ -48,13 +48,15 @@ def _max_pool_forward(
 ) -> tuple[Array, tuple[Array, Array]]:
     shifted = list(_shifted(x, kernel, stride, -np.inf))
     y = functools.reduce(jnp.maximum, shifted)
-    # The index of the winner, in x's own dtype: comparisons of one width vectorise.
+    # The window cell of the maximum, in the dtype of x: comparisons and selections of
+    # one width vectorise.
     none = np.asarray(len(shifted), x.dtype)
-    places = (
-        jnp.where(value == y, np.asarray(place, x.dtype), none)
-        for place, value in enumerate(shifted)
+    candidates = (
+        jnp.where(value == y, np.asarray(cell, x.dtype), none)
+        for cell, value in enumerate(shifted)
     )
-    winner = functools.reduce(jnp.minimum, places)
+    winner = functools.reduce(jnp.minimum, candidates)
+    # Residuals are arrays: an empty one carries height and width of the images.
     return y, (winner.astype(jnp.int8), jnp.zeros((0, *x.shape[1:3]), jnp.int8))
 
 
@@ -66,8 +68,8 @@ def _max_pool_backward(
     gs = _unshifted(g, size, kernel, stride, 0)
     winners = _unshifted(winner, size, kernel, stride, -1)
     parts = (
-        jnp.where(at == np.int8(place), part, np.zeros((), g.dtype))
-        for place, (part, at) in enumerate(zip(gs, winners, strict=True))
+        jnp.where(won == np.int8(cell), part, np.zeros((), g.dtype))
+        for cell, (part, won) in enumerate(zip(gs, winners, strict=True))
     )
     return (functools.reduce(jnp.add, parts),)
 
@@ -76,15 +78,15 @@ _routed_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def average_pool(x: Array, kernel: int, stride: int = 1) -> Array:
-    """Average the real pixels under a window; the "SAME" padding does not count.
+    """Average the real pixels under a window, the "SAME" padding excluded.
 
     Args:
-      x: images.  # [B, H, W, C]
+      x: images, `[B, H, W, C]`.
       kernel: side of the window.
       stride: of the window.
 
     Returns:
-      Pooled images.  # [B, H / stride, W / stride, C], rounded up
+      Pooled images, `[B, H / stride, W / stride, C]`, rounded up.
     """
     chex.assert_rank(x, 4)
     if on_cpu():
@@ -121,7 +123,15 @@ _summed_average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
 def _shifted(x: Array, kernel: int, stride: int, fill: float) -> Iterator[Array]:
-    """Yield, for every cell of the window in row order, what lies under it."""
+    """Yield, for every cell of the window in row order, the pixels under it.
+
+    In one dimension, four pixels and a window of three, `.` for `fill`:
+
+        windows   [. x0 x1] [x0 x1 x2] [x1 x2 x3] [x2 x3 .]
+        cell 0      .  x0 x1 x2
+        cell 1      x0 x1 x2 x3
+        cell 2      x1 x2 x3 .
+    """
     (top, rows), (left, columns) = (
         _same_padding(size, kernel, stride) for size in x.shape[1:3]
     )
@@ -139,10 +149,15 @@ def _shifted(x: Array, kernel: int, stride: int, fill: float) -> Iterator[Array]
 def _unshifted(
     y: Array, size: tuple[int, ...], kernel: int, stride: int, fill: int
 ) -> Iterator[Array]:
-    """Yield, for every cell of the window in row order, the windows seen from there.
+    """Yield, for every cell of the window in row order, the windows over the pixels.
 
-    For each image cell, the value of the window that has it under that cell of its own,
-    or `fill` where there is none: `_shifted` turned around.
+    This is the transpose of `_shifted`: for every pixel, the value of the window that
+    has the pixel under this cell, or `fill`. With four windows y of three pixels, as
+    above, and with two windows of two pixels at stride 2:
+
+        cell 0      y1 y2 y3 .        y0 .  y1 .
+        cell 1      y0 y1 y2 y3       .  y0 .  y1
+        cell 2      .  y0 y1 y2
     """
     padding = [(0, 0, 0)]
     for n in size:
@@ -157,7 +172,7 @@ def _unshifted(
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return the cells before the first one, and the number of windows."""
+    """Return the padding before the first pixel, and the number of windows."""
     out = -(-size // stride)
     return max((out - 1) * stride + kernel - size, 0) // 2, out
 
@@ -165,7 +180,7 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def _inverse_counts(
     size: tuple[int, ...], kernel: int, stride: int, dtype: Any
 ) -> Array:
-    """One over the number of real pixels under every window.  # [1, H, W, 1]."""
+    """Return 1 / (number of real pixels) for every window, `[1, H, W, 1]`."""
     counts = []
     for n in size:
         low, out = _same_padding(n, kernel, stride)
