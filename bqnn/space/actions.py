@@ -1,8 +1,8 @@
-"""The search space as arrays: what may be done in each state, and what it means.
+"""Actions: the search space as a decision process, in arrays.
 
 The paper, Q-learning: a state is the code of the current layer, an action the code of
-the next one. An action is stored as its place among the legal codes of its index, so
-that all learners work on small integers.
+the next one. An action is stored as its position in the list of the codes that are
+legal at its layer index, so that all learners work on small integers.
 """
 
 import functools
@@ -21,17 +21,18 @@ Int32 = NDArray[np.int32]
 class Space(NamedTuple):
     """A decision process of at most T steps, as arrays. Step t chooses layer t + 1.
 
-    The row of Q-values for the actions of step t, after action a of step t - 1, is the
-    `num_actions[t]` values from `row_start[t] + a * num_actions[t]` (a = 0 at t = 0).
+    Q-values lie in one flat table. After action a of step t - 1, the Q-values of the
+    actions of step t are the row of `num_actions[t]` numbers that starts at
+    `row_start[t] + a * num_actions[t]` (a = 0 at t = 0).
 
     Attributes:
-      num_actions: legal actions of each step.  # [T]
-      row_start: offset of the first row of each step in the flat table.  # [T]
-      stop: the action that ends the episode, -1 where there is none.  # [T]
-      group_start: first action of each group (layer type) at each step.  # [T, G]
-      group_size: number of actions in each group.  # [T, G]
-      codes: what each action is: operation, kernel, two predecessors; zeros beyond the
-        legal ones.  # [T, A, 4]
+      num_actions: number of legal actions of each step, int32 `[T]`.
+      row_start: index of the first row of each step in the flat table, int32 `[T]`.
+      stop: the action that ends the episode, -1 if there is none; int32 `[T]`.
+      group_start: first action of each group (layer type) at each step, int32 `[T, G]`.
+      group_size: number of actions of each group at each step, int32 `[T, G]`.
+      codes: operation, kernel and two predecessors of each action, zeros beyond the
+        legal ones; int32 `[T, A, 4]`.
       size: number of Q-values.
     """
 
@@ -56,17 +57,17 @@ class NscSpace:
     """The space of blocks of up to `max_layers` layers."""
 
     def __init__(self, max_layers: int) -> None:
-        """Tabulate the legal codes of every index."""
+        """List the legal codes of every layer index."""
         self.max_layers = max_layers
         self._codes = [legal_codes(index) for index in range(1, max_layers + 1)]
-        self._places = [{c: i for i, c in enumerate(codes)} for codes in self._codes]
+        self._actions = [{c: a for a, c in enumerate(codes)} for codes in self._codes]
 
     @functools.cached_property
     def arrays(self) -> Space:
         """The space as the arrays that learners use."""
         counts = [len(codes) for codes in self._codes]
         sizes = np.array([_group_sizes(codes) for codes in self._codes])
-        # Terminal is the last code of every index but the first, and has no next state.
+        # Terminal is the last code of every index but the first. No row follows it.
         rows = [1, counts[0], *(count - 1 for count in counts[1:])][: len(counts)]
         ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
         stop = [-1, *(count - 1 for count in counts[1:])]
@@ -81,17 +82,19 @@ class NscSpace:
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> Block:
-        """Turn actions into the block they write.
+        """Return the block that actions build.
 
         Args:
-          actions: the place of each code among the legal codes of its index; -1 after
-            the Terminal.  # [T]
+          actions: int32 `[T]`, -1 after the Terminal.
         """
         codes = (self._codes[t][int(a)] for t, a in enumerate(actions) if a >= 0)
         return Block(tuple(c for c in codes if c.type != LayerType.TERMINAL))
 
     def encode(self, block: Block) -> Int32:
-        """Turn `block` into actions, -1 after the Terminal.  # [T].
+        """Return the actions that build a block.
+
+        Returns:
+          Actions, int32 `[T]`, -1 after the Terminal.
 
         Raises:
           NscError: if the block has more than `max_layers` layers.
@@ -104,17 +107,20 @@ class NscSpace:
             )
         actions = np.full(self.max_layers, -1, np.int32)
         for t, layer in enumerate(block.layers):
-            actions[t] = self._places[t][layer]
+            actions[t] = self._actions[t][layer]
         if length < self.max_layers:
             actions[length] = len(self._codes[length]) - 1
         return actions
 
 
 def legal_codes(index: int) -> list[Layer]:
-    """List the codes that are legal at `index`, by type, kernel and predecessors.
+    """List the codes that are legal at a layer index, by type, kernel, predecessors.
 
-    Add and Concat are listed with pred1 < pred2, and Terminal is not legal at index 1
-    (ours; the paper is silent). Index 23 has 691 codes.
+    Add and Concat have pred1 < pred2, and Terminal is not legal at index 1 (ours; the
+    paper is silent). Index 23 has 691 codes.
+
+    Args:
+      index: the layer index, from 1.
     """
     codes = []
     for kind, (kernels, count) in SIGNATURES.items():
@@ -137,7 +143,11 @@ def _fields(code: Layer) -> tuple[int, ...]:
 
 
 def _padded(rows: list[list[tuple[int, ...]]]) -> Int32:
-    """Stack lists of different lengths, with zeros after the shorter ones."""
+    """Stack lists of different lengths, with zeros after the shorter ones.
+
+    Returns:
+      The codes, int32 `[T, A, 4]`.
+    """
     widest = max(map(len, rows))
     table = np.zeros((len(rows), widest, len(rows[0][0])), np.int32)
     for row, entries in zip(table, rows, strict=True):

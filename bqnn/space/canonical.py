@@ -1,8 +1,8 @@
 """Canonical forms of small labelled graphs, by refinement and individualisation.
 
-The scheme of McKay and Piperno, *Practical graph isomorphism, II* (2014), for graphs of
-a few dozen nodes. A form is the whole graph written in a canonical order of its nodes,
-so equal forms always mean isomorphic graphs.
+The method of McKay and Piperno, *Practical graph isomorphism, II* (2014), for graphs of
+a few dozen nodes. A form lists the whole graph in a canonical order of its nodes, so
+graphs with equal forms are always isomorphic.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ class Graph(NamedTuple):
     """A directed graph with labelled nodes.
 
     Attributes:
-      labels: a pair of integers for each of the n nodes.
-      inputs: for each node, the edges into it as (node, port). Edges of one port are
+      labels: a pair of integers for every node.
+      inputs: for every node, the edges into it as (node, port). Edges into one port are
         interchangeable.
     """
 
@@ -26,7 +26,7 @@ Form = tuple[tuple[tuple[int, int], tuple[tuple[int, int], ...]], ...]
 
 
 def canonical_form(graph: Graph) -> Form:
-    """Write `graph` so that isomorphic graphs, and only these, get equal forms."""
+    """Return the form of a graph; equal forms mean isomorphic graphs, and vice versa."""
     outputs: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
     for node, edges in enumerate(graph.inputs):
         for pred, port in edges:
@@ -54,13 +54,13 @@ class _Search(NamedTuple):
             colours = refined
 
     def smallest_form(self, colours: list[int]) -> Form:
-        """Return the least form over all choices among nodes that refinement ties."""
+        """Return the smallest form over all choices among tied nodes."""
         choices = self._choices(colours)
         if not choices:
             return self._write(colours)
         branches = [self._individualise(colours, node) for node in choices]
         if len(branches) > 1:
-            # Equal first descents prove two choices equivalent: one of them is enough.
+            # Equal first descents prove two choices equivalent: one of them suffices.
             branches = list({self._descend(b): b for b in branches}.values())
         return min(self.smallest_form(branch) for branch in branches)
 
@@ -70,7 +70,7 @@ class _Search(NamedTuple):
         return self._write(colours)
 
     def _choices(self, colours: list[int]) -> list[int]:
-        """List the first tied nodes, one of each set of twins; empty if none tie."""
+        """List the tied nodes of the first colour, one of every set of twins."""
         cells: dict[int, list[int]] = {}
         for node, colour in enumerate(colours):
             cells.setdefault(colour, []).append(node)
@@ -103,6 +103,6 @@ class _Search(NamedTuple):
 
 
 def _rank(values: Sequence[Any]) -> list[int]:
-    """Replace each value by its place among the distinct values, sorted."""
-    places = {v: place for place, v in enumerate(sorted(set(values)))}
-    return [places[value] for value in values]
+    """Replace each value by its rank among the distinct values, from 0."""
+    ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+    return [ranks[value] for value in values]

@@ -1,7 +1,8 @@
-"""NAS-Bench-201's space as a decision process (Dong and Yang, ICLR 2020).
+"""NAS-Bench-201: its space as a decision process (Dong and Yang, ICLR 2020).
 
-A cell has six edges, each with one of five operations. The edges are chosen in the
-order of the benchmark's own strings; a state is the edge and the operation before it.
+A cell has six edges, each with one of five operations. A step chooses the operation of
+one edge, in the order of the benchmark's strings. The state is the edge and the
+operation before it.
 """
 
 import re
@@ -21,7 +22,7 @@ _EDGE = re.compile(r"([a-z0-9_]+)~[0-2]")
 
 
 class NasBench201Space:
-    """The space of cells, written as the benchmark does: `|op~0|+|op~0|op~1|+...`."""
+    """The space of cells, as strings of the benchmark: `|op~0|+|op~0|op~1|+...`."""
 
     @property
     def arrays(self) -> Space:
@@ -41,7 +42,7 @@ class NasBench201Space:
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> str:
-        """Turn the operation of every edge into the cell's string.  # [6]."""
+        """Return the string of the cell with these operations, int32 `[6]`."""
         chosen = iter(actions)
         return "+".join(
             "|" + "".join(f"{OPERATIONS[next(chosen)]}~{node}|" for node in nodes)
@@ -49,10 +50,10 @@ class NasBench201Space:
         )
 
     def encode(self, cell: str) -> Int32:
-        """Turn a cell's string into the operation of every edge.  # [6].
+        """Return the operation of every edge of a cell, int32 `[6]`.
 
         Raises:
-          NscError: if it is not such a string.
+          NscError: if `cell` is not the string of a cell.
         """
         found = _EDGE.findall(cell)
         known = [OPERATIONS.index(op) for op in found if op in OPERATIONS]
@@ -61,5 +62,5 @@ class NasBench201Space:
         return np.array(known, np.int32)
 
     def key(self, cell: str) -> str:
-        """Return the name under which a table holds a cell: the string itself."""
+        """Return the key of a cell in a table: the string itself."""
         return cell

@@ -1,8 +1,8 @@
-"""The Network Structure Code: a block as a list of five integers per layer.
+"""Network Structure Code: a block as five integers per layer (the paper, table 1).
 
-The paper, table 1. A layer is `(index, type, kernel, pred1, pred2)`;
-index 0 is the block's input, and layers that no other layer uses (sinks) make the
-block's output. As text, layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,0`.
+A layer is `(index, type, kernel, pred1, pred2)`. Index 0 is the block's input. The
+output concatenates the sinks, which are the layers that no other layer reads. As text,
+layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,0`.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ class LayerType(enum.IntEnum):
 
     @property
     def title(self) -> str:
-        """The name of the type, as messages and drawings write it."""
+        """The name of the type, as in messages and drawings."""
         return self.name.replace("_", " ").capitalize()
 
 
 class Signature(NamedTuple):
-    """What table 1 allows in the code of a layer type."""
+    """The kernels and the number of predecessors that table 1 allows for a type."""
 
     kernels: tuple[int, ...]
     num_predecessors: int
@@ -53,7 +53,8 @@ SIGNATURES = {
 }
 
 
-# By plain integers: the master asks this a thousand times for every candidate.
+# Keys are plain integers, which hash faster: the master looks up a thousand per
+# candidate.
 _NUM_PREDECESSORS = {int(t): s.num_predecessors for t, s in SIGNATURES.items()}
 
 
@@ -88,10 +89,10 @@ class Block:
     """A valid block: its layers in order, without the Terminal.
 
     Attributes:
-      layers: layer i has index i + 1 and reads layers of smaller index.
+      layers: layers in order; `layers[i]` has index i + 1, and reads smaller indices.
 
     Raises:
-      NscError: on construction, if the layers are not a block; quotes the layer.
+      NscError: on construction, if the layers are not a block; it quotes the layer.
     """
 
     layers: tuple[Layer, ...]
@@ -161,11 +162,13 @@ def format(block: Block) -> str:  # noqa: A001 - the contract's name (bqnn.nsc.f
 def canonical_hash(block: Block, width: str = "uniform") -> str:
     """Hash the function that `block` computes, whatever the order of its layers.
 
-    Two blocks of one hash are the same function up to a permutation of weights.
-    Identity and pooling of kernel 1 pass their input through, independent layers may be
-    reordered, and the arguments of Add and Concat swapped. With `width="native"` no 1x1
-    convolution follows a Concat, so the order of channels matters to an Add further
-    on: there the order of a Concat's arguments and of the sinks is kept.
+    Two blocks with one hash are the same function up to a permutation of weights. So
+    identity and pooling of kernel 1 are skipped, independent layers may be reordered,
+    and the arguments of Add and Concat swapped.
+
+    With `width="native"` no 1x1 convolution follows a Concat, so an Add further on sees
+    the order of the channels: `[a,b] + [a,c]` and `[b,a] + [a,c]` are different
+    functions. There the order of a Concat's arguments and of the sinks is in the hash.
 
     >>> bqnn.canonical_hash(bqnn.parse("1,1,3,0,0;2,4,0,1,0"))[:8]
     '52c109a3'
@@ -182,8 +185,8 @@ def canonical_hash(block: Block, width: str = "uniform") -> str:
 
 
 def _as_graph(block: Block, ordered_concat: bool) -> Graph:
-    """Make the block's graph of input, computing layers and output."""
-    source = {0: 0}  # layer index -> the node whose value it has
+    """Make the graph of input, layers that compute something, and output."""
+    source = {0: 0}  # layer index -> the node that computes its value
     labels: list[tuple[int, int]] = [(0, 0)]
     inputs: list[tuple[tuple[int, int], ...]] = [()]
 
@@ -207,7 +210,7 @@ def _as_graph(block: Block, ordered_concat: bool) -> Graph:
     return Graph(tuple(labels), tuple(inputs))
 
 
-# Of a text: 60 layers, the most of a search space, take 900.
+# Longest text in characters: 60 layers, the most of a search space, take 900.
 _LONGEST = 4096
 _INTEGER = re.compile(r"[0-9]{1,6}")
 
