@@ -5,8 +5,8 @@
       --seeds=500 --workdir=runs/rivals
 
 An agent may differ from the configuration: --agents="q, q(shaped=False)". With
---evaluator=train every block is trained; what the agents reach is then the validation
-accuracy. Prints a table; writes it and the curves as csv, and a figure.
+--evaluator=train every block is trained, and the table shows validation accuracy.
+Prints a table; writes it and the curves as csv, and a figure.
 
 Of --config, nasbench201 takes the agent and search.batch alone.
 """
@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bqnn import runtime
-from bqnn.compare import contenders, tables
-from bqnn.compare.compare import Entry, Part, compare
+from bqnn.compare import contenders
+from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
+from bqnn.compare.csv_benchmarks import DATASETS, read_nasbench201, read_oracle
 from bqnn.compare.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
-from bqnn.compare.landscape import Landscape
-from bqnn.compare.statistics import Best, summarize
-from bqnn.compare.store import Store
+from bqnn.compare.statistics import Optimum, summarize
+from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config
 from bqnn.config import dictionary as config_dict
 from bqnn.data import load
@@ -44,7 +44,7 @@ _EVALUATOR = flags.DEFINE_string(
     "evaluator", "train", "Where results come from: train, or table:FILE."
 )
 _DATASET = flags.DEFINE_enum(
-    "dataset", "cifar100", list(tables.DATASETS), "Which images, for nasbench201."
+    "dataset", "cifar100", list(DATASETS), "Which images, for nasbench201."
 )
 _BUDGETS = flags.DEFINE_list("budgets", ["96", "192"], "Evaluations of a search.")
 _SEEDS = flags.DEFINE_integer("seeds", 500, "Searches of an agent.", lower_bound=1)
@@ -68,20 +68,20 @@ def main() -> None:
         done = compare(agents, budgets, _SEEDS.value, evaluator, store)
         total = len(agents) * len(budgets) * _SEEDS.value
         entries = _follow(done, console, total)
-    _report(entries, evaluator.best, console)
+    _report(entries, evaluator.optimum, console)
 
 
 @contextlib.contextmanager
 def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, str]]:
-    """Make what the flags ask for, and all that its results depend on, as text."""
+    """Make the evaluator, and a text of all that its results depend on."""
     kind, _, file = _EVALUATOR.value.partition(":")
     facts: list[object] = [_SPACE.value, config_dict.to_dict(config)]
     if kind == "table" and file:
         workers.refuse("with --evaluator=table:FILE")
         runtime.configure_process(config.train.threads, workers.cache_dir())
-        landscape = _landscape(Path(file), config)
-        facts += [landscape.rewards.tolist(), landscape.reported.tolist()]
-        yield TableEvaluator(landscape), json.dumps(facts)
+        benchmark = _benchmark(Path(file), config)
+        facts += [benchmark.rewards.tolist(), benchmark.true_values.tolist()]
+        yield TableEvaluator(benchmark), json.dumps(facts)
     elif kind == "train" and not file and _SPACE.value == "nsc":
         with _started(config, console) as evaluator:
             yield evaluator, json.dumps(facts)
@@ -92,10 +92,10 @@ def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, st
         )
 
 
-def _landscape(file: Path, config: Config) -> Landscape:
+def _benchmark(file: Path, config: Config) -> TabularBenchmark:
     if _SPACE.value == "nasbench201":
-        return tables.nasbench201(file, _DATASET.value)
-    return tables.oracle(file, config, load(config.data).spec)
+        return read_nasbench201(file, _DATASET.value)
+    return read_oracle(file, config, load(config.data).spec)
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def _started(config: Config, console: Console) -> Iterator[TrainingEvaluator]:
 
 
 def _follow(
-    events: Iterator[Part | Entry], console: Console, total: int
+    events: Iterator[SeedsDone | Entry], console: Console, total: int
 ) -> list[Entry]:
     """Collect entries, with a progress bar."""
     entries: list[Entry] = []
@@ -130,12 +130,13 @@ def _follow(
     return entries
 
 
-def _report(entries: list[Entry], best: Best | None, console: Console) -> None:
-    workdir, what = Path(_WORKDIR.value), _reported()
+def _report(entries: list[Entry], optimum: Optimum | None, console: Console) -> None:
+    workdir, what = Path(_WORKDIR.value), _true_value()
     given = _TARGET.value
-    target = given if given is not None or best is None else best.target
+    target = given if given is not None or optimum is None else optimum.target
     rows = [
-        summarize(e.contender.label, e.budget, e.runs, best, target) for e in entries
+        summarize(e.contender.label, e.budget, e.searches, optimum, target)
+        for e in entries
     ]
     goal = "" if target is None else f"; target: reward {target:.4f}"
     title = f"{_title()}, {_SEEDS.value} seeds"
@@ -152,7 +153,7 @@ def _title() -> str:
     return f"NSC, {_EVALUATOR.value}"
 
 
-def _reported() -> str:
+def _true_value() -> str:
     return "test accuracy" if _SPACE.value == "nasbench201" else "validation accuracy"
 
 

@@ -16,7 +16,7 @@ from absl import flags
 from rich.progress import Progress
 
 from bqnn import files
-from bqnn.compare.csv_table import accuracy, read_rows
+from bqnn.compare.csv_benchmarks import accuracy, read_rows
 from bqnn.compare.oracle import canonical_blocks, train_blocks
 from bqnn.config import Config
 from bqnn.data import load

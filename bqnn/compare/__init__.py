@@ -1,1 +1,1 @@
-"""Agents side by side: many seeds, equal budgets, the same evaluations."""
+"""Comparison of agents: equal budgets, the same evaluations, many seeds."""

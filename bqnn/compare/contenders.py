@@ -1,4 +1,4 @@
-"""Who is compared: an agent and what is special about it, written as a call.
+"""Contenders of a comparison: agents, written as calls with the fields that differ.
 
 `q, q(shaped=False), evolution(population=20, batch=1)` names three.
 """
@@ -11,7 +11,7 @@ from bqnn.config import AgentConfig, Config
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import ConfigError, quote
 
-# Where the fields that may be given with an agent's name belong.
+# Section of the configuration that an agent's fields belong to; "" is `agent` itself.
 _SECTIONS = {"q": "", "random": "", "q_plus": "q_plus", "evolution": "evolution"}
 
 
@@ -19,8 +19,8 @@ class Contender(NamedTuple):
     """An agent to compare.
 
     Attributes:
-      label: as it was written.
-      agent: the agent; of its schedule the shape counts.
+      label: the text that names it.
+      agent: its configuration; the schedule is stretched to the budget.
       batch: blocks per iteration.
     """
 
@@ -30,12 +30,12 @@ class Contender(NamedTuple):
 
 
 def parse(text: str, config: Config) -> tuple[Contender, ...]:
-    """Read contenders.
+    """Parse contenders.
 
     Args:
-      text: names of agents, separated by commas, each with the fields of its own
-        section that are to differ, and `batch`, in parentheses.
-      config: all else.
+      text: names of agents, separated by commas. Parentheses behind a name may set
+        fields of the agent's section, and `batch`.
+      config: gives all other values.
 
     Raises:
       ConfigError: if the text cannot be read, or a value is out of its range.
@@ -60,7 +60,7 @@ def parse(text: str, config: Config) -> tuple[Contender, ...]:
 
 
 def _call(node: ast.expr) -> tuple[str, dict[str, Any]]:
-    """Take a name, or a call with keywords, apart."""
+    """Return the name and the keywords of a name or a call."""
     if isinstance(node, ast.Name):
         return node.id, {}
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):

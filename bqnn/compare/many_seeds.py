@@ -1,4 +1,4 @@
-"""A search with many seeds at once over a landscape: no block is trained."""
+"""Searches with many seeds at once over a tabular benchmark."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -12,45 +12,49 @@ from jax import Array, lax
 from bqnn import machine, numerics
 from bqnn.agents import State, make_learner
 from bqnn.agents.agent import host
-from bqnn.compare.landscape import Landscape
+from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import AgentConfig, schedule
 from bqnn.space.actions import Int32
 
-AT_ONCE = 25
-"""Seeds in one program. With more of them, their tables fall out of the caches."""
+SEEDS_AT_ONCE = 25
+"""Seeds in one program. The Q-tables of more seeds do not fit into the caches."""
 
 
 def for_budget(agent: AgentConfig, budget: int, batch: int) -> AgentConfig:
-    """Stretch the schedule of an agent over so many evaluations."""
+    """Stretch the schedule of an agent over `budget` evaluations."""
     spread = schedule.stretched(agent.schedule, -(-budget // batch))
     return dataclasses.replace(agent, schedule=str(spread))
 
 
-def searches(
-    landscape: Landscape, agent: AgentConfig, batch: int, seeds: int
+def search_seeds(
+    benchmark: TabularBenchmark, agent: AgentConfig, batch: int, seeds: int
 ) -> Iterator[Int32]:
     """Search with seeds 0, 1, ...
 
-    The same as `bqnn.search.master` does with lag 0, evaluation by evaluation.
+    Each search equals that of `bqnn.search.master` with lag 0, evaluation by
+    evaluation.
 
     Args:
-      landscape: what is searched.
+      benchmark: what is searched.
       agent: which agent; its schedule is the length of the search.
       batch: blocks per iteration.
       seeds: how many searches.
 
     Yields:
-      Places of the blocks asked, in order, for some more of the seeds.  # [<=S, N]
+      Indices of the blocks asked, in order, for the next seeds: int32 `[R, N]`, where
+      R is `SEEDS_AT_ONCE` or, at the end, less.
     """
-    many = jax.jit(jax.vmap(_search_of(landscape, agent, batch)))
-    starts = range(0, seeds, AT_ONCE)
+    many = jax.jit(jax.vmap(_search_of(benchmark, agent, batch)))
+    starts = range(0, seeds, SEEDS_AT_ONCE)
     with numerics.pinned(), jax.default_device(host()):
-        compiled = many.lower(jnp.arange(AT_ONCE)).compile()
+        compiled = many.lower(jnp.arange(SEEDS_AT_ONCE)).compile()
 
     @numerics.pinned()
     def run(start: int) -> Int32:
-        # The last part is as long as the others: one program for all.
-        seeds_here = jax.device_put(np.arange(start, start + AT_ONCE, dtype=np.int32))
+        # The last part has as many seeds as the others, so one program serves all.
+        seeds_here = jax.device_put(
+            np.arange(start, start + SEEDS_AT_ONCE, dtype=np.int32)
+        )
         return np.asarray(compiled(seeds_here))[: seeds - start]
 
     with ThreadPoolExecutor(machine.cores()) as pool:
@@ -58,18 +62,18 @@ def searches(
 
 
 def _search_of(
-    landscape: Landscape, agent: AgentConfig, batch: int
+    benchmark: TabularBenchmark, agent: AgentConfig, batch: int
 ) -> Callable[[Array], Array]:
-    learner = make_learner(landscape.space, agent, batch)
-    rewards = jnp.asarray(landscape.rewards)
+    learner = make_learner(benchmark.space, agent, batch)
+    rewards = jnp.asarray(benchmark.rewards)
 
     def iterate(state: State, at: tuple[Array, Array]) -> tuple[State, Array]:
         actions = learner.sample(state, *at)
-        places = landscape.place(actions)
-        return learner.tell(state, actions, rewards[places]), places
+        indices = benchmark.index_of(actions)
+        return learner.tell(state, actions, rewards[indices]), indices
 
     def search(seed: Array) -> Array:
-        """Search with one seed.  # [N], places."""
+        """Search with one seed; returns indices, int32 `[N]`."""
         epsilons = jnp.array(learner.epsilons, jnp.float32)
         every = (jnp.arange(len(epsilons)), epsilons)
         return lax.scan(iterate, learner.init(seed), every)[1].reshape(-1)

@@ -1,21 +1,20 @@
-"""Every block of a small space, trained with several seeds: an exact oracle."""
+"""Oracle: every block of a small space, trained with several seeds."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from bqnn.compare.landscape import all_actions, check_size
+from bqnn.compare.tabular import all_actions, check_size
 from bqnn.config import Config
 from bqnn.errors import SearchError
 from bqnn.executors import Executor, run_all
 from bqnn.networks.plan import ImageSpec
-from bqnn.search import problem
-from bqnn.search.problem import make_problem
+from bqnn.search.problem import make_candidate, make_problem
 from bqnn.search.reward import last_accuracy
 from bqnn.space import nsc
 
 
 def canonical_blocks(config: Config, images: ImageSpec) -> list[nsc.Block]:
-    """List one block of each canonical hash, the first that the space writes.
+    """List the first block of each canonical hash, in the order of `all_actions`.
 
     Raises:
       ConfigError: if the space has too many.
@@ -42,11 +41,11 @@ def train_blocks(
       SearchError: if a training ends without an accuracy.
     """
     problems = [make_problem(_with_seed(config, s), images) for s in range(seeds)]
-    # The place says which block, and which seed.
+    # The id (iteration, slot) of a candidate is (number of its block, seed).
     candidates = [
-        problem.make_candidate(work, block, number, seed)
+        make_candidate(problem, block, number, seed)
         for number, block in enumerate(blocks)
-        for seed, work in enumerate(problems)
+        for seed, problem in enumerate(problems)
     ]
     done: dict[int, dict[int, float]] = {}
     for candidate, evaluation in run_all(candidates, executor):

@@ -1,4 +1,4 @@
-"""What is known of agents after many searches: means, intervals, time to a target."""
+"""Statistics of searches by one agent: means, intervals, evaluations to a target."""
 
 from typing import NamedTuple
 
@@ -7,29 +7,29 @@ import numpy as np
 from bqnn.stats import Floats, Mean, mean
 
 
-class Runs(NamedTuple):
-    """Searches by one agent within one budget.
+class Searches(NamedTuple):
+    """R searches of N evaluations, by one agent.
 
     Attributes:
-      rewards: what it was told, in the order it was asked.  # [S, N]
-      reported: what those blocks are worth in truth.  # [S, N]
+      rewards: what the agent was told, in the order it asked, `[R, N]`.
+      true_values: the accuracies to report of the same blocks, `[R, N]`.
     """
 
     rewards: Floats
-    reported: Floats
+    true_values: Floats
 
 
-class Summary(NamedTuple):
+class AgentSummary(NamedTuple):
     """What one agent reaches within one budget.
 
     Attributes:
       label: of the agent.
       budget: evaluations.
       seeds: searches.
-      reported: what its best block is worth in truth.
-      regret: how much less than the best there is; None if that is not known.
-      needed: evaluations to the target, the median; infinite if most never reach it,
-        None without a target.
+      true_value: of the block with the best reward.
+      regret: the optimum less `true_value`; None if the optimum is not known.
+      needed: median of the evaluations to the target; infinite if most searches never
+        reach it, None without a target.
       reached: share of the searches that reach the target.
       found: share that find the block with the best reward; None if it is not known.
     """
@@ -37,75 +37,89 @@ class Summary(NamedTuple):
     label: str
     budget: int
     seeds: int
-    reported: Mean
+    true_value: Mean
     regret: float | None
     needed: float | None
     reached: float | None
     found: float | None
 
 
-class Best(NamedTuple):
-    """What there is to find, where all is known.
+class Optimum(NamedTuple):
+    """The best results of a tabular benchmark.
 
     Attributes:
       reward: the largest.
-      reported: the largest that can be reported.
-      target: the reward of the best thousandth.
+      true_value: the largest.
+      target: the reward that one block in a thousand reaches.
     """
 
     reward: float
-    reported: float
+    true_value: float
     target: float
 
 
 def summarize(
-    label: str, budget: int, runs: Runs, best: Best | None, target: float | None
-) -> Summary:
+    label: str,
+    budget: int,
+    searches: Searches,
+    optimum: Optimum | None,
+    target: float | None,
+) -> AgentSummary:
     """Summarize searches.
 
     Args:
       label: of the agent.
       budget: evaluations of each search.
-      runs: the searches.
-      best: what there is to find, if it is known.
+      searches: the searches.
+      optimum: of the benchmark, if it is known.
       target: a reward to reach, if one is wanted.
     """
-    reported = mean(best_so_far(runs)[:, -1])
-    needed = None if target is None else evaluations_to(runs.rewards, target)
-    return Summary(
+    true_value = mean(best_so_far(searches)[:, -1])
+    needed = None if target is None else evaluations_to(searches.rewards, target)
+    return AgentSummary(
         label=label,
         budget=budget,
-        seeds=len(runs.rewards),
-        reported=reported,
-        regret=None if best is None else best.reported - float(reported.value),
+        seeds=len(searches.rewards),
+        true_value=true_value,
+        regret=None
+        if optimum is None
+        else optimum.true_value - float(true_value.value),
         needed=None if needed is None else float(np.median(needed)),
         reached=None if needed is None else float(np.isfinite(needed).mean()),
-        found=None if best is None else float(found(runs, best.reward)[-1]),
+        found=None if optimum is None else float(found(searches, optimum.reward)[-1]),
     )
 
 
-def best_so_far(runs: Runs) -> Floats:
-    """Report the first of the best rewarded blocks, after every evaluation.  # [S, N].
+def best_so_far(searches: Searches) -> Floats:
+    """Return the true value of the best rewarded block after every evaluation.
 
-    What is reported may fall: the agent does not see it.
+    Of equal rewards the first counts. The true value may fall, since agents do not see
+    it.
+
+    Returns:
+      True values, `[R, N]`.
     """
-    highest = np.maximum.accumulate(runs.rewards, axis=1)
+    highest = np.maximum.accumulate(searches.rewards, axis=1)
     before = np.concatenate([np.full_like(highest[:, :1], -np.inf), highest], axis=1)
-    better = runs.rewards > before[:, :-1]
+    better = searches.rewards > before[:, :-1]
     last = np.maximum.accumulate(np.where(better, np.arange(better.shape[1]), 0), 1)
-    return np.take_along_axis(runs.reported, last, axis=1)
+    return np.take_along_axis(searches.true_values, last, axis=1)
 
 
 def evaluations_to(rewards: Floats, target: float) -> Floats:
     """Count the evaluations until a reward is `target` or more.
 
     Returns:
-      A count from 1 for every search; infinite where none is.  # [S]
+      Counts from 1, `[R]`; infinite for a search that never reaches it.
     """
     there = rewards >= target
     return np.where(there.any(axis=1), there.argmax(axis=1) + 1, np.inf)
 
 
-def found(runs: Runs, best: float) -> Floats:
-    """Return the share of searches that found the best, by evaluations.  # [N]."""
-    return np.maximum.accumulate(runs.rewards >= best, axis=1).mean(axis=0)
+def found(searches: Searches, best: float) -> Floats:
+    """Return the share of searches that found a reward of `best`.
+
+    Returns:
+      Shares after every evaluation, `[N]`.
+    """
+    return np.maximum.accumulate(searches.rewards >= best, axis=1).mean(axis=0)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from rich.table import Column, Table
 from rich.text import Text
 
-from bqnn.compare.compare import Entry
-from bqnn.compare.statistics import Summary, best_so_far
+from bqnn.compare.comparison import Entry
+from bqnn.compare.statistics import AgentSummary, best_so_far
 from bqnn.errors import DataError
 from bqnn.report.draw import LINES
 from bqnn.report.foreign import foreign, literal
@@ -25,7 +25,7 @@ _SKIPPED = 0.1
 """Share of the first evaluations that the figure leaves out."""
 
 
-def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
+def summaries(rows: Sequence[AgentSummary], title: str, what: str) -> Table:
     """Tabulate the results of agents.
 
     Args:
@@ -44,8 +44,8 @@ def summaries(rows: Sequence[Summary], title: str, what: str) -> Table:
     return table
 
 
-def _cells(row: Summary) -> tuple[str | Text, ...]:
-    average, (low, high) = row.reported
+def _cells(row: AgentSummary) -> tuple[str | Text, ...]:
+    average, (low, high) = row.true_value
     return (
         foreign(row.label),
         str(row.budget),
@@ -57,7 +57,7 @@ def _cells(row: Summary) -> tuple[str | Text, ...]:
     )
 
 
-def _needed(row: Summary) -> str:
+def _needed(row: AgentSummary) -> str:
     if row.needed is None:
         return "-"
     median = f"{row.needed:g}" if math.isfinite(row.needed) else f"> {row.budget}"
@@ -82,7 +82,7 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
     panels = figure.subplots(1, len(budgets), squeeze=False)[0]
     for axes, budget in zip(panels, budgets, strict=True):
         curves = {
-            entry.contender.label: mean(best_so_far(entry.runs))
+            entry.contender.label: mean(best_so_far(entry.searches))
             for entry in entries
             if entry.budget == budget
         }
@@ -124,7 +124,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save_summaries(rows: Sequence[Summary], path: Path) -> None:
+def save_summaries(rows: Sequence[AgentSummary], path: Path) -> None:
     """Write the results of agents as csv: fractions and counts.
 
     Raises:
@@ -138,7 +138,7 @@ def save_summaries(rows: Sequence[Summary], path: Path) -> None:
         path,
         header,
         [
-            (*row[:3], row.reported.value, *row.reported.interval, *row[4:])
+            (*row[:3], row.true_value.value, *row.true_value.interval, *row[4:])
             for row in rows
         ],
     )
@@ -152,7 +152,7 @@ def save_curves(entries: Sequence[Entry], path: Path) -> None:
     """
     rows = []
     for entry in entries:
-        value, (low, high) = mean(best_so_far(entry.runs))
+        value, (low, high) = mean(best_so_far(entry.searches))
         for number, values in enumerate(zip(value, low, high, strict=True), 1):
             rows.append((entry.contender.label, entry.budget, number, *values))
     _write(path, ("agent", "budget", "evaluations", "mean", "low", "high"), rows)

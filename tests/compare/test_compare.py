@@ -11,21 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bqnn.compare import contenders, tables
-from bqnn.compare.compare import Entry, Part, compare
+from bqnn.compare import contenders
+from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
+from bqnn.compare.csv_benchmarks import read_oracle
 from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
-from bqnn.compare.landscape import Landscape, all_actions, make_landscape
-from bqnn.compare.many_seeds import for_budget, searches
+from bqnn.compare.many_seeds import for_budget, search_seeds
 from bqnn.compare.oracle import canonical_blocks, train_blocks
 from bqnn.compare.statistics import (
-    Best,
-    Runs,
+    Optimum,
+    Searches,
     best_so_far,
     evaluations_to,
     found,
     summarize,
 )
-from bqnn.compare.store import Store
+from bqnn.compare.tabular import TabularBenchmark, all_actions, make_benchmark
 from bqnn.config import AgentConfig, Config
 from bqnn.config import dictionary as config_dict
 from bqnn.data import load
@@ -54,17 +54,17 @@ ORACLE = ASSETS / "oracle.csv"
 CONFIG = tiny_config(search={"batch": 4, "lag": 0})
 
 
-def _landscape() -> Landscape:
-    """What `TableExecutor` evaluates, as a landscape."""
+def _benchmark() -> TabularBenchmark:
+    """What `TableExecutor` evaluates, as a benchmark."""
     work = problem_of(CONFIG)
 
-    def worth() -> Iterator[tuple[float, float]]:
+    def results() -> Iterator[tuple[float, float]]:
         for actions in all_actions(work.space.arrays):
             candidate = make_candidate(work, work.space.decode(actions))
             evaluation = tabulated(candidate)
             yield work.reward(candidate, evaluation), evaluation.accuracy[-1]
 
-    return make_landscape(work.space.arrays, worth())
+    return make_benchmark(work.space.arrays, results())
 
 
 def test_contenders_are_written_as_calls() -> None:
@@ -115,21 +115,21 @@ def test_a_schedule_is_stretched_over_the_budget() -> None:
     assert for_budget(agent, 10, 4).schedule == "1.0:2,0.5:1"
 
 
-RUNS = Runs(
+SEARCHES = Searches(
     rewards=np.array([[0.2, 0.5, 0.5, 0.4], [0.3, 0.1, 0.2, 0.6]]),
-    reported=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
+    true_values=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
 )
 
 
 def test_the_first_best_counts_and_its_true_worth_may_fall() -> None:
     expected = [[0.9, 0.7, 0.7, 0.7], [0.4, 0.4, 0.4, 0.3]]
-    np.testing.assert_array_equal(best_so_far(RUNS), expected)
+    np.testing.assert_array_equal(best_so_far(SEARCHES), expected)
 
 
 def test_evaluations_to_a_target_by_hand() -> None:
-    assert evaluations_to(RUNS.rewards, 0.5).tolist() == [2, 4]
-    assert evaluations_to(RUNS.rewards, 0.55).tolist() == [np.inf, 4]
-    assert found(RUNS, 0.6).tolist() == [0, 0, 0, 0.5]
+    assert evaluations_to(SEARCHES.rewards, 0.5).tolist() == [2, 4]
+    assert evaluations_to(SEARCHES.rewards, 0.55).tolist() == [np.inf, 4]
+    assert found(SEARCHES, 0.6).tolist() == [0, 0, 0, 0.5]
 
 
 def test_the_bootstrap_interval_of_a_normal_mean() -> None:
@@ -144,24 +144,24 @@ def test_the_bootstrap_interval_of_a_normal_mean() -> None:
 
 
 def test_a_summary_by_hand() -> None:
-    row = summarize("q", 4, RUNS, Best(0.6, 0.95, 0.55), target=0.55)
-    assert row.reported.value == pytest.approx(0.5)
+    row = summarize("q", 4, SEARCHES, Optimum(0.6, 0.95, 0.55), target=0.55)
+    assert row.true_value.value == pytest.approx(0.5)
     assert row.regret == pytest.approx(0.45)
     assert (row.needed, row.reached, row.found) == (np.inf, 0.5, 0.5)
-    unknown = summarize("q", 4, RUNS, None, None)
+    unknown = summarize("q", 4, SEARCHES, None, None)
     assert (unknown.regret, unknown.needed, unknown.found) == (None, None, None)
 
 
-def test_a_landscape_knows_the_place_of_every_block() -> None:
+def test_a_benchmark_knows_the_index_of_every_block() -> None:
     space = NscSpace(3).arrays
     blocks = list(all_actions(space))
     # 8 first layers; 18 second ones or the end; then 31 third ones, or the end.
     assert len(blocks) == 8 * (18 * 31 + 1)
-    landscape = make_landscape(space, ((k, -k) for k in range(len(blocks))))
-    places = np.asarray(landscape.place(jnp.asarray(np.stack(blocks))))
-    assert len(set(places.tolist())) == len(blocks)
-    np.testing.assert_array_equal(landscape.rewards[places], np.arange(len(blocks)))
-    assert np.isneginf(landscape.rewards).sum() == 8 * 19 * 31 - len(blocks)
+    benchmark = make_benchmark(space, ((k, -k) for k in range(len(blocks))))
+    indices = np.asarray(benchmark.index_of(jnp.asarray(np.stack(blocks))))
+    assert len(set(indices.tolist())) == len(blocks)
+    np.testing.assert_array_equal(benchmark.rewards[indices], np.arange(len(blocks)))
+    assert np.isneginf(benchmark.rewards).sum() == 8 * 19 * 31 - len(blocks)
 
 
 @pytest.mark.parametrize("name", ["q_plus", "evolution"])
@@ -171,39 +171,39 @@ def test_many_searches_at_once_are_the_launched_search(
     config = dataclasses.replace(
         CONFIG, agent=dataclasses.replace(CONFIG.agent, name=name)
     )
-    landscape, work = _landscape(), problem_of(config)
-    (places,) = searches(landscape, config.agent, batch=4, seeds=2)
+    benchmark, work = _benchmark(), problem_of(config)
+    (indices,) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
         events = list(fold.evaluated(work, facts.history()))
     rows = np.stack([work.space.encode(event.candidate.block) for event in events])
-    np.testing.assert_array_equal(places[0], landscape.place(jnp.asarray(rows)))
+    np.testing.assert_array_equal(indices[0], benchmark.index_of(jnp.asarray(rows)))
     rewards = np.array([event.reward for event in events], np.float32)
-    np.testing.assert_array_equal(landscape.rewards[places[0]], rewards)
+    np.testing.assert_array_equal(benchmark.rewards[indices[0]], rewards)
 
 
 class _Counting:
     """An evaluator that says how often it was asked."""
 
-    best: Best | None = None
+    optimum: Optimum | None = None
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def run(self, contender: Any, budget: int, seeds: int) -> Iterator[Runs]:
+    def run(self, contender: Any, budget: int, seeds: int) -> Iterator[Searches]:
         """Give a row per seed."""
         self.asked.append((contender.label, budget))
         for seed in range(seeds):
-            yield Runs(np.full((1, budget), seed), np.full((1, budget), seed / 2))
+            yield Searches(np.full((1, budget), seed), np.full((1, budget), seed / 2))
 
 
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path) -> None:
     agents, evaluator = contenders.parse("q,random", CONFIG), _Counting()
     events = list(compare(agents, [2, 3], 4, evaluator, Store(tmp_path, "a")))
     entries = [event for event in events if isinstance(event, Entry)]
-    assert [e.done for e in events[:4] if isinstance(e, Part)] == [1, 2, 3, 4]
-    assert [entry.runs.rewards.shape for entry in entries] == [(4, 2)] * 2 + [
+    assert [e.done for e in events[:4] if isinstance(e, SeedsDone)] == [1, 2, 3, 4]
+    assert [entry.searches.rewards.shape for entry in entries] == [(4, 2)] * 2 + [
         (4, 3)
     ] * 2
     more = contenders.parse("q,random,evolution", CONFIG)
@@ -244,33 +244,33 @@ def test_an_oracle_has_one_row_for_all_ways_to_write_a_block(tmp_path: Path) -> 
         rows = csv.writer(file)
         rows.writerow(["block", "accuracy_0", "accuracy_1"])
         rows.writerows([str(block), *pair] for block, pair in table.items())
-    landscape = tables.oracle(path, config, SPEC)
+    benchmark = read_oracle(path, config, SPEC)
     work = problem_of(config)
     for actions in all_actions(work.space.arrays):
         candidate = make_candidate(work, work.space.decode(actions))
-        place = int(landscape.place(jnp.asarray(actions[None]))[0])
+        index = int(benchmark.index_of(jnp.asarray(actions[None]))[0])
         expected = work.reward(candidate, tabulated(candidate))
-        assert landscape.rewards[place] == pytest.approx(expected)
+        assert benchmark.rewards[index] == pytest.approx(expected)
     with pytest.raises(DataError, match="up to 2 layers, this space has up to 6: want"):
-        tables.oracle(path, tiny_config(space={"max_layers": 6}), SPEC)
+        read_oracle(path, tiny_config(space={"max_layers": 6}), SPEC)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], *lines[2:]]))
     with pytest.raises(DataError, match="has no row for 1,1,1,0,0;2,.*: want every"):
-        tables.oracle(path, config, SPEC)
+        read_oracle(path, config, SPEC)
 
 
 def test_the_oracle_that_ships_is_exact() -> None:
     values = rivals.get_config().to_dict()
     values["space"]["max_layers"] = 3
-    landscape = tables.oracle(ORACLE, config_dict.from_dict(values, Config), SPEC)
-    known = np.isfinite(landscape.rewards)
+    benchmark = read_oracle(ORACLE, config_dict.from_dict(values, Config), SPEC)
+    known = np.isfinite(benchmark.rewards)
     assert known.sum() == 8 * (18 * 31 + 1)
     assert len(ORACLE.read_text().splitlines()) == 1 + 894
     # Two convolutions side by side and their sum.
     best = NscSpace(3).encode(parse("1,1,5,0,0;2,1,5,0,0;3,5,0,1,2"))
-    place = int(landscape.place(jnp.asarray(best[None]))[0])
-    assert landscape.reported[place] == landscape.reported[known].max()
-    assert landscape.reported[place] == pytest.approx(0.900463)
+    index = int(benchmark.index_of(jnp.asarray(best[None]))[0])
+    assert benchmark.true_values[index] == benchmark.true_values[known].max()
+    assert benchmark.true_values[index] == pytest.approx(0.900463)
 
 
 def test_an_oracle_without_an_accuracy_is_refused() -> None:
@@ -282,12 +282,12 @@ def test_an_oracle_without_an_accuracy_is_refused() -> None:
 
 
 def test_what_a_table_evaluator_knows() -> None:
-    landscape = _landscape()
-    evaluator = TableEvaluator(landscape)
-    assert evaluator.best is not None
-    finite = np.sort(landscape.rewards[np.isfinite(landscape.rewards)])
-    assert evaluator.best.reward == finite[-1]
-    assert (finite >= evaluator.best.target).mean() <= 0.0015
+    benchmark = _benchmark()
+    evaluator = TableEvaluator(benchmark)
+    assert evaluator.optimum is not None
+    finite = np.sort(benchmark.rewards[np.isfinite(benchmark.rewards)])
+    assert evaluator.optimum.reward == finite[-1]
+    assert (finite >= evaluator.optimum.target).mean() <= 0.0015
     (agent,) = contenders.parse("random", CONFIG)
     parts = list(evaluator.run(agent, 6, 30))
     assert [part.rewards.shape for part in parts] == [(25, 6), (5, 6)]

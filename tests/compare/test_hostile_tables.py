@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bqnn.compare import tables
+from bqnn.compare import csv_benchmarks
+from bqnn.compare.comparison import Store
 from bqnn.compare.contenders import parse
+from bqnn.compare.csv_benchmarks import read_nasbench201, read_oracle
 from bqnn.compare.oracle import canonical_blocks
-from bqnn.compare.statistics import Runs
-from bqnn.compare.store import Store
+from bqnn.compare.statistics import Searches
 from bqnn.config import Config
 from bqnn.errors import BqnnError, DataError
 from bqnn.search.problem import make_problem
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("no_hang", "made_once")
 @pytest.fixture
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make equal problems once."""
-    monkeypatch.setattr(tables.problem, "make_problem", functools.cache(make_problem))
+    monkeypatch.setattr(csv_benchmarks, "make_problem", functools.cache(make_problem))
 
 
 def _config(layers: int) -> Config:
@@ -83,7 +84,7 @@ def test_an_oracle_is_not_believed(fault: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(DataError, match=message) as caught:
-        tables.oracle(path, CONFIG, SPEC)
+        read_oracle(path, CONFIG, SPEC)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
 
@@ -93,7 +94,7 @@ def test_a_space_that_cannot_be_listed_is_refused(layers: int, tmp_path: Path) -
     path = tmp_path / "x.csv"
     path.write_text(_rows() + _row(_chain(layers)))
     for read in (
-        lambda: tables.oracle(path, _config(layers), SPEC),
+        lambda: read_oracle(path, _config(layers), SPEC),
         lambda: canonical_blocks(_config(layers), SPEC),
     ):
         with pytest.raises(BqnnError, match="want a smaller --config.space.max_layers"):
@@ -104,7 +105,7 @@ def test_a_table_is_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.csv")
     for path in (tmp_path / "x.csv", tmp_path, Path("/dev/zero")):
         with pytest.raises(DataError, match="not a regular file"):
-            tables.oracle(path, CONFIG, SPEC)
+            read_oracle(path, CONFIG, SPEC)
 
 
 @pytest.mark.parametrize("value", ["nan", "600", "-1", ""])
@@ -113,12 +114,12 @@ def test_nasbench201_is_not_believed(value: str, tmp_path: Path) -> None:
     first = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     path.write_text(f"arch,c10_val_12,c10_test_200\n{first},50,{value}\n")
     with pytest.raises(DataError, match=f"c10_test_200 has '{value}': want a number f"):
-        tables.nasbench201(path, "cifar10")
+        read_nasbench201(path, "cifar10")
 
 
 FILES: dict[str, Callable[[], dict[str, np.ndarray]]] = {
-    "another shape": lambda: {n: np.zeros((4, 3)) for n in Runs._fields},
-    "texts": lambda: {n: np.full((4, 2), "x") for n in Runs._fields},
+    "another shape": lambda: {n: np.zeros((4, 3)) for n in ("rewards", "reported")},
+    "texts": lambda: {n: np.full((4, 2), "x") for n in ("rewards", "reported")},
     "one only": lambda: {"rewards": np.zeros((4, 2))},
 }
 
@@ -126,7 +127,7 @@ FILES: dict[str, Callable[[], dict[str, np.ndarray]]] = {
 @pytest.mark.parametrize("fault", FILES)
 def test_searches_that_are_done_are_not_believed(fault: str, tmp_path: Path) -> None:
     (agent,), store = parse("q", CONFIG), Store(tmp_path, "a")
-    store.save(agent, 2, Runs(np.zeros((4, 2)), np.zeros((4, 2))))
+    store.save(agent, 2, Searches(np.zeros((4, 2)), np.zeros((4, 2))))
     assert store.load(agent, 2, 4)
     (path,) = tmp_path.iterdir()
     np.savez(path, **FILES[fault]())  # type: ignore[arg-type]
@@ -181,4 +182,4 @@ def test_a_changed_table(tmp_path: Path, data: st.DataObject) -> None:
         cut = data.draw(st.integers(0, len(content)))
         content = content[:cut] + data.draw(st.binary(max_size=4)) + content[cut:]
     (tmp_path / "x.csv").write_bytes(content)
-    attempt(lambda: str(tables.oracle(tmp_path / "x.csv", CONFIG, SPEC).rewards.sum()))
+    attempt(lambda: str(read_oracle(tmp_path / "x.csv", CONFIG, SPEC).rewards.sum()))

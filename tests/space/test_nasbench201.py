@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bqnn.compare import tables
-from bqnn.compare.landscape import all_actions
-from bqnn.compare.many_seeds import searches
-from bqnn.compare.statistics import Runs, best_so_far
+from bqnn.compare.csv_benchmarks import read_nasbench201
+from bqnn.compare.many_seeds import search_seeds
+from bqnn.compare.statistics import Searches, best_so_far
+from bqnn.compare.tabular import all_actions
 from bqnn.config import AgentConfig
 from bqnn.errors import DataError, NscError
 from bqnn.space.nasbench201 import NasBench201Space
@@ -49,19 +49,19 @@ def test_the_space_has_15625_cells_and_a_state_is_edge_and_operation() -> None:
     [("cifar10", 94.37), ("cifar100", 73.51), ("imagenet16-120", 47.31)],
 )
 def test_the_best_of_the_table_is_the_published_one(dataset: str, best: float) -> None:
-    landscape = tables.nasbench201(TABLE, dataset)
-    assert 100 * landscape.reported.max() == pytest.approx(best, abs=0.005)
-    assert np.isfinite(landscape.rewards).all()
+    benchmark = read_nasbench201(TABLE, dataset)
+    assert 100 * benchmark.true_values.max() == pytest.approx(best, abs=0.005)
+    assert np.isfinite(benchmark.rewards).all()
 
 
 @needs_table
 def test_random_search_agrees_with_the_published_baseline() -> None:
     # Dong and Yang, ICLR 2020: 71.04 on CIFAR-100, after about 100 evaluations.
-    landscape = tables.nasbench201(TABLE, "cifar100")
+    benchmark = read_nasbench201(TABLE, "cifar100")
     agent = AgentConfig(name="random", schedule="1.0:25")
-    places = np.concatenate(list(searches(landscape, agent, batch=4, seeds=500)))
-    runs = Runs(landscape.rewards[places], landscape.reported[places])
-    average, _ = mean(best_so_far(runs)[:, -1])
+    indices = np.concatenate(list(search_seeds(benchmark, agent, batch=4, seeds=500)))
+    searches = Searches(benchmark.rewards[indices], benchmark.true_values[indices])
+    average, _ = mean(best_so_far(searches)[:, -1])
     assert 100 * average == pytest.approx(71.1, abs=0.25)
 
 
@@ -73,15 +73,15 @@ def _write(path: Path, rows: list[tuple[str, ...]]) -> Path:
 
 def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no-such-file.csv: No such file"):
-        tables.nasbench201(tmp_path / "no-such-file.csv", "cifar10")
+        read_nasbench201(tmp_path / "no-such-file.csv", "cifar10")
     with pytest.raises(DataError, match="--dataset='svhn': want cifar10"):
-        tables.nasbench201(tmp_path, "svhn")
+        read_nasbench201(tmp_path, "svhn")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="want csv with a column arch"):
-        tables.nasbench201(tmp_path / "other.csv", "cifar10")
+        read_nasbench201(tmp_path / "other.csv", "cifar10")
     with pytest.raises(DataError, match=r"has no row for \|none~0\|"):
-        tables.nasbench201(_write(tmp_path / "short.csv", []), "cifar10")
+        read_nasbench201(_write(tmp_path / "short.csv", []), "cifar10")
     first = NasBench201Space().decode([0] * 6)
     path = _write(tmp_path / "bad.csv", [(first, "63.1", "many")])
     with pytest.raises(DataError, match="column c10_test_200 has 'many'"):
-        tables.nasbench201(path, "cifar10")
+        read_nasbench201(path, "cifar10")

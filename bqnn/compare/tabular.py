@@ -1,4 +1,4 @@
-"""Every block of a small space, with what an evaluation of it gives: a benchmark."""
+"""Tabular benchmark: every block of a small space, with the result of evaluating it."""
 
 import itertools
 import math
@@ -13,41 +13,41 @@ from numpy.typing import NDArray
 from bqnn.errors import ConfigError
 from bqnn.space.actions import Int32, Space
 
-# Blocks of five layers, of which there are 14 million, can be listed.
+# There are 14 million blocks of five layers: they can be listed.
 _MOST = 2 * 10**7
 
 Float32 = NDArray[np.float32]
 
 
-class Landscape(NamedTuple):
-    """A space of which all is known.
+class TabularBenchmark(NamedTuple):
+    """A space with the results of all its blocks, in E table entries.
 
-    A block's place is the number that its actions write, one digit per step.
+    The index of a block is the number that its actions write, one digit per step.
 
     Attributes:
       space: the decision process.
-      rewards: what the agent is told, by place; -inf where no block is.  # [P]
-      reported: what the block is worth in truth, by place.  # [P]
+      rewards: what the agent is told, float32 `[E]`; -inf at indices without a block.
+      true_values: the accuracy to report, float32 `[E]`; NaN at indices without one.
     """
 
     space: Space
     rewards: Float32
-    reported: Float32
+    true_values: Float32
 
-    def place(self, actions: Array) -> Array:
-        """Return the place of every block.
+    def index_of(self, actions: Array) -> Array:
+        """Return the index of every block.
 
         Args:
-          actions: blocks, -1 after their end.  # [B, T]
+          actions: blocks, int32 `[B, T]`, -1 after their end.
 
         Returns:
-          Places.  # [B] int32
+          Indices, int32 `[B]`.
         """
         return jnp.maximum(actions, 0) @ jnp.asarray(_digits(self.space))
 
 
 def check_size(space: Space) -> None:
-    """Want a space whose blocks can be listed.
+    """Check that the blocks of a space can be listed.
 
     Raises:
       ConfigError: if it has too many.
@@ -60,35 +60,37 @@ def check_size(space: Space) -> None:
         )
 
 
-def make_landscape(space: Space, worth: Iterator[tuple[float, float]]) -> Landscape:
+def make_benchmark(
+    space: Space, results: Iterator[tuple[float, float]]
+) -> TabularBenchmark:
     """Tabulate a space.
 
     Args:
       space: the decision process.
-      worth: reward and what is reported of every block, in the order of `all_actions`.
+      results: reward and true value of every block, in the order of `all_actions`.
     """
     size = int(np.prod(space.num_actions, dtype=np.int64))
     rewards = np.full(size, -np.inf, np.float32)
-    reported = np.full(size, np.nan, np.float32)
+    true_values = np.full(size, np.nan, np.float32)
     digits = _digits(space)
-    for actions, pair in zip(all_actions(space), worth, strict=True):
-        place = int(np.maximum(actions, 0) @ digits)
-        rewards[place], reported[place] = pair
-    return Landscape(space, rewards, reported)
+    for actions, pair in zip(all_actions(space), results, strict=True):
+        index = int(np.maximum(actions, 0) @ digits)
+        rewards[index], true_values[index] = pair
+    return TabularBenchmark(space, rewards, true_values)
 
 
 def all_actions(space: Space) -> Iterator[Int32]:
-    """Write every block of a space, -1 after its end.  # [T] each."""
+    """Yield the actions of every block, int32 `[T]` each, -1 after their end."""
     for choice in itertools.product(*map(range, space.num_actions)):
         actions = np.array(choice, np.int32)
         after = np.cumsum(actions == space.stop)
         after[1:], after[0] = after[:-1], 0
-        # Of the choices that differ only after the end, the first stands for all.
+        # Choices that differ only after the end are one block: the first is taken.
         if not actions[after > 0].any():
             yield np.where(after > 0, -1, actions).astype(np.int32)
 
 
 def _digits(space: Space) -> Int32:
-    """Return what an action counts at each step.  # [T]."""
+    """Return the value of a digit at each step, int32 `[T]`."""
     counts = space.num_actions.astype(np.int32)
     return np.array([np.prod(counts[t + 1 :]) for t in range(len(counts))], np.int32)
