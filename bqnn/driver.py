@@ -3,6 +3,7 @@
 `launch.search` and `bqnn.run` are this module with and without flags.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,9 @@ from bqnn.engines.warmup import Progress
 from bqnn.executors import Executor, ObservedExecutor, Options, make_executor
 from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
 from bqnn.networks.plan import ImageSpec
-from bqnn.report.board import Board, NoBoard
+from bqnn.report.board import Board
 from bqnn.report.foreign import PlainConsole
-from bqnn.report.progress import make_display, track_start
+from bqnn.report.progress import Display, track_start
 from bqnn.search import journal
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
@@ -141,25 +142,23 @@ def _search(
     with journal.create_or_open(workdir) as opened:
         opened.start(facts)
         problem = make_problem(facts.config, facts.images)
-        display = make_display(console, problem.iterations, facts.config.search.batch)
+        display = Display(console, problem.iterations, facts.config.search.batch)
         try:
             # The journal is read first: a damaged one is reported before workers start.
             if len(opened.history().tells) < problem.iterations:
                 for _ in track_start(console, preparing):
                     pass
-            with display, _board(screen, workdir, display.summary) as board:
+            board = None
+            if screen.tensorboard:
+                board = Board(workdir / "tensorboard", display.summary)
+            with display, board or contextlib.nullcontext():
                 for event in search(problem, opened, executor, limits):
                     display.show(event)
-                    board.show(event)
+                    if board:
+                        board.show(event)
                     if screen.interrupted():
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             console.print(f"interrupted: {recorded(display.summary)} to go on")
             raise
     return display.summary
-
-
-def _board(screen: Screen, workdir: Path, summary: Summary) -> Board | NoBoard:
-    if screen.tensorboard:
-        return Board(workdir / "tensorboard", summary)
-    return NoBoard()

@@ -1,30 +1,28 @@
-"""A search for TensorBoard: scalars, and pictures of the best blocks."""
+"""TensorBoard files of a search: scalars, and pictures of the best blocks."""
 
 from pathlib import Path
 from typing import Self
 
-from bqnn.search import summary as summary_lib
 from bqnn.search.events import Asked, Evaluated, Event, Told
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from bqnn.space.nsc import Block
 
 
 class Board:
     """Writes event files as a search goes; a context manager.
 
-    Evaluations are numbered in the order in which they came, batches from 1. A search
-    that goes on is written anew from its journal, and takes the place of what was
-    written before.
+    Evaluations are numbered in the order of their arrival, batches from 1. A search
+    that goes on is written again from its journal, and replaces the earlier files.
     """
 
     def __init__(self, folder: Path, summary: Summary) -> None:
-        """Begin with nothing.
+        """Start with no event.
 
         Args:
           folder: of the event files.
-          summary: of a search of which nothing was seen.
+          summary: of a search before its first event.
         """
-        from tensorboardX import SummaryWriter  # slow: it imports what it finds
+        from tensorboardX import SummaryWriter  # slow: imports all it can find
 
         self._summary = summary
         self._writer = SummaryWriter(str(folder), purge_step=0)
@@ -32,7 +30,7 @@ class Board:
     def show(self, event: Event) -> None:
         """Take in one event."""
         before = self._summary
-        self._summary = summary_lib.update(before, event)
+        self._summary = update(before, event)
         if isinstance(event, Asked):
             self._scalar("agent/epsilon", event.epsilon, event.iteration + 1)
         elif isinstance(event, Told):
@@ -68,19 +66,5 @@ class Board:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what is left."""
+        """Write the rest."""
         self._writer.close()
-
-
-class NoBoard:
-    """In place of a board where none is wanted."""
-
-    def show(self, event: Event) -> None:
-        """Take no notice."""
-
-    def __enter__(self) -> Self:
-        """Return the board."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing."""

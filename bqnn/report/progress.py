@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,97 +12,63 @@ from rich.table import Table
 from rich.text import Text
 
 from bqnn.engines.warmup import Progress as WarmUp
-from bqnn.evaluation.records import Evaluation
 from bqnn.report.foreign import foreign
 from bqnn.report.table import duration
 from bqnn.search.events import Evaluated, Event, Retried, Told
 from bqnn.search.summary import Summary, headline, update
 
 
-class Display(Protocol):
-    """Shows events as they come; a context manager."""
+class Display:
+    """Shows a search as it goes: a panel in a terminal, a line per event elsewhere.
 
-    summary: Summary
+    A context manager.
 
-    def show(self, event: Event) -> None:
-        """Take in one event."""
+    Attributes:
+      summary: of the events shown.
+    """
 
-    def __enter__(self) -> Self:
-        """Begin to show."""
-
-    def __exit__(self, *_: object) -> None:
-        """Stop showing."""
-
-
-def make_display(console: Console, iterations: int, batch: int) -> Display:
-    """Make the display that suits `console`."""
-    kind = LiveDisplay if console.is_terminal else PlainDisplay
-    return kind(console, Summary(iterations, batch))
-
-
-class PlainDisplay:
-    """A line per new evaluation and per batch told."""
-
-    def __init__(self, console: Console, summary: Summary) -> None:
+    def __init__(self, console: Console, iterations: int, batch: int) -> None:
         """Start with nothing shown."""
-        self.summary = summary
+        self.summary = Summary(iterations, batch)
         self._console = console
         self._start = time.monotonic()
+        self._live = Live(console=console, get_renderable=self._panel)
 
     def show(self, event: Event) -> None:
-        """Take in one event; recorded events are counted, not printed."""
+        """Take in one event; a recorded one is counted, and has no line."""
         self.summary = update(self.summary, event)
-        if event.recorded:
+        if event.recorded or self._console.is_terminal:
             return
         if isinstance(event, Told):
-            self._print(status_line(self.summary, time.monotonic() - self._start))
+            self._print(self._status())
         elif isinstance(event, Evaluated):
             self._print(f"{self.summary.done}/{self.summary.total} {_outcome(event)}")
         elif isinstance(event, Retried):
-            self._print(f"again: {event.candidate.block}, {_problem(event.evaluation)}")
+            status, cause = event.evaluation.status, headline(event.evaluation)
+            self._print(f"again: {event.candidate.block}, {status}: {cause}")
 
     def _print(self, line: str) -> None:
         self._console.print(foreign(line), soft_wrap=True)
 
+    def _status(self) -> str:
+        return status_line(self.summary, time.monotonic() - self._start)
+
+    def _panel(self) -> RenderableType:
+        best = "best: none yet"
+        if self.summary.best:
+            event = self.summary.best[0]
+            best = f"best: reward {event.reward:.4f}  {event.candidate.block}"
+        lines = [self._status(), *_failures(self.summary), best]
+        return Group(bar(self.summary), *map(Text, lines))
+
     def __enter__(self) -> Self:
-        """Return the display."""
+        """Begin to draw the panel."""
+        if self._console.is_terminal:
+            self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave what was printed."""
-
-
-class LiveDisplay:
-    """A panel that redraws itself."""
-
-    def __init__(self, console: Console, summary: Summary) -> None:
-        """Prepare the panel."""
-        self.summary = summary
-        self._start = time.monotonic()
-        self._live = Live(console=console, get_renderable=self._render)
-
-    def show(self, event: Event) -> None:
-        """Take in one event."""
-        self.summary = update(self.summary, event)
-
-    def _render(self) -> RenderableType:
-        seconds = time.monotonic() - self._start
-        lines = [status_line(self.summary, seconds), *_problems(self.summary)]
-        return Group(bar(self.summary), *map(Text, lines), self._best())
-
-    def _best(self) -> Text:
-        if not self.summary.best:
-            return Text("best: none yet")
-        best = self.summary.best[0]
-        return Text(f"best: reward {best.reward:.4f}  {best.candidate.block}")
-
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._live.start(refresh=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Draw once more, and stop."""
+        """Draw it once more, and stop."""
         self._live.stop()
 
 
@@ -150,15 +116,20 @@ def status_line(summary: Summary, seconds: float) -> str:
     """
     epsilon = "-" if summary.epsilon is None else f"{summary.epsilon:g}"
     per_minute = summary.fresh / seconds * 60 if seconds > 0 else 0.0
-    left = "-"
-    if per_minute > 0:
-        left = duration((summary.total - summary.done) / per_minute * 60)
     best = f"{summary.best[0].reward:.4f}" if summary.best else "-"
     return (
         f"iteration {summary.told}/{summary.iterations}, epsilon {epsilon}, "
         f"done {summary.done}, reused {summary.reused}, failed {summary.failed}, "
-        f"best reward {best}, {per_minute:.1f} candidates/min, {left} left"
+        f"best reward {best}, {rate_line(summary, per_minute)}"
     )
+
+
+def rate_line(summary: Summary, per_minute: float) -> str:
+    """Write the rate of a search in candidates per minute, and the time left at it."""
+    left = "-"
+    if per_minute > 0:
+        left = duration((summary.total - summary.done) / per_minute * 60)
+    return f"{per_minute:.1f} candidates/min, {left} left"
 
 
 def _outcome(event: Evaluated) -> str:
@@ -170,11 +141,7 @@ def _outcome(event: Evaluated) -> str:
     return f"{line}, {headline(evaluation)}"
 
 
-def _problem(evaluation: Evaluation) -> str:
-    return f"{evaluation.status}: {headline(evaluation)}"
-
-
-def _problems(summary: Summary) -> list[str]:
+def _failures(summary: Summary) -> list[str]:
     """List failures and repeats, a line per status."""
     return [
         f"{status}: {summary.failures.get(status, 0)}, tried again: "

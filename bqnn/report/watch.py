@@ -15,7 +15,7 @@ from bqnn.executors import activity
 from bqnn.executors.activity import Activity
 from bqnn.report.block_tables import best_blocks, outcomes
 from bqnn.report.foreign import foreign
-from bqnn.report.progress import bar
+from bqnn.report.progress import bar, rate_line
 from bqnn.report.record import Record, summarize
 from bqnn.report.rows import EvaluationRow
 from bqnn.report.table import duration, folded, make_table, numbers
@@ -161,14 +161,10 @@ def _state(view: View, now: float) -> str:
             f"again, {heard}: the same launch.search goes on"
         )
     training = sum(bool(activity.block) for activity in view.activities)
-    per_minute = rate(rows, now)
-    left = "-"
-    if per_minute:
-        left = duration((summary.total - summary.done) / per_minute * 60)
     return (
         f"{told}, epsilon {epsilon}, {training} in training, "
         f"{max(0, view.pending - training)} waiting, "
-        f"{per_minute:.1f} candidates/min, {left} left, {heard}"
+        f"{rate_line(summary, rate(rows, now))}, {heard}"
     )
 
 

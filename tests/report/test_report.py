@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.report import block_tables, progress
+from bqnn.report import block_tables
 from bqnn.report.foreign import PlainConsole
-from bqnn.report.progress import make_display, status_line
+from bqnn.report.progress import Display, status_line
 from bqnn.report.table import duration
 from bqnn.search.events import Asked, Evaluated, Event, Told
 from bqnn.search.summary import Summary, headline, update
@@ -92,7 +92,7 @@ def test_the_status_line_says_where_the_search_stands() -> None:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     out = io.StringIO()
-    with make_display(Console(file=out, width=200), 2, 4) as display:
+    with Display(Console(file=out, width=200), 2, 4) as display:
         for event in EVENTS:
             display.show(event)
     lines = out.getvalue().splitlines()
@@ -107,9 +107,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 def test_a_live_panel_in_a_terminal() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
-    display = make_display(console, 2, 4)
-    assert isinstance(display, progress.LiveDisplay)
-    with display:
+    with Display(console, 2, 4) as display:
         for event in EVENTS:
             display.show(event)
     text = out.getvalue()
