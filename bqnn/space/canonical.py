@@ -26,7 +26,7 @@ Form = tuple[tuple[tuple[int, int], tuple[tuple[int, int], ...]], ...]
 
 
 def canonical_form(graph: Graph) -> Form:
-    """Return the form of a graph; equal forms mean isomorphic graphs, and vice versa."""
+    """Return the form of a graph: isomorphic graphs, and no others, have equal ones."""
     outputs: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
     for node, edges in enumerate(graph.inputs):
         for pred, port in edges:
