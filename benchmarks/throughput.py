@@ -26,7 +26,8 @@ from bqnn.config import (
 from bqnn.data import Dataset, load
 from bqnn.errors import BqnnError
 from bqnn.evaluation.records import Status
-from bqnn.executors import Options, ProcessExecutor
+from bqnn.executors.executor import Options
+from bqnn.executors.process import ProcessExecutor
 from bqnn.executors.worker import Worker
 from bqnn.search import journal
 from bqnn.search.events import Evaluated

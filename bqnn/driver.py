@@ -15,8 +15,10 @@ from bqnn import runtime
 from bqnn.config import Config, RewardConfig
 from bqnn.data import load
 from bqnn.engines.warmup import Progress
-from bqnn.executors import Executor, ObservedExecutor, Options, make_executor
+from bqnn.executors.executor import Executor, Options
 from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
+from bqnn.executors.observed import ObservedExecutor
+from bqnn.executors.registry import make_executor
 from bqnn.networks.plan import ImageSpec
 from bqnn.report.board import Board
 from bqnn.report.foreign import PlainConsole

@@ -7,8 +7,8 @@ from absl import flags
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
-from bqnn.executors import EXECUTORS, Executor, Options
-from bqnn.executors.parent_death import skip_main_reimport
+from bqnn.executors.executor import Executor, Options
+from bqnn.executors.registry import EXECUTORS
 from bqnn.executors.worker import MakeWorker, Worker
 from launch import cli
 
@@ -85,8 +85,6 @@ def make_executor(
         cli.refuse(_CLUSTER, f"with --executor={_EXECUTOR.value}")
     if _EXECUTOR.value == "inline":
         cli.refuse(_SEVERAL, "with --executor=inline")
-    if _EXECUTOR.value == "process":
-        skip_main_reimport()
     options = Options(
         interrupted=interrupted,
         cache_dir=cache_dir(),

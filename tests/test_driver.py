@@ -9,7 +9,7 @@ import bqnn
 from bqnn.data import load
 from bqnn.driver import run
 from bqnn.errors import ConfigError, JournalError, SearchError
-from bqnn.executors import Options
+from bqnn.executors.executor import Options
 from bqnn.search import journal
 from bqnn.search.fold import fold
 from bqnn.search.problem import make_problem

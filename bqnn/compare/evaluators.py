@@ -14,7 +14,7 @@ from bqnn.compare.statistics import Optimum, Searches
 from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.executors import Executor
+from bqnn.executors.executor import Executor
 from bqnn.search import fold, journal
 from bqnn.search.events import Evaluated
 from bqnn.search.history import Run

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from bqnn.compare.tabular import all_actions, check_size
 from bqnn.config import Config
 from bqnn.errors import SearchError
-from bqnn.executors import Executor, run_all
+from bqnn.executors.executor import Executor, run_all
 from bqnn.networks.plan import ImageSpec
 from bqnn.search.problem import make_candidate, make_problem
 from bqnn.search.reward import last_accuracy

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from bqnn.executors.parent_death import end_with
+from bqnn.executors.parent_death import end_with, skip_main_reimport
 
 
 class ChildDiedError(Exception):
@@ -43,7 +43,8 @@ class Child:
         self._process = context.Process(
             target=_serve, args=(os.getpid(), theirs), name=name
         )
-        self._process.start()
+        with skip_main_reimport():
+            self._process.start()
         theirs.close()
 
     @property

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 
 def end_with(master: int) -> None:
@@ -33,13 +34,19 @@ def end_with(master: int) -> None:
     threading.Thread(target=watch, name="watch the master", daemon=True).start()
 
 
-def skip_main_reimport() -> None:
-    """Keep processes that this one spawns from importing its main program again.
+@contextlib.contextmanager
+def skip_main_reimport() -> Iterator[None]:
+    """Keep processes that are spawned meanwhile from importing the main program again.
 
     They run functions of packages, which they import by name. The main program would
-    be imported first, for seconds, before anything can tie them to their master.
+    be imported first, for seconds, before anything can tie them to their master; and a
+    script without a `__main__` guard would start itself again.
     """
-    main = sys.modules["__main__"]
-    main.__spec__ = None
-    if hasattr(main, "__file__"):
-        del main.__file__
+    main = sys.modules["__main__"].__dict__
+    before = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    main["__spec__"] = None
+    main.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.update(before)

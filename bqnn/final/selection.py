@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
 from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors import Executor, run_all
+from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.search import journal
 from bqnn.search import summary as summary_lib

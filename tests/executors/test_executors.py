@@ -16,7 +16,9 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, DataError, SearchError
 from bqnn.evaluation.records import Status
-from bqnn.executors import EXECUTORS, Executor, Options, process_lane
+from bqnn.executors import process_lane
+from bqnn.executors.executor import Executor, Options
+from bqnn.executors.registry import EXECUTORS
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
@@ -246,7 +248,8 @@ def test_an_error_of_the_user_comes_through_from_a_worker(tmp_path: Path) -> Non
 
 LISTENING = """
 import ipaddress, psutil
-from bqnn.executors import Options, RayExecutor
+from bqnn.executors.executor import Options
+from bqnn.executors.ray import RayExecutor
 from tests.helpers.searches import tiny_config
 executor = RayExecutor(tiny_config(), Options())
 next(iter(executor.start(None)))

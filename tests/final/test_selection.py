@@ -9,7 +9,8 @@ import pytest
 from bqnn.data import load
 from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Evaluation, Status
-from bqnn.executors import InlineExecutor, Options
+from bqnn.executors.executor import Options
+from bqnn.executors.inline import InlineExecutor
 from bqnn.final import selection
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.selection import Trained

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bqnn import runtime
 from bqnn.config import Config
-from bqnn.executors import Options, ProcessExecutor
-from bqnn.executors import parent_death as orphans
+from bqnn.executors.executor import Options
+from bqnn.executors.process import ProcessExecutor
 from bqnn.search.events import Event, Told
 from bqnn.search.problem import ask_batch
 from tests.helpers.faults import slow
@@ -47,7 +47,6 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
 
 
 if __name__ == "__main__":
-    orphans.skip_main_reimport()  # as the launchers do
     for event in run(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])):
         if isinstance(event, Told):
             print(event.number, event.digest)

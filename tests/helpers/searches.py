@@ -12,8 +12,8 @@ from bqnn.config import Config
 from bqnn.config import dictionary as config_dict
 from bqnn.data import load
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors import Executor
 from bqnn.executors.activity import Activity
+from bqnn.executors.executor import Executor
 from bqnn.networks.plan import ImageSpec
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried, Told

@@ -16,8 +16,9 @@ import pytest
 from rich.console import Console
 
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors import ObservedExecutor, activity
+from bqnn.executors import activity
 from bqnn.executors.activity import Activity
+from bqnn.executors.observed import ObservedExecutor
 from bqnn.report import watch
 from bqnn.report.record import summarize
 from bqnn.report.rows import EvaluationRow, rows
