@@ -1,4 +1,4 @@
-"""What this machine can compute on, found out without starting jax."""
+"""Machine: cores, memory and accelerators, found without starting jax."""
 
 import importlib.metadata
 import importlib.util
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bqnn.errors import SearchError
 
-# Some TPU chips have two cores, each of them a device of jax, and one place.
+# Some TPU chips have two cores: two devices of jax with the same coordinates.
 _PROBE = """
 import jax
 chips = {tuple(getattr(d, "coords", [d.id])) for d in jax.local_devices()}
@@ -62,14 +62,14 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def pin(place: int = 0) -> None:
+def pin(index: int = 0) -> None:
     """Keep every thread of this process to one core, where the system lets one ask.
 
     Args:
-      place: of the core among those that this process may use, from 0.
+      index: of the core among those that this process may use, from 0.
     """
     if hasattr(os, "sched_setaffinity"):
-        core = sorted(os.sched_getaffinity(0))[place]
+        core = sorted(os.sched_getaffinity(0))[index]
         for thread in os.listdir("/proc/self/task"):
             os.sched_setaffinity(int(thread), {core})
 

@@ -1,4 +1,4 @@
-"""JAX options that decide results, pinned whatever a user's environment says.
+"""Numerics: JAX options that decide results, pinned against the environment.
 
 A search must be replayed under `JAX_ENABLE_X64=1` or `JAX_THREEFRY_PARTITIONABLE=0` as
 it was made. So agents, evaluations and full trainings run inside `pinned()`, and the
@@ -42,7 +42,7 @@ def pinned() -> Iterator[None]:
 
 
 def seed_key(seed: ArrayLike) -> Array:
-    """Make the key of a seed, as plain bits.  # [2] uint32.
+    """Make the key of a seed, as plain bits: uint32 `[2]`.
 
     What `jax.random.key` makes of a seed below 2**32, without `jax_random_seed_offset`,
     which cannot be pinned.

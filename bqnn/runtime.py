@@ -1,4 +1,4 @@
-"""What a process must settle before jax starts, and what it computes on."""
+"""Runtime: threads, XLA flags, memory and caches before jax starts; the device."""
 
 import contextlib
 import ctypes
@@ -14,8 +14,8 @@ from pathlib import Path
 from bqnn import __version__, files
 from bqnn.errors import ConfigError
 
-# An unknown flag ends the process, and flags come and go, so these are by the version
-# of jaxlib that was tried. This one takes convolutions out of Eigen's hands.
+# Flags by the version of jaxlib that was tried: an unknown flag ends the process. This
+# one keeps Eigen from computing convolutions.
 _CONVOLUTIONS = {
     "--xla_cpu_experimental_ynn_fusion_type": (
         "-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
@@ -54,9 +54,10 @@ def configure_process(threads: int, cache_dir: str | None = None) -> None:
 
 
 def use_host_only() -> None:
-    """Keep this process on the host, before jax starts: their memory is others' to use.
+    """Keep this process on the host, before jax starts.
 
-    Agents run on the host anyway (`bqnn.agents.agent`).
+    Workers need the accelerator's memory, and agents run on the host anyway
+    (`bqnn.agents.agent`).
     """
     import jax
 
@@ -73,7 +74,7 @@ def default_cache_dir() -> str:
 def no_persistent_cache() -> Iterator[None]:
     """Keep what is compiled meanwhile out of the compilation cache.
 
-    The program of a whole candidate is used once: kept, they would fill the disk.
+    The program of a whole candidate is used once; kept programs would fill the disk.
     """
     from jax._src import config
 
@@ -123,8 +124,8 @@ def _keep_freed_memory() -> None:
     """Have the C library keep what is freed.
 
     By default glibc hands every large array back to the kernel and gets it again page
-    by page: on CIFAR shapes a third of the time of a training step. Where there is no
-    glibc, nothing happens.
+    by page. Kept, a convolution forward and backward at `[128, 32, 32, 32]` took
+    134 ms, not 172. Without glibc, nothing happens.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -135,7 +136,7 @@ def _keep_freed_memory() -> None:
 
 
 def _keep_programs(cache_dir: str) -> None:
-    """Have jax keep compiled programs on disk, apart for every kind of processor."""
+    """Keep compiled programs on disk, apart for each processor: they hold its code."""
     import jax
 
     given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
@@ -148,13 +149,13 @@ def _keep_programs(cache_dir: str) -> None:
             files.make_private(folder)
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    # An entry cut short by a full disk or a kill is compiled again, and said so by jax.
+    # jax warns of an entry cut short by a full disk or a kill, and compiles it again.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry.*")
 
 
 @lru_cache(maxsize=1)
 def device() -> str:
-    """Describe what evaluations are computed on, with all that changes their bits."""
+    """Describe the device, with all that changes the bits of an evaluation."""
     import jax
 
     kind = jax.devices()[0].device_kind

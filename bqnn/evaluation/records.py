@@ -1,4 +1,4 @@
-"""What travels between master, executors and journal: candidates and evaluations."""
+"""Records: candidates and evaluations, for master, executors and journal."""
 
 import contextlib
 import enum
@@ -38,7 +38,7 @@ class Candidate:
 
     Attributes:
       iteration: the batch that asked for it, from 0.
-      slot: its place in the batch, from 0.
+      slot: its index in the batch, from 0.
       block: the block.
       hash: its canonical hash.
       seed: from which its training draws everything random.
