@@ -25,7 +25,7 @@ from bqnn.data import load
 from bqnn.errors import ConfigError
 from bqnn.final import parallel, selection
 from bqnn.final.config import FinalConfig
-from bqnn.final.train import train
+from bqnn.final.train import train_block
 from bqnn.final.workdir import write_json
 from bqnn.final.worker import final_workers, rank_folder
 from bqnn.report.epochs import EpochDisplay
@@ -97,7 +97,7 @@ def _train(
     workdir = Path(_WORKDIR.value)
     with EpochDisplay(console, config.train.epochs) as display:
         try:
-            result = train(block, config, workdir, interrupted, display.show)
+            result = train_block(block, config, workdir, interrupted, display.show)
         except KeyboardInterrupt:
             console.print("interrupted and saved; run the same command to go on")
             raise

@@ -19,7 +19,7 @@ from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.walk import reader
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
-from bqnn.final.train import train
+from bqnn.final.train import train_block
 from bqnn.search.problem import ask_batch
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import parse
@@ -99,9 +99,9 @@ def test_a_full_training_is_the_same_under_all_options(tmp_path: Path) -> None:
     config = FinalConfig(
         FinalDataConfig("digits", cutout=2), small(widths=(4,)), recipe
     )
-    plain = train(parse("1,1,1,0,0"), config, tmp_path / "plain")
+    plain = train_block(parse("1,1,1,0,0"), config, tmp_path / "plain")
     with _set(name for name in OPTIONS if "optimiz" not in name):
-        hostile = train(parse("1,1,1,0,0"), config, tmp_path / "hostile")
+        hostile = train_block(parse("1,1,1,0,0"), config, tmp_path / "hostile")
     assert plain["test"] == hostile["test"]
 
 

@@ -9,7 +9,7 @@ from bqnn import files
 from bqnn.config import NetworkConfig
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError, quote
-from bqnn.final import model_schema
+from bqnn.final import file_schemas
 from bqnn.final.model import Model
 from bqnn.networks.cost import network_cost
 from bqnn.networks.plan import ImageSpec
@@ -91,12 +91,12 @@ def most_bytes(model: Model) -> int:
 
 _FIELDS = fields(
     {
-        "class_names": model_schema.CLASS_NAMES,
+        "class_names": file_schemas.CLASS_NAMES,
         "image_shape": listed(integer(1, LARGEST_SIDE), "three integers", 3, 3),
-        "mean": model_schema.MEAN,
-        "std": model_schema.STD,
-        "dtype": model_schema.DTYPE,
-        "block": model_schema.block,
+        "mean": file_schemas.MEAN,
+        "std": file_schemas.STD,
+        "dtype": file_schemas.DTYPE,
+        "block": file_schemas.block,
         "network": lambda value: config_dict.section("network", value, NetworkConfig),
     }
 )
@@ -122,7 +122,7 @@ def _parse(folder: Path, values: Any) -> Manifest:
         {},
         found["dtype"],
     )
-    model_schema.check(model)
+    file_schemas.check_model(model)
     return Manifest(name, model)
 
 

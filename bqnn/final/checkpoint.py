@@ -12,7 +12,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from bqnn import files
 from bqnn.errors import BqnnError
-from bqnn.final import rows
+from bqnn.final import file_schemas
 
 FOLDER = "checkpoints"
 
@@ -188,7 +188,7 @@ def _abstract(like: Any) -> dict[str, np.ndarray]:
 
 
 def _saved(found: Any, like: Any) -> Saved:
-    history = rows.history(found["history"]["epochs"])
+    history = file_schemas.history(found["history"]["epochs"])
     return Saved(_unflat(found["state"], like), history)
 
 

@@ -1,7 +1,7 @@
-"""Where the batches of a full training come from: device memory, or disk.
+"""Feeds: the batches of a full training, from device memory or from disk.
 
-Every process gets its part of a batch; which images the whole batch has depends on seed
-and epoch alone.
+Every process gets its part of a batch, B images. The images of the whole batch depend
+on seed and epoch alone, not on the number of devices.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:  # grain is needed only where images are streamed
 
 
 class Feed(Protocol):
-    """Gives this process its part of every batch.
+    """Yields this process's part of every batch.
 
     Attributes:
       steps: of an epoch.
-      data: what stays on every device, as NumPy arrays.
+      data: arrays to keep on every device; still NumPy arrays here.
       read: makes images and labels of `data` and the inputs of a training batch.
     """
 
@@ -40,12 +40,12 @@ class Feed(Protocol):
     read: Read
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Yield the training batches of an epoch from step `start` on.  # [b, ...]."""
+        """Yield the training batches of an epoch from step `start` on, `[B, ...]`."""
 
     def measured(self) -> Iterator[Batch]:
         """Yield every image of the validation part once, and padding.
 
-        Inputs are `Images`.  # [b, ...]
+        The inputs of the batches are `Images`, `[B, ...]`.
         """
 
 
@@ -53,7 +53,7 @@ class Resident:
     """A data set that stays in the memory of every device."""
 
     def __init__(self, train: Images, validation: Images, config: RecipeConfig) -> None:
-        """Take both parts.
+        """Keep both parts.
 
         Raises:
           ConfigError: if there are fewer training images than a batch has, or a batch
@@ -71,8 +71,8 @@ class Resident:
         order = epoch_batches(self._total, self._batch, self._config.seed, epoch)
         positions = _positions(self._batch)
         for indices in order.indices[start : self.steps]:
-            places = indices[self._local]
-            yield Batch(places, positions, np.ones(len(places), bool))
+            inputs = indices[self._local]
+            yield Batch(inputs, positions, np.ones(len(inputs), bool))
 
     def measured(self) -> Iterator[Batch]:
         """Yield every image of the validation part once, and padding."""
@@ -83,7 +83,7 @@ class Streamed:
     """A data set read from disk as it is needed."""
 
     def __init__(self, streams: Streams, config: RecipeConfig) -> None:
-        """Take the open data set.
+        """Keep the open data set.
 
         Raises:
           ConfigError: as `Resident` does.
@@ -114,27 +114,28 @@ def measured_batches(data: Images, batch: int) -> Iterator[Batch]:
     """Yield this process's part of batches of every image, and padding."""
     local, positions = _local_part(batch), _positions(batch)
     for indices, mask in zip(*all_batches(len(data.labels), batch), strict=True):
-        places = indices[local]
-        inputs = Images(data.images[places], data.labels[places])
+        images, labels = data.images[indices[local]], data.labels[indices[local]]
+        inputs = Images(images, labels)
         yield Batch(inputs, positions, mask[local])
 
 
 def _local_part(batch: int) -> slice:
-    """Say which part of a batch is this process's."""
+    """Return this process's part of a batch."""
     count = parallel.local_batch(batch)
     first = jax.process_index() * count
     return slice(first, first + count)
 
 
 def _positions(batch: int) -> NDArray[np.int32]:
-    """Number the images of this process's part in the whole batch.  # [b]."""
+    """Return the positions of this process's images in the whole batch, int32 `[B]`."""
     return np.arange(batch, dtype=np.int32)[_local_part(batch)]
 
 
 def _steps(images: int, config: RecipeConfig) -> int:
-    """Count the steps of an epoch; the last partial batch is left out.
+    """Count the steps of an epoch, in whole updates of `accumulate` steps.
 
-    So every epoch ends with an update, however many steps make one.
+    Images that would not fill an update are left out, so that every epoch ends with one
+    and milestones come when the recipe says.
     """
     if images < config.batch:
         raise ConfigError(
@@ -151,5 +152,5 @@ def _take(data: Any, images: Any) -> tuple[Array, Array]:
     return images
 
 
-def _gather(data: Any, places: Any) -> tuple[Array, Array]:
-    return data.images[places], data.labels[places]
+def _gather(data: Any, indices: Any) -> tuple[Array, Array]:
+    return data.images[indices], data.labels[indices]

@@ -78,8 +78,8 @@ class Training:
         self._state: State = parallel.replicate(saved.state)
         self._data = parallel.replicate(feed.data)
         self._history = saved.history
-        self._train = parallel.mapped(make_train_step(setup), donate=(0,))
-        self._measure = parallel.mapped(make_measure_step(setup))
+        self._train = parallel.pmap_replicas(make_train_step(setup), donate=(0,))
+        self._measure = parallel.pmap_replicas(make_measure_step(setup))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -120,10 +120,10 @@ class Training:
         found: list[Totals] = []
         for batch in batches:
             jax.block_until_ready(found[-2:-1])
-            found.append(self._measure(self._state.variables, parallel.split(batch)))
+            found.append(self._measure(self._state.variables, parallel.shard(batch)))
         if not found:
             return None
-        parts = [parallel.one(totals) for totals in found]
+        parts = [parallel.unreplicate(totals) for totals in found]
         return _means(Totals(*(sum(column) for column in zip(*parts, strict=True))))
 
     def _epoch(self, epoch: int, interrupted: Callable[[], bool]) -> Iterator[Event]:
@@ -141,7 +141,7 @@ class Training:
                 self._checkpoints.wait()
                 raise KeyboardInterrupt
             self._state, loss = self._train(
-                self._state, self._data, parallel.split(batch)
+                self._state, self._data, parallel.shard(batch)
             )
             losses.append(loss)
             self._step += 1
@@ -153,7 +153,7 @@ class Training:
         yield EpochEnded(row, recorded=False)
 
     def _row(self, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
-        config, totals = self._setup.config, parallel.one(self._state.totals)
+        config, totals = self._setup.config, parallel.unreplicate(self._state.totals)
         learnt = _means(totals)
         if not np.isfinite(learnt["loss"]):
             raise DivergedError(
@@ -184,7 +184,7 @@ class Training:
         accuracy = None
         if self._history:
             accuracy = self._history[-1].get("validation_accuracy")
-        saved = Saved(parallel.one(self._state), self._history)
+        saved = Saved(parallel.unreplicate(self._state), self._history)
         self._checkpoints.save(self._step, saved, accuracy)
 
 

@@ -12,10 +12,9 @@ from bqnn import numerics
 from bqnn.data import Images
 from bqnn.data.batches import all_batches
 from bqnn.errors import BqnnError, DataError
-from bqnn.final.job import test_images
+from bqnn.final.job import TrainingRun, test_images
 from bqnn.final.metrics import Metrics, metrics
 from bqnn.final.model import Model, logits_function
-from bqnn.final.run import Run
 from bqnn.networks.cost import network_cost
 
 # From images in this machine's memory to logits there.  # [b, H, W, C], [b, K]
@@ -62,7 +61,7 @@ class Measured(NamedTuple):
 
 
 @numerics.pinned()
-def measure(model: Model, run: Run, batch: int) -> Measured:
+def measure(model: Model, run: TrainingRun, batch: int) -> Measured:
     """Measure a network on the first device.
 
     Args:
@@ -88,7 +87,7 @@ def measure(model: Model, run: Run, batch: int) -> Measured:
     return Measured(found, speed, network_cost(model.plan).params, batch)
 
 
-def test_batches(run: Run, batch: int) -> TestBatches:
+def test_batches(run: TrainingRun, batch: int) -> TestBatches:
     """Yield every image of the test split once, and padding.
 
     Raises:

@@ -1,6 +1,7 @@
-"""The only file that knows how replicas are mapped over devices: `jax.pmap`.
+"""Parallel: replicas of a training over devices and processes, by `jax.pmap`.
 
-Arrays of a mapped function have a leading axis of this process's devices.
+No other file knows how replicas are mapped. Arrays of a mapped function have a leading
+axis D: the devices of this process.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,17 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bqnn.errors import ConfigError
 
 AXIS = "replicas"
-"""The mapped axis, over all devices of all processes."""
+"""Name of the mapped axis, over all devices of all processes."""
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Join other processes, before jax starts; what is None the cluster says.
+    """Join other processes, before jax starts.
+
+    Args:
+      coordinator: `host:port` of process 0.
+      processes: how many processes train together.
+      process: the number of this one, from 0. Cloud TPU, Slurm and GKE know what is
+        None.
 
     Raises:
       ConfigError: if they cannot be found.
@@ -32,13 +39,13 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
         ) from error
 
 
-def mapped(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
+def pmap_replicas(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
     """Compile a function of one replica to run on all devices at once."""
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
 
 
 def replicate(tree: Any) -> Any:
-    """Put a copy of every array on every local device.  # [...] -> [L, ...]."""
+    """Copy every array, `[...]`, to every device of this process, `[D, ...]`."""
     devices = jax.local_device_count()
 
     def stack(array: Any) -> np.ndarray:
@@ -48,11 +55,14 @@ def replicate(tree: Any) -> Any:
     return _put(jax.tree.map(stack, tree))
 
 
-def split(tree: Any) -> Any:
-    """Divide the batch of this process among its devices.  # [L b, ...] -> [L, b, ...].
+def shard(tree: Any) -> Any:
+    """Divide the batch of this process among its devices.
 
     Args:
-      tree: arrays of the length `local_batch` returns.
+      tree: arrays `[D * B, ...]`, as long as `local_batch` says.
+
+    Returns:
+      Arrays `[D, B, ...]`.
     """
     devices = jax.local_device_count()
 
@@ -62,8 +72,8 @@ def split(tree: Any) -> Any:
     return _put(jax.tree.map(cut, tree))
 
 
-def one(tree: Any) -> Any:
-    """Take the copy of the first device, as NumPy arrays.  # [L, ...] -> [...]."""
+def unreplicate(tree: Any) -> Any:
+    """Take the copy of the first device: `[D, ...]` to NumPy arrays `[...]`."""
     return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
 
 
@@ -83,13 +93,14 @@ def local_batch(batch: int) -> int:
 
 
 def any_process(value: bool) -> bool:
-    """Tell whether `value` is true in any process; all must ask."""
+    """Tell whether `value` is true in any process; every process must call this."""
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.process_allgather(np.array(value)).any())
 
 
 def _put(tree: Any) -> Any:
-    # As pmap's own outputs are placed: else its second call would compile again.
+    # pmap's own outputs have this sharding. With another one for the first inputs, the
+    # second step would compile the network again.
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))

@@ -1,4 +1,4 @@
-"""Train a block to convergence in a work directory, and test what it has learnt."""
+"""Full training: a block to convergence, in a work directory, and its test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,10 +12,8 @@ from bqnn.errors import BqnnError
 from bqnn.final import workdir as workdir_lib
 from bqnn.final.checkpoint import Checkpoints
 from bqnn.final.config import FinalConfig
-from bqnn.final.job import Job, open_job
-from bqnn.final.log import MetricsLog
+from bqnn.final.job import Job, make_setup, open_job
 from bqnn.final.loop import EpochEnded, Event, Training
-from bqnn.final.run import make_setup
 from bqnn.space.nsc import Block
 
 OnEvent = Callable[[Event], None]
@@ -30,7 +28,7 @@ class ProcessLostError(BqnnError):
 
 
 @numerics.pinned()
-def train(
+def train_block(
     block: Block,
     config: FinalConfig,
     workdir: Path,
@@ -39,19 +37,19 @@ def train(
     *,
     test: bool = True,
 ) -> dict[str, Any]:
-    """Train a block, or go on with its training.
+    """Train a block to convergence, or go on with its training.
 
     Args:
       block: the block.
-      config: the configuration; with `workdir`'s own, if it has one.
-      workdir: where all is kept.
+      config: the configuration; must equal that of `workdir`, if there is one.
+      workdir: of its files.
       interrupted: tells whether to stop.
       on_event: called with every event.
       test: whether to read the test split, at the end.
 
     Returns:
-      What came of it: epochs, seconds, history (a row an epoch), and test: loss and
-      accuracy on the test split, or None.
+      The result: `epochs`, `seconds`, `history` (a row an epoch), and `test` (loss and
+      accuracy on the test split, or None).
 
     Raises:
       KeyboardInterrupt: when stopped; the state is saved.
@@ -74,7 +72,7 @@ def train(
 
 
 def _known(error: jax.errors.JaxRuntimeError, config: FinalConfig) -> BqnnError | None:
-    """Tell the errors of jax that have a cure."""
+    """Return the error to raise instead, for errors of jax that have a cure."""
     if "RESOURCE_EXHAUSTED" in str(error):
         return OutOfMemoryError(
             f"the device has too little memory for train.batch={config.train.batch}: "
@@ -123,7 +121,7 @@ def _logged(
     if jax.process_index() > 0:
         yield from training.run(interrupted)
         return
-    log = MetricsLog(workdir, training.history)
+    log = workdir_lib.MetricsLog(workdir, training.history)
     try:
         for event in training.run(interrupted):
             if isinstance(event, EpochEnded) and not event.recorded:

@@ -1,7 +1,7 @@
-"""The work directory of a full training: what is trained, and what came of it.
+"""Work directory of a full training: what is trained, its metrics, its result.
 
 `run.json`: block, configuration, images, classes, normalisation. `checkpoints/`: of
-Orbax. `metrics.jsonl`, `events.*`: a row an epoch. `result.json`: when it is finished.
+Orbax. `metrics.jsonl`, `tensorboard/`: a row an epoch. `result.json`: the end.
 """
 
 import json
@@ -15,21 +15,22 @@ import numpy as np
 from bqnn import files, runtime
 from bqnn.config import dictionary as config_dict
 from bqnn.errors import BqnnError
-from bqnn.final import model_schema, rows
+from bqnn.final import file_schemas
 from bqnn.final.checkpoint import FOLDER, Checkpoints
 from bqnn.final.config import FinalConfig
+from bqnn.final.job import TrainingRun, abstract_state
 from bqnn.final.model import Model
-from bqnn.final.run import Run, abstract_state
 from bqnn.schema import FactError, fields, integer
 
-RUN, RESULT = "run.json", "result.json"
+RUN, RESULT, METRICS = "run.json", "result.json", "metrics.jsonl"
+_NOT_SCALARS = ("epoch", "step")
 
 
 class WorkdirError(BqnnError):
     """A work directory that is missing, damaged, or of another training."""
 
 
-def start(workdir: Path, run: Run) -> None:
+def start(workdir: Path, run: TrainingRun) -> None:
     """Record what is trained, or check that it is what was recorded.
 
     Raises:
@@ -52,7 +53,7 @@ def start(workdir: Path, run: Run) -> None:
     write_json(workdir / RUN, values)
 
 
-def read_run(workdir: Path) -> Run:
+def read_run(workdir: Path) -> TrainingRun:
     """Read what is trained.
 
     Raises:
@@ -60,8 +61,8 @@ def read_run(workdir: Path) -> Run:
     """
     try:
         found = _RUN(files.read_json(workdir / RUN))
-        run = Run(**{name: found[name] for name in Run._fields})
-        model_schema.check(run.model({}))
+        run = TrainingRun(**{name: found[name] for name in TrainingRun._fields})
+        file_schemas.check_model(run.model({}))
         return run
     except FileNotFoundError:
         raise WorkdirError(
@@ -75,12 +76,12 @@ def read_run(workdir: Path) -> Run:
 _RUN = fields(
     {
         "format": integer(1, 1),
-        "block": model_schema.block,
+        "block": file_schemas.block,
         "config": lambda value: config_dict.from_dict(value, FinalConfig),
-        "images": model_schema.image_spec,
-        "class_names": model_schema.CLASS_NAMES,
-        "mean": model_schema.MEAN,
-        "std": model_schema.STD,
+        "images": file_schemas.image_spec,
+        "class_names": file_schemas.CLASS_NAMES,
+        "mean": file_schemas.MEAN,
+        "std": file_schemas.STD,
     }
 )
 
@@ -92,7 +93,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
       WorkdirError: if it cannot be read.
     """
     try:
-        found: dict[str, Any] = rows.RESULT(files.read_json(workdir / RESULT))
+        found: dict[str, Any] = file_schemas.RESULT(files.read_json(workdir / RESULT))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, FactError) as error:
@@ -114,6 +115,46 @@ def lock(workdir: Path) -> int:
         return files.take_lock(workdir / f"process{jax.process_index()}.lock")
     except OSError as error:
         raise WorkdirError(f"{workdir}: {error.strerror}") from error
+
+
+class MetricsLog:
+    """The rows of a training by epoch: `metrics.jsonl` and TensorBoard's files."""
+
+    def __init__(self, workdir: Path, done: list[dict[str, Any]]) -> None:
+        """Begin with the rows of the checkpoint.
+
+        Rows that a killed run wrote after its checkpoint are removed.
+        """
+        from tensorboardX import SummaryWriter  # slow: it imports what it finds
+
+        self._path, self._rows = workdir / METRICS, list(done)
+        self._write()
+        following = done[-1]["step"] + 1 if done else 0
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=following)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add the row of an epoch.
+
+        Raises:
+          WorkdirError: if it cannot be written.
+        """
+        self._rows.append(row)
+        self._write()
+        for name, value in row.items():
+            if name not in _NOT_SCALARS:
+                self._events.add_scalar(name, value, row["step"])
+        self._events.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._events.close()
+
+    def _write(self) -> None:
+        text = "".join(json.dumps(row) + "\n" for row in self._rows)
+        try:
+            files.write_atomic(self._path, text, durable=False)
+        except OSError as error:
+            raise WorkdirError(f"{self._path}: {error.strerror}") from error
 
 
 def load_model(workdir: Path, checkpoint: str = "last") -> Model:
@@ -158,7 +199,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _check_same(workdir: Path, old: Run, new: Run) -> None:
+def _check_same(workdir: Path, old: TrainingRun, new: TrainingRun) -> None:
     other = [*config_dict.differences(old.config, new.config)]
     if old.block != new.block:
         other.insert(0, f"block: {old.block} -> {new.block}")

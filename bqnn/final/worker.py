@@ -13,7 +13,7 @@ from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.worker import MakeWorker, Worker
 from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
-from bqnn.final.train import OutOfMemoryError, train
+from bqnn.final.train import OutOfMemoryError, train_block
 from bqnn.final.workdir import WorkdirError
 
 
@@ -43,7 +43,7 @@ class FinalWorker(Worker):
         folder = rank_folder(self._workdir, candidate.slot + 1)
         try:
             # Blocks are chosen by validation: the test split waits for the one chosen.
-            result = train(
+            result = train_block(
                 candidate.block,
                 self._final,
                 folder,

@@ -20,7 +20,7 @@ from bqnn.data.crops import centre_crop, decode, random_box, random_crop
 from bqnn.data.stream import Streams, open_streams
 from bqnn.errors import DataError
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
-from bqnn.final.train import train
+from bqnn.final.train import train_block
 from bqnn.final.workdir import load_model
 from bqnn.space import nsc
 
@@ -369,9 +369,9 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch_bit_for_bit(
         return next(calls) == 7  # 5 steps an epoch: after the second of the second
 
     with pytest.raises(KeyboardInterrupt):
-        train(block, config, tmp_path / "broken", interrupted)
-    broken = train(block, config, tmp_path / "broken")
-    whole = train(block, config, tmp_path / "whole")
+        train_block(block, config, tmp_path / "broken", interrupted)
+    broken = train_block(block, config, tmp_path / "broken")
+    whole = train_block(block, config, tmp_path / "whole")
     assert [row["step"] for row in whole["history"]] == [5, 10]
     assert broken["test"] == whole["test"]
     models = [load_model(tmp_path / name) for name in ("broken", "whole")]

@@ -16,7 +16,7 @@ from bqnn.errors import BqnnError
 from bqnn.final import workdir
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
-from bqnn.final.run import Run, first_state
+from bqnn.final.job import TrainingRun, first_state
 from bqnn.final.workdir import WorkdirError, load_model, read_result, read_run
 from bqnn.report.foreign import foreign
 from bqnn.space import nsc
@@ -32,7 +32,7 @@ CONFIG = FinalConfig(
     small(widths=(4,)),
     RecipeConfig(epochs=1, batch=64, average=0.9, clip=1.0, accumulate=2),
 )
-RUN = Run(
+RUN = TrainingRun(
     nsc.parse("1,1,3,0,0;2,7,0,0,0"),
     CONFIG,
     SPEC,

@@ -13,8 +13,8 @@ from bqnn.final import parallel
 from bqnn.final.augment import Augmentation, augment, image_keys, suited
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.feed import Resident
+from bqnn.final.job import TrainingRun, make_setup
 from bqnn.final.recipe import learning_rate, make_optimizer
-from bqnn.final.run import Run, make_setup
 from bqnn.final.step import State, init_state, make_train_step
 from bqnn.networks.plan import ImageSpec
 from bqnn.space import nsc
@@ -142,15 +142,15 @@ def _step(recipe: RecipeConfig, steps: int = 1) -> State:
     network = small(widths=(4,), repeats=2)
     config = FinalConfig(FinalDataConfig("digits", pad=0), network, recipe)
     block = nsc.parse("1,1,3,0,0;2,3,3,1,0")
-    run = Run(block, config, data.spec, data.class_names, data.mean, data.std)
+    run = TrainingRun(block, config, data.spec, data.class_names, data.mean, data.std)
     feed = Resident(data.train, data.validation, recipe)
     setup = make_setup(run, feed.steps, feed.read)
     state = parallel.replicate(init_state(setup))
     images = parallel.replicate(feed.data)
-    step = parallel.mapped(make_train_step(setup))
+    step = parallel.pmap_replicas(make_train_step(setup))
     for batch in list(feed.train(0, 0))[:steps]:
-        state, _ = step(state, images, parallel.split(batch))
-    found: State = parallel.one(state)
+        state, _ = step(state, images, parallel.shard(batch))
+    found: State = parallel.unreplicate(state)
     return found
 
 

@@ -18,8 +18,7 @@ def losses(sync: bool = True) -> list[float]:
     from bqnn.config import NetworkConfig
     from bqnn.final import parallel
     from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
-    from bqnn.final.job import open_job
-    from bqnn.final.run import make_setup
+    from bqnn.final.job import make_setup, open_job
     from bqnn.final.step import init_state, make_train_step
     from bqnn.space import nsc
 
@@ -33,11 +32,11 @@ def losses(sync: bool = True) -> list[float]:
     setup = make_setup(job.run, job.feed.steps, job.feed.read)
     state = parallel.replicate(init_state(setup))
     images = parallel.replicate(job.feed.data)
-    step = parallel.mapped(make_train_step(setup), donate=(0,))
+    step = parallel.pmap_replicas(make_train_step(setup), donate=(0,))
     found = []
     for _, batch in zip(range(STEPS), job.feed.train(0, 0), strict=False):
-        state, loss = step(state, images, parallel.split(batch))
-        found.append(float(parallel.one(loss)))
+        state, loss = step(state, images, parallel.shard(batch))
+        found.append(float(parallel.unreplicate(loss)))
     jax.block_until_ready(state)
     return found
 

@@ -20,10 +20,10 @@ from bqnn.data import Images, load_test, stream
 from bqnn.errors import ConfigError, DataError
 from bqnn.final import measure
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
+from bqnn.final.job import TrainingRun
 from bqnn.final.measure import Measured, MeasureError, Speed
 from bqnn.final.metrics import ClassMetrics, metrics
-from bqnn.final.run import Run
-from bqnn.final.train import train
+from bqnn.final.train import train_block
 from bqnn.networks.plan import ImageSpec
 from bqnn.report.confusion import draw_confusion, save_confusion
 from bqnn.report.final_tables import class_table, measured_summary
@@ -52,15 +52,15 @@ def _evaluate(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def _run(data: FinalDataConfig, spec: ImageSpec = SPEC) -> Run:
+def _run(data: FinalDataConfig, spec: ImageSpec = SPEC) -> TrainingRun:
     """A training of which only the data matters."""
     names = tuple(map(str, range(spec.num_classes)))
     mean = np.zeros(spec.channels, np.float32)
-    return Run(BLOCK, FinalConfig(data=data), spec, names, mean, mean + 1)
+    return TrainingRun(BLOCK, FinalConfig(data=data), spec, names, mean, mean + 1)
 
 
 def test_a_training_is_measured_as_it_measured_itself(tmp_path: Path) -> None:
-    result = train(BLOCK, DIGITS, tmp_path)
+    result = train_block(BLOCK, DIGITS, tmp_path)
     found = _evaluate(f"--workdir={tmp_path}", "--batch=100")
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
-from bqnn.final.run import first_state
+from bqnn.final.job import first_state
 from bqnn.final.workdir import WorkdirError, load_model, read_run
 from tests.helpers.paths import ROOT
 from tests.helpers.thorough import times

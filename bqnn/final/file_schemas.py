@@ -1,4 +1,4 @@
-"""What files say of a trained network, checked: `run.json` and `model.json`."""
+"""Schemas of a training's files: network, rows of epochs, result."""
 
 from typing import Any
 
@@ -8,7 +8,18 @@ from bqnn import machine, schema
 from bqnn.final.model import Model
 from bqnn.networks.cost import network_cost
 from bqnn.networks.plan import ImageSpec
-from bqnn.schema import NAME, TEXT, Convert, FactError, listed, number, text
+from bqnn.schema import (
+    NAME,
+    TEXT,
+    Convert,
+    FactError,
+    fields,
+    integer,
+    listed,
+    number,
+    text,
+    wrong,
+)
 from bqnn.search.facts import IMAGES
 from bqnn.space import nsc
 
@@ -41,11 +52,11 @@ def image_spec(value: Any) -> ImageSpec:
     return ImageSpec(*(convert(entry) for convert, entry in items))
 
 
-def check(model: Model) -> None:
-    """Want facts that agree, and a network that this machine can compute.
+def check_model(model: Model) -> None:
+    """Check that facts agree, and that this machine can compute the network.
 
     Raises:
-      FactError: if they do not, or it cannot.
+      FactError: if not.
     """
     images = model.images
     if images.num_classes != len(model.class_names):
@@ -70,3 +81,48 @@ def check(model: Model) -> None:
                 if value < 10**300
                 else f"the network needs countless {unit}"
             )
+
+
+_COUNT = integer(0, 10**12)
+_FRACTION = number(0, 1)
+_SECONDS = number(0, 1e12)
+
+
+def _measured(value: Any) -> float:
+    """Want a number. A loss may be infinite or NaN."""
+    if isinstance(value, float) or (type(value) is int and abs(value) < 10**12):
+        return float(value)
+    return wrong(value, "a number")
+
+
+def _tested(value: Any) -> dict[str, float] | None:
+    return None if value is None else _TEST(value)
+
+
+_TEST = fields({"loss": _measured, "accuracy": _FRACTION})
+ROW = fields(
+    {
+        "epoch": _COUNT,
+        "step": _COUNT,
+        "learning_rate": number(0, 1e12),
+        "loss": _measured,
+        "accuracy": _FRACTION,
+        "seconds": _SECONDS,
+        "images_per_second": number(0, 1e15),
+        "validation_loss": _measured,
+        "validation_accuracy": _FRACTION,
+    },
+    optional=frozenset({"validation_loss", "validation_accuracy"}),
+)
+"""A row of an epoch, as `final.loop.EpochEnded` has it."""
+
+
+def history(value: Any) -> list[dict[str, Any]]:
+    """Want a list of epochs."""
+    return list(listed(ROW, "a list of epochs")(value))
+
+
+RESULT = fields(
+    {"epochs": _COUNT, "seconds": _SECONDS, "history": history, "test": _tested}
+)
+"""The result of a training, as `final.train.train_block` returns it."""
