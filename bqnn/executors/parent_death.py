@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 
 def end_with(master: int) -> None:
@@ -42,8 +43,10 @@ def skip_main_reimport() -> Iterator[None]:
     be imported first, for seconds, before anything can tie them to their master; and a
     script without a `__main__` guard would start itself again.
     """
-    main = sys.modules["__main__"].__dict__
-    before = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    main: dict[str, Any] = sys.modules["__main__"].__dict__
+    before: dict[str, Any] = {
+        name: main[name] for name in ("__spec__", "__file__") if name in main
+    }
     main["__spec__"] = None
     main.pop("__file__", None)
     try:
