@@ -22,6 +22,7 @@ from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.walk import reader
 from bqnn.evaluation.records import Status
 from tests.helpers.searches import TableExecutor, run_search, tiny_config
+from tests.helpers.shared import build_once, finish_search, finish_training
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -76,10 +77,24 @@ def no_hang() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of 24 candidates, the fourth of which failed."""
-    workdir = tmp_path_factory.mktemp("searched")
-    run_search(workdir, tiny_config(), TableExecutor(faults={3: Status.FAILED}))
-    return workdir
+    """A search of 24 candidates without training, the fourth of which failed."""
+
+    def build(workdir: Path) -> None:
+        run_search(workdir, tiny_config(), TableExecutor(faults={3: Status.FAILED}))
+
+    return build_once(tmp_path_factory, "searched", build)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search by `launch.search`. Read only: other processes read it too."""
+    return build_once(tmp_path_factory, "finished", finish_search)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training by `launch.train`. Read only: other processes read it too."""
+    return build_once(tmp_path_factory, "trained", finish_training)
 
 
 @pytest.fixture

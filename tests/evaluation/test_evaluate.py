@@ -43,10 +43,13 @@ def test_a_candidate_is_trained_and_measured_on_real_digits() -> None:
 
 PROGRAM = """
 import json, sys
-from bqnn import config_dict, evaluate, nsc, problem, runtime
-from bqnn.config import Config
+from bqnn import runtime
+from bqnn.config import Config, dictionary
 from bqnn.data import load
-values = config_dict.from_dict(json.loads(sys.argv[1]), Config)
+from bqnn.evaluation import evaluate
+from bqnn.search import problem
+from bqnn.space import nsc
+values = dictionary.from_dict(json.loads(sys.argv[1]), Config)
 runtime.configure_process(values.train.threads)
 work = problem.make_problem(values, load(values.data).spec)
 candidate = problem.make_candidate(work, nsc.parse(sys.argv[2]))

@@ -1,38 +1,17 @@
-"""Programs tried with many command lines in one process: importing them takes long."""
+"""Programs: real processes, or forks of one that has imported what all of them need."""
 
+import atexit
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.helpers.paths import ROOT
-
-_RUN = """
-import contextlib, importlib, io, json, sys
-from absl import flags
-from bqnn.config import Config
-from launch import cli
-program = importlib.import_module(sys.argv[1])
-answers = []
-for arguments in json.loads(sys.argv[2]):
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    sys.argv = ["program", *arguments]
-    out, err = io.StringIO(), io.StringIO()
-    config = getattr(program, "FinalConfig", Config)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.parse_flags(sys.argv, config)
-            cli.guarded(program.main)
-            status = 0
-        except SystemExit as end:
-            status = end.code
-    answers.append([status, out.getvalue(), err.getvalue()])
-print(json.dumps(answers))
-"""
 
 
 class Answer(NamedTuple):
@@ -43,17 +22,80 @@ class Answer(NamedTuple):
     err: str
 
 
+def answer(program: str, *arguments: str, cwd: Path = ROOT) -> Answer:
+    """Run a program in a fork of the server: its imports take no time.
+
+    Args:
+      program: a module of `launch`.
+      arguments: of the command line.
+      cwd: the directory it is run in.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        command = {
+            "program": program,
+            "arguments": arguments,
+            "cwd": str(cwd),
+            "out": str(out),
+            "err": str(err),
+        }
+        server = _server()
+        assert server.stdin and server.stdout
+        server.stdin.write(json.dumps(command) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        return Answer(status, out.read_text(), err.read_text())
+
+
 def answers(
     program: str, commands: Sequence[Sequence[str]], cwd: Path = ROOT
 ) -> list[Answer]:
-    """Start a program with each of the command lines, none of which starts jax."""
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, f"launch.{program}", json.dumps(commands)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+    """Run a program with each of the command lines, one after the other."""
+    return [answer(program, *arguments, cwd=cwd) for arguments in commands]
+
+
+def command(program: str, *arguments: str) -> list[str]:
+    """Write the command of a real process."""
+    return [sys.executable, "-m", f"launch.{program}", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user's shell: without what the tests set for jax."""
+    names = ("NPROC", "JAX_PLATFORMS")
+    return {k: v for k, v in os.environ.items() if k not in names}
+
+
+def start(
+    program: str, *arguments: str, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
+    """Start a program as a user does, in a process of its own."""
+    return subprocess.Popen(
+        command(program, *arguments),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        timeout=200,
     )
-    assert done.returncode == 0, done.stderr
-    return [Answer(*answer) for answer in json.loads(done.stdout.splitlines()[-1])]
+
+
+def run(program: str, *arguments: str) -> Answer:
+    """Run a program as a user does, in a process of its own."""
+    process = start(program, *arguments)
+    out, err = process.communicate(timeout=300)
+    return Answer(process.returncode, out, err)
+
+
+@functools.cache
+def _server() -> "subprocess.Popen[str]":
+    """Start the server that forks; it ends with this process."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.forking"],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.communicate)
+    return server

@@ -1,24 +1,17 @@
 """`launch.compare` and `launch.oracle` as a user runs them."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.helpers.paths import ASSETS, ROOT
+from tests.helpers import programs
+from tests.helpers.paths import ASSETS
 
 ORACLE = ASSETS / "oracle.csv"
 PNG = b"\x89PNG"
 
 
-def _start(program: str, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", f"launch.{program}", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
-
-
-def _table(workdir: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return _start(
+def _table(workdir: Path, *arguments: str) -> tuple[str, ...]:
+    return (
         "compare",
         "--space=nsc",
         f"--evaluator=table:{ORACLE}",
@@ -30,14 +23,11 @@ def _table(workdir: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def test_agents_are_compared_on_the_oracle(tmp_path: Path) -> None:
     arguments = "--agents=random,q(alpha=0.5)", "--budgets=5", "--seeds=30"
-    outputs = []
-    for _ in range(2):
-        process = _table(tmp_path, *arguments)
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err
-        outputs.append(out)
-    assert outputs[0] == outputs[1]
-    assert "q(alpha=0.5)" in outputs[0] and "best found" in outputs[0]
+    command = _table(tmp_path, *arguments)
+    first, again = programs.run(*command), programs.answer(*command)
+    assert (first.status, first.err) == (0, "")
+    assert first == again
+    assert "q(alpha=0.5)" in first.out and "best found" in first.out
     with (tmp_path / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["agent"], row["evaluations"]) for row in rows] == [
@@ -60,12 +50,11 @@ def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
         ("--evaluator=table:none.csv",): (1, "none.csv: No such file"),
         ("--config.space.max_layers=2", "--space=nasbench201"): (1, "want csv with a"),
     }
-    started = [_table(tmp_path, *arguments) for arguments in mistakes]
-    for process, (status, message) in zip(started, mistakes.values(), strict=True):
-        _, err = process.communicate(timeout=200)
-        assert message in err
-        assert err.startswith("error: ") and err.count("\n") == 1, err
-        assert process.returncode == status
+    for arguments, (status, message) in mistakes.items():
+        result = programs.answer(*_table(tmp_path, *arguments))
+        assert message in result.err
+        assert result.err.startswith("error: ") and result.err.count("\n") == 1
+        assert result.status == status
 
 
 def test_an_oracle_is_trained_and_goes_on(tmp_path: Path) -> None:
@@ -79,16 +68,14 @@ def test_an_oracle_is_trained_and_goes_on(tmp_path: Path) -> None:
         "--seeds=2",
         f"--out={out}",
     )
-    process = _start("oracle", *arguments)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    result = programs.run("oracle", *arguments)
+    assert result.status == 0, result.err
     lines = out.read_text().splitlines()
     # Of 8 blocks of one layer, three pass their input on.
     assert lines[0] == "block,accuracy_0,accuracy_1" and len(lines) == 7
     changed = lines[1].rsplit(",", 2)[0] + ",0.5,0.5"
     out.write_text("\n".join([lines[0], changed, *lines[3:]]) + "\n")
-    process = _start("oracle", *arguments)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    result = programs.answer("oracle", *arguments)
+    assert result.status == 0, result.err
     # What was there is kept, what was missing is trained as before.
     assert out.read_text().splitlines() == [lines[0], changed, *lines[2:]]

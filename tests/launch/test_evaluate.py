@@ -2,10 +2,8 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,41 +13,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
-from bqnn.config import NetworkConfig
 from bqnn.data import Images, load_test, stream
 from bqnn.errors import ConfigError, DataError
 from bqnn.final import measure
-from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
+from bqnn.final.config import FinalConfig, FinalDataConfig
 from bqnn.final.job import TrainingRun
 from bqnn.final.measure import Measured, MeasureError, Speed
 from bqnn.final.metrics import ClassMetrics, metrics
-from bqnn.final.train import train_block
 from bqnn.networks.plan import ImageSpec
 from bqnn.report.confusion import draw_confusion, save_confusion
 from bqnn.report.final_tables import class_table, measured_summary
 from bqnn.space import nsc
-from tests.helpers.paths import ROOT
+from tests.helpers import programs
 
 SPEC = ImageSpec(8, 8, 1, 10)
 BLOCK = nsc.parse("1,1,3,0,0;2,3,3,1,0")
-DIGITS = FinalConfig(
-    data=FinalDataConfig(name="digits"),
-    network=NetworkConfig(stem="small", widths=(4,), repeats=1),
-    train=RecipeConfig(epochs=1, batch=64, threads=1),
-)
-
-
-def _evaluate(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    # As from a user's shell: what the tests set for jax is not set.
-    names = ("NPROC", "JAX_PLATFORMS")
-    return subprocess.run(
-        [sys.executable, "-m", "launch.evaluate", *arguments],
-        cwd=ROOT,
-        env={k: v for k, v in os.environ.items() if k not in names},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 def _run(data: FinalDataConfig, spec: ImageSpec = SPEC) -> TrainingRun:
@@ -59,14 +37,16 @@ def _run(data: FinalDataConfig, spec: ImageSpec = SPEC) -> TrainingRun:
     return TrainingRun(BLOCK, FinalConfig(data=data), spec, names, mean, mean + 1)
 
 
-def test_a_training_is_measured_as_it_measured_itself(tmp_path: Path) -> None:
-    result = train_block(BLOCK, DIGITS, tmp_path)
-    found = _evaluate(f"--workdir={tmp_path}", "--batch=100")
-    assert found.returncode == 0, found.stderr
-    assert found.stderr == ""
+def test_a_training_is_measured_as_it_measured_itself(
+    trained: Path, tmp_path: Path
+) -> None:
+    workdir = Path(shutil.copytree(trained, tmp_path / "run"))
+    result = json.loads((workdir / "result.json").read_text())
+    found = programs.run("evaluate", f"--workdir={workdir}", "--batch=100")
+    assert (found.status, found.err) == (0, "")
     accuracy = f"{result['test']['accuracy']:.2%}"
-    assert re.search(f"top-1 accuracy +│ +{accuracy} │", found.stdout)
-    values = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    assert re.search(f"top-1 accuracy +│ +{accuracy} │", found.out)
+    values = json.loads((workdir / "evaluation" / "metrics.json").read_text())
     assert values["top1"] == pytest.approx(result["test"]["accuracy"])
     assert values["loss"] == pytest.approx(result["test"]["loss"], 1e-4)
     assert values["images"] == 360 and values["batch"] == 100
@@ -75,7 +55,7 @@ def test_a_training_is_measured_as_it_measured_itself(tmp_path: Path) -> None:
     assert confusion.sum(1).tolist() == values["classes"]["images"]
     assert 0 < values["latency_ms"] <= values["latency95_ms"]
     assert values["images_per_second"] > 0
-    with Image.open(tmp_path / "evaluation" / "confusion.png") as picture:
+    with Image.open(workdir / "evaluation" / "confusion.png") as picture:
         assert picture.format == "PNG"
 
 

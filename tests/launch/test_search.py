@@ -1,12 +1,12 @@
 """The programs as a user runs them: real processes, real training, real kills."""
 
-import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,50 +18,24 @@ from bqnn.config.dictionary import to_dict
 from bqnn.search import journal
 from bqnn.search.fold import fold
 from launch.__main__ import PROGRAMS
-from tests.helpers.paths import ROOT, SHARED
+from tests.helpers import programs
+from tests.helpers.paths import SHARED
 from tests.helpers.searches import TINY, last_digest, problem_of, tiny_config
+from tests.helpers.shared import SEARCH_FLAGS
 from tests.helpers.thorough import times
 
 TFDS = SHARED / "data" / "tfds"
 
 
-def _overrides() -> list[str]:
-    return [
-        f"--config.{section}.{name}={value}"
-        for section, fields in TINY.items()
-        for name, value in fields.items()
-    ]
-
-
-def _command(program: str, workdir: Path, *arguments: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        f"launch.{program}",
-        f"--workdir={workdir}",
-        *arguments,
-    ]
-
-
-def _search(workdir: Path, *arguments: str) -> list[str]:
-    config = "--config=quickstart"
-    return _command("search", workdir, config, *arguments)
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    # As from a user's shell: what the tests set for jax is not set.
-    names = ("NPROC", "JAX_PLATFORMS")
-    environment = {k: v for k, v in os.environ.items() if k not in names}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
+def _search(workdir: Path, *arguments: str) -> tuple[str, ...]:
+    return ("search", f"--workdir={workdir}", *SEARCH_FLAGS, *arguments)
 
 
 def _replayed_digest(workdir: Path) -> str:
-    result = _run(_command("replay", workdir))
-    assert result.returncode == 0, result.stderr
-    match = re.search(r"last digest: ([0-9a-f]{64})", result.stdout)
-    assert match, result.stdout
+    result = programs.run("replay", f"--workdir={workdir}")
+    assert result.status == 0, result.err
+    match = re.search(r"last digest: ([0-9a-f]{64})", result.out)
+    assert match, result.out
     return match[1]
 
 
@@ -84,27 +58,20 @@ def _accuracies(workdir: Path) -> dict[tuple[int, int, int], object]:
 LONG = "--config.train.epochs=30"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work directory of a finished search."""
-    workdir = tmp_path_factory.mktemp("finished")
-    result = _run(_search(workdir, *_overrides()))
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    assert "the search is complete: 6 iterations, 24 candidates" in result.stdout
-    assert "The 5 best blocks" in result.stdout
-    return workdir
+def test_a_finished_search_says_so_and_shows_the_same_table(
+    finished: Path, tmp_path: Path
+) -> None:
+    copy, before = _copy(finished, tmp_path), _evaluations(finished)
+    result = programs.answer(*_search(copy))
+    assert result.status == 0, result.err
+    assert "was complete already" in result.out
+    assert "The 5 best blocks" in result.out
+    assert _evaluations(copy) == before
 
 
-def test_a_finished_search_says_so_and_shows_the_same_table(finished: Path) -> None:
-    before = _evaluations(finished)
-    start = time.monotonic()
-    result = _run(_search(finished, *_overrides()))
-    assert result.returncode == 0, result.stderr
-    assert time.monotonic() - start < 60
-    assert "was complete already" in result.stdout
-    assert "The 5 best blocks" in result.stdout
-    assert _evaluations(finished) == before
+def _copy(finished: Path, folder: Path) -> Path:
+    """Copy a work directory: a search locks its own."""
+    return Path(shutil.copytree(finished, folder / "copy"))
 
 
 def test_the_journal_holds_the_whole_configuration(finished: Path) -> None:
@@ -126,18 +93,17 @@ def test_the_journal_holds_the_whole_configuration(finished: Path) -> None:
 def test_replay_names_the_iteration_whose_accuracy_was_changed(
     finished: Path, tmp_path: Path
 ) -> None:
-    copy = tmp_path / journal.FILE_NAME
-    copy.write_bytes((finished / journal.FILE_NAME).read_bytes())
-    connection = sqlite3.connect(copy)
+    copy = _copy(finished, tmp_path)
+    connection = sqlite3.connect(copy / journal.FILE_NAME)
     with connection:
         connection.execute(
             "UPDATE evaluations SET accuracy = '[0.5]' WHERE iteration = 2 AND slot = 0"
         )
     connection.close()
-    result = _run(_command("replay", tmp_path))
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: iteration 2: the digest differs")
-    assert result.stderr.count("\n") == 1
+    result = programs.answer("replay", f"--workdir={copy}")
+    assert result.status == 1
+    assert result.err.startswith("error: iteration 2: the digest differs")
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -153,33 +119,28 @@ def test_replay_names_the_iteration_whose_accuracy_was_changed(
     ],
 )
 def test_a_mistake_is_one_line(
-    finished: Path, arguments: list[str], status: int, message: str
+    finished: Path, tmp_path: Path, arguments: list[str], status: int, message: str
 ) -> None:
-    result = _run(_search(finished, *_overrides(), *arguments))
-    assert result.returncode == status
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith("error: ")
+    result = programs.answer(*_search(_copy(finished, tmp_path), *arguments))
+    assert result.status == status
+    assert message in result.err
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.startswith("error: ")
 
 
 def test_every_program_explains_itself() -> None:
-    started = {
-        name: _start([sys.executable, "-m", f"launch.{name}", "--help"])
-        for name in PROGRAMS
-    }
-    for name, process in started.items():
-        out, _ = process.communicate(timeout=100)
-        assert process.returncode == 0, out
-        assert f"python -m launch.{name}" in out
+    for name in PROGRAMS:
+        result = programs.answer(name, "--help")
+        assert (result.status, result.err) == (0, "")
+        assert f"python -m launch.{name}" in result.out
         if name in ("search", "train", "compare", "oracle"):
             for flag in ("executor", "workers", "ray_address", "config", "list_config"):
-                assert re.search(rf"^  --(\[no\])?{flag}: ", out, re.MULTILINE), out
+                found = re.search(rf"^  --(\[no\])?{flag}: ", result.out, re.MULTILINE)
+                assert found, result.out
 
 
-def _start(command: list[str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def _start(command: Sequence[str]) -> "subprocess.Popen[str]":
+    return programs.start(*command, stderr=subprocess.STDOUT)
 
 
 def _wait_for(stream: IO[str], text: str) -> None:
@@ -191,16 +152,16 @@ def _wait_for(stream: IO[str], text: str) -> None:
 def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
     tmp_path: Path,
 ) -> None:
-    command = _search(tmp_path, *_overrides(), LONG)
+    command = _search(tmp_path, LONG)
     for number in (signal.SIGINT, signal.SIGTERM):
         process = _start(command)
         assert process.stdout
         _wait_for(process.stdout, "reward")
         children = psutil.Process(process.pid).children(recursive=True)
         if number == signal.SIGINT:
-            second = _run(command)
-            assert second.returncode == 1
-            assert f"pid {process.pid}" in second.stderr
+            second = programs.answer(*command)
+            assert second.status == 1
+            assert f"pid {process.pid}" in second.err
         process.send_signal(number)
         rest, _ = process.communicate(timeout=60)
         assert process.returncode == 130
@@ -217,7 +178,7 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     rng = np.random.default_rng(0)
     seen: dict[tuple[int, int, int], tuple[object, ...]] = {}
     # In one process, which starts soonest; `test_chaos` kills masters with workers.
-    options = (*_overrides(), "--config.train.epochs=15", "--executor=inline")
+    options = ("--config.train.epochs=15", "--executor=inline")
     command = _search(killed, *options)
     for kill in range(times(20, 4)):
         process = _start(command)
@@ -236,12 +197,12 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
             found = _evaluations(killed)
             assert seen.items() <= found.items(), "a finished evaluation was lost"
             seen = found
-    assert _run(command).returncode == 0
+    assert programs.answer(*command).status == 0
     found = _evaluations(killed)
     assert seen.items() <= found.items()
     assert all(attempt == 1 for _, _, attempt in found), "an evaluation was repeated"
     assert len(found) == 24
-    assert _run(_search(whole, *options)).returncode == 0
+    assert programs.answer(*_search(whole, *options)).status == 0
     assert _accuracies(killed) == _accuracies(whole)
     with journal.open_readonly(whole) as facts:
         told = fold(problem_of(facts.run().config), facts.history())
@@ -250,8 +211,8 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
 
 @pytest.mark.skipif(not TFDS.is_dir(), reason="no prepared CIFAR-100 beside us")
 def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
-    config = "--config=launch/configs/cifar100_search.py"
     small = [
+        "--config=launch/configs/cifar100_search.py",
         f"--config.data.data_dir={TFDS}",
         "--config.agent.schedule=1.0:1",
         "--config.search.batch=2",
@@ -261,6 +222,6 @@ def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
         "--config.train.epochs=1",
         "--executor=inline",
     ]
-    result = _run(_command("search", tmp_path, config, *small))
-    assert result.returncode == 0, result.stderr
-    assert "2 candidates" in result.stdout
+    result = programs.answer("search", f"--workdir={tmp_path}", *small)
+    assert result.status == 0, result.err
+    assert "2 candidates" in result.out

@@ -1,10 +1,9 @@
 """Full training as a user runs it: real processes, kills, mistakes, a full disk."""
 
 import json
-import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,18 +14,9 @@ import pytest
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
 from bqnn.final.job import first_state
 from bqnn.final.workdir import WorkdirError, load_model, read_run
-from tests.helpers.paths import ROOT
+from tests.helpers import programs
+from tests.helpers.shared import TRAINED_BLOCK, TRAINED_FLAGS
 from tests.helpers.thorough import times
-
-BLOCK = "1,1,3,0,0;2,3,3,1,0"
-TINY = (
-    "--config=launch/configs/digits_final.py",
-    "--config.network.widths=(4,)",
-    "--config.train.epochs=12",
-    "--config.data.validation=0.2",
-    "--config.train.threads=1",
-)
-
 
 # Of an epoch, as a checkpoint keeps it.
 ROW = {
@@ -40,38 +30,17 @@ ROW = {
 }
 
 
-def _command(workdir: Path, *arguments: str, block: str = BLOCK) -> list[str]:
-    command = [sys.executable, "-m", "launch.train", f"--workdir={workdir}"]
-    return [*command, f"--block={block}", *TINY, *arguments]
+def _train(
+    workdir: Path, *arguments: str, block: str = TRAINED_BLOCK
+) -> tuple[str, ...]:
+    where = f"--workdir={workdir}", f"--block={block}"
+    return ("train", *where, *TRAINED_FLAGS, *arguments)
 
 
-def _environment() -> dict[str, str]:
-    # As from a user's shell: what the tests set for jax is not set.
-    names = ("NPROC", "JAX_PLATFORMS")
-    return {k: v for k, v in os.environ.items() if k not in names}
-
-
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def _start(command: list[str]) -> "subprocess.Popen[str]":
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=_environment(),
-        stdout=pipe,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def whole(trained: Path, tmp_path: Path) -> Path:
+    """A copy of a finished training: a training locks its directory."""
+    return Path(shutil.copytree(trained, tmp_path / "whole"))
 
 
 def _last_state(workdir: Path) -> dict[str, np.ndarray]:
@@ -88,18 +57,6 @@ def _rows(workdir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work directory of an uninterrupted training."""
-    workdir = tmp_path_factory.mktemp("whole") / "run"
-    result = _run(_command(workdir))
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    assert "epoch 12/12: loss" in result.stdout
-    assert "trained 12 epochs" in result.stdout
-    return workdir
-
-
 def test_a_training_records_what_it_measures(whole: Path) -> None:
     rows = _rows(whole)
     assert [row["epoch"] for row in rows] == list(range(1, 13))
@@ -108,18 +65,18 @@ def test_a_training_records_what_it_measures(whole: Path) -> None:
     assert list((whole / "tensorboard").glob("events.*"))
     result = json.loads((whole / "result.json").read_text())
     assert 0.3 < result["test"]["accuracy"] <= 1
-    again = _run(_command(whole))
-    assert again.returncode == 0
-    assert "trained 12 epochs" in again.stdout
-    assert "epoch 12/12" not in again.stdout
+    again = programs.answer(*_train(whole))
+    assert again.status == 0
+    assert "trained 12 epochs" in again.out
+    assert "epoch 12/12" not in again.out
 
 
 def test_killed_at_random_steps_and_interrupted_it_ends_bit_for_bit(
-    tmp_path: Path, whole: Path
+    tmp_path: Path, trained: Path
 ) -> None:
     rng, workdir = np.random.default_rng(0), tmp_path / "killed"
     for kill in range(times(6, 3)):
-        process = _start(_command(workdir))
+        process = programs.start(*_train(workdir), stderr=subprocess.STDOUT)
         assert process.stdout
         for line in process.stdout:
             if line.startswith("epoch"):
@@ -131,8 +88,8 @@ def test_killed_at_random_steps_and_interrupted_it_ends_bit_for_bit(
         if kill == 2:
             assert process.returncode == 130, rest
             assert "interrupted and saved; run the same command to go on" in rest
-    assert _run(_command(workdir)).returncode == 0
-    want, found = _last_state(whole), _last_state(workdir)
+    assert programs.answer(*_train(workdir)).status == 0
+    want, found = _last_state(trained), _last_state(workdir)
     assert want.keys() == found.keys()
     for name, array in want.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
@@ -152,22 +109,22 @@ MISTAKES = (
 def test_a_mistake_is_one_line(whole: Path) -> None:
     # One after the other: each takes the lock.
     for arguments, status, message in MISTAKES:
-        result = _run(_command(whole, *arguments))
-        assert result.returncode == status, result.stderr
-        assert message in result.stderr
-        assert result.stderr.startswith("error: ")
-        assert result.stderr.count("\n") == 1, result.stderr
+        result = programs.answer(*_train(whole, *arguments))
+        assert result.status == status, result.err
+        assert message in result.err
+        assert result.err.startswith("error: ")
+        assert result.err.count("\n") == 1, result.err
     assert json.loads((whole / "result.json").read_text())["epochs"] == 12
 
 
 def test_another_block_or_a_missing_search_is_one_line(whole: Path) -> None:
-    result = _run(_command(whole, block="1,1,1,0,0"))
-    assert result.returncode == 1
-    assert f"block: {BLOCK}" in result.stderr
-    command = [sys.executable, "-m", "launch.train", "--workdir=x", "--search=nowhere"]
-    result = _run([*command, TINY[0]])
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: nowhere has no journal.sqlite")
+    result = programs.answer(*_train(whole, block="1,1,1,0,0"))
+    assert result.status == 1
+    assert f"block: {TRAINED_BLOCK}" in result.err
+    missing = "--workdir=x", "--search=nowhere"
+    result = programs.answer("train", *missing, TRAINED_FLAGS[0])
+    assert result.status == 1
+    assert result.err.startswith("error: nowhere has no journal.sqlite")
 
 
 def test_there_is_no_best_without_a_validation_part(whole: Path) -> None:
@@ -201,22 +158,22 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None
 
 
 def test_a_full_disk_is_one_line_and_the_training_goes_on(small_disk: Path) -> None:
-    command = _command(
+    command = _train(
         small_disk / "run",
         "--config.network.widths=(16,32)",
         "--config.train.epochs=4",
     )
-    result = _run(command)
-    assert result.returncode == 1, result.stdout
-    assert "the disk is full; earlier checkpoints are intact" in result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert "epoch 1/4" in result.stdout
+    result = programs.answer(*command)
+    assert result.status == 1, result.out
+    assert "the disk is full; earlier checkpoints are intact" in result.err
+    assert result.err.count("\n") == 1, result.err
+    assert "epoch 1/4" in result.out
     assert load_model(small_disk / "run").images.num_classes == 10
     subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
-    result = _run(command)
-    assert result.returncode == 0, result.stderr
-    assert "epoch 1/4" not in result.stdout
-    assert "trained 4 epochs" in result.stdout
+    result = programs.answer(*command)
+    assert result.status == 0, result.err
+    assert "epoch 1/4" not in result.out
+    assert "trained 4 epochs" in result.out
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
