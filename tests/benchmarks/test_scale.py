@@ -57,7 +57,7 @@ def test_training_times_are_heavy_tailed_and_foreseen() -> None:
 def test_lag_and_arrival_keep_workers_busy() -> None:
     orders = (Order("slot", 0), Order("slot", 2), Order("arrival", 0))
     barrier, lagging, arrival = (
-        scale.measure(order, 4, 0, iterations=40) for order in orders
+        scale.measure(order, 4, 0, iterations=16) for order in orders
     )
     assert barrier.utilisation < lagging.utilisation < arrival.utilisation
     assert arrival.utilisation > 0.99

@@ -10,7 +10,8 @@ import pytest
 
 from bqnn.executors import awake
 from bqnn.executors.awake import AwakeClock
-from bqnn.executors.child import Child, wait_for_any
+from bqnn.executors.child import Child
+from tests.helpers.children import answer_of
 
 _clocks: list[AwakeClock] = []
 
@@ -32,15 +33,9 @@ def child() -> Iterator[Child]:
     child.kill()
 
 
-def _answer(child: Child) -> float:
-    while not child.has_answer():
-        wait_for_any([child], 60)
-    return float(child.answer())
-
-
 def test_a_stop_does_not_count(child: Child) -> None:
     child.call(_start)
-    process = psutil.Process(int(_answer(child)))
+    process = psutil.Process(answer_of(child))
     start = time.monotonic()
     process.suspend()
     while process.status() != psutil.STATUS_STOPPED:
@@ -50,7 +45,7 @@ def test_a_stop_does_not_count(child: Child) -> None:
     stop = time.monotonic() - stopped
     process.send_signal(signal.SIGCONT)
     child.call(_read)
-    awake_for, passed = _answer(child), time.monotonic() - start
+    awake_for, passed = answer_of(child), time.monotonic() - start
     # Of the stop, what counts at most between two looks.
     assert awake_for <= passed - stop + 0.5
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bqnn.executors.child import Child, ChildDiedError, wait_for_any
+from tests.helpers.children import answer_of
 
 
 @pytest.fixture
@@ -16,12 +17,6 @@ def child() -> Iterator[Child]:
     child = Child("child")
     yield child
     child.kill()
-
-
-def _answer(child: Child) -> object:
-    while not child.has_answer():
-        wait_for_any([child], 60)
-    return child.answer()
 
 
 def _unlike_any() -> object:
@@ -35,8 +30,8 @@ def _fail() -> None:
 def test_answers_come_in_the_order_of_the_calls(child: Child) -> None:
     child.call(divmod, 7, 2)
     child.call(os.getppid)
-    assert _answer(child) == (3, 1)
-    assert _answer(child) == os.getpid()
+    assert answer_of(child) == (3, 1)
+    assert answer_of(child) == os.getpid()
     assert not child.has_answer()
 
 
@@ -45,13 +40,13 @@ def test_an_error_travels_with_its_traceback_and_the_child_goes_on(
 ) -> None:
     child.call(_fail)
     with pytest.raises(LookupError, match="on purpose") as raised:
-        _answer(child)
+        answer_of(child)
     assert "in _fail" in raised.value.__notes__[0]
     child.call(_unlike_any)
     with pytest.raises(TypeError, match="pickle"):
-        _answer(child)
+        answer_of(child)
     child.call(len, "abc")
-    assert _answer(child) == 3
+    assert answer_of(child) == 3
 
 
 @pytest.mark.parametrize(
@@ -63,12 +58,12 @@ def test_its_death_is_an_answer(
 ) -> None:
     child.call(function, argument)  # type: ignore[arg-type]
     with pytest.raises(ChildDiedError, match=f"ended with {how}") as raised:
-        _answer(child)
+        answer_of(child)
     assert raised.value.code in (3, -signal.SIGSEGV)
     # Whoever calls it before he has heard of that hears of it then.
     child.call(len, "abc")
     with pytest.raises(ChildDiedError):
-        _answer(child)
+        answer_of(child)
 
 
 def test_one_of_several_is_waited_for(child: Child) -> None:
@@ -88,6 +83,6 @@ def test_it_is_known_whether_it_was_stopped(child: Child) -> None:
         while child.is_stopped() != stopped:
             wait_for_any([child], 0.01)
     child.call(len, "abc")
-    assert _answer(child) == 3
+    assert answer_of(child) == 3
     child.kill()
     assert not child.is_stopped()

@@ -217,14 +217,17 @@ def test_a_worker_that_never_starts_ends_the_search(
 
 
 def test_programs_that_crash_workers_are_done_without(
-    tmp_path: Path, digests: dict[int, str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache_dir = runtime.default_cache_dir()
-    executor = _make(
-        "process", _config(1), workers=2, make_worker=victims_of(cache_dir)
+    # Few programs: the workers compile them all again.
+    config = tiny_config(
+        space={"max_layers": 1}, agent={"schedule": "1.0:1,0.2:2"}, search={"lag": 1}
     )
-    events = run_search(tmp_path, _config(1), executor, workers=2)
-    assert last_digest(events) == digests[1]
+    whole = run_search(tmp_path / "whole", config, _make("inline", config))
+    cache_dir = runtime.default_cache_dir()
+    executor = _make("process", config, workers=2, make_worker=victims_of(cache_dir))
+    events = run_search(tmp_path / "crashed", config, executor, workers=2)
+    assert last_digest(events) == last_digest(whole)
     retried = [event for event in events if isinstance(event, Retried)]
     assert 1 <= len(retried) <= 2
     assert all("SIGSEGV" in event.evaluation.error for event in retried)
