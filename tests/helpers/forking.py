@@ -19,10 +19,10 @@ from typing import Any
 # Together they import nearly all of bqnn, jax, Flax, Orbax and Matplotlib. None starts
 # jax: its threads would not survive a fork.
 _MODULES = (
-    "bqnn.compare.compare",
+    "bqnn.compare.comparison",
     "bqnn.data",
     "bqnn.evaluation.evaluate",
-    "bqnn.executors",
+    "bqnn.executors.registry",
     "bqnn.final.selection",
     "bqnn.final.train",
     "bqnn.report.page.page",
