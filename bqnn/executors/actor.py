@@ -10,7 +10,6 @@ from pathlib import Path
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import warm_up
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.worker import MakeWorker, Ready
 from bqnn.executors.worker_process import limit_memory
@@ -51,10 +50,10 @@ class Actor:
 
     def make_ready(self) -> Ready:
         """Compile what candidates are made of, or load what another worker compiled."""
-        with _one_per_node(self._cache_dir):
-            for _ in warm_up(self._config, self._dataset):
-                pass
         self._worker = self._make_worker(self._config, self._dataset)
+        with _one_per_node(self._cache_dir):
+            for _ in self._worker.warm_up():
+                pass
         return Ready(self._worker.pipelined, socket.gethostname())
 
     def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:

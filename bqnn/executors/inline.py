@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress, warm_up
+from bqnn.engines.warmup import Progress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt, Options
-from bqnn.executors.worker import Worker
+from bqnn.executors.worker import CandidateWorker
 
 
 class InlineExecutor:
@@ -29,17 +29,18 @@ class InlineExecutor:
         runtime.configure_process(config.train.threads, options.cache_dir)
         self._config, self._interrupted = config, options.interrupted
         self._make_worker = options.make_worker
-        self._worker: Worker | None = None
+        self._worker: CandidateWorker | None = None
         self._candidate: Candidate | None = None
         self._since = time.time()
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
         """Compile what candidates are made of."""
-        for progress in warm_up(self._config, dataset):
+        worker = self._make_worker(self._config, dataset)
+        for progress in worker.warm_up():
             if self._interrupted():
                 raise KeyboardInterrupt
             yield progress
-        self._worker = self._make_worker(self._config, dataset)
+        self._worker = worker
 
     def free(self) -> int:
         """Count the candidates that can be taken now: one, or none."""

@@ -4,14 +4,15 @@ import dataclasses
 import functools
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.warmup import Progress, warm_up
 from bqnn.errors import BqnnError
 from bqnn.evaluation.evaluate import (
     Prepared,
@@ -25,6 +26,38 @@ from bqnn.executors import awake
 
 Evaluate = Callable[[Candidate, Config, Callable[[], None]], Evaluation]
 """(candidate, configuration, called before every training step) -> evaluation."""
+
+
+class CandidateWorker(Protocol):
+    """What executors need of a worker.
+
+    Attributes:
+      pipelined: whether it prepares the candidate that follows.
+    """
+
+    @property
+    def pipelined(self) -> bool: ...  # noqa: D102
+
+    def warm_up(self) -> Iterator[Progress]:
+        """Compile, once, what all candidates need; yields how far it is."""
+
+    def run(
+        self,
+        candidate: Candidate,
+        following: Candidate | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Evaluation:
+        """Evaluate a candidate; whatever goes wrong is a status.
+
+        Args:
+          candidate: what to evaluate.
+          following: what will be evaluated next, if that is known.
+          interrupted: tells, before every training step, whether to stop.
+
+        Raises:
+          BqnnError: as `run_guarded` lets it through.
+          KeyboardInterrupt: if interrupted.
+        """
 
 
 class Worker:
@@ -46,23 +79,17 @@ class Worker:
         """Whether the worker prepares the candidate that follows."""
         return bool(jax.default_backend() != "cpu")
 
+    def warm_up(self) -> Iterator[Progress]:
+        """Compile the programs of the search space."""
+        return warm_up(self._config, self._dataset)
+
     def run(
         self,
         candidate: Candidate,
         following: Candidate | None = None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Evaluate a candidate; whatever goes wrong is a status.
-
-        Args:
-          candidate: what to evaluate.
-          following: what will be evaluated next, if that is known.
-          interrupted: tells, before every training step, whether to stop.
-
-        Raises:
-          BqnnError: as `run_guarded` lets it through.
-          KeyboardInterrupt: if interrupted.
-        """
+        """Evaluate a candidate, as `CandidateWorker` says."""
         ready = self._take(candidate)
         if following is not None:
             self._next = following, self._thread.submit(self._prepare, following)
@@ -104,7 +131,8 @@ class Worker:
         return prepare(candidate, self._config, self._dataset)
 
 
-MakeWorker = Callable[[Config, Dataset], Worker]
+MakeWorker = Callable[[Config, Dataset], CandidateWorker]
+"""(configuration of the search, data) -> worker."""
 
 
 class Ready(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
-from bqnn.engines.warmup import Progress, warm_up
+from bqnn.engines.warmup import Progress
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import MakeWorker, Ready, Worker
+from bqnn.executors.worker import CandidateWorker, MakeWorker, Ready
 
 
 class Settings(NamedTuple):
@@ -71,10 +71,10 @@ def make_ready(progress_file: str | None) -> Ready:
     """
     settings: Settings = _state["settings"]
     dataset: Dataset = _state["dataset"]
-    for progress in warm_up(settings.config, dataset):
+    worker = _state["worker"] = settings.make_worker(settings.config, dataset)
+    for progress in worker.warm_up():
         if progress_file:
             Path(progress_file).write_text(f"{progress.done} {progress.total}")
-    worker = _state["worker"] = settings.make_worker(settings.config, dataset)
     return Ready(worker.pipelined)
 
 
@@ -84,7 +84,7 @@ def work(candidate: Candidate, following: Candidate | None) -> Report:
     Raises:
       BqnnError: as `bqnn.executors.worker.run_guarded` raises it.
     """
-    worker: Worker = _state["worker"]
+    worker: CandidateWorker = _state["worker"]
     return Report(worker.run(candidate, following), resident_memory())
 
 

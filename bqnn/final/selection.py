@@ -87,7 +87,7 @@ def worker_config(final: FinalConfig) -> Config:
     return Config(
         data=DataConfig(data.name, data.data_dir, data.validation, data.split_seed),
         network=final.network,
-        train=TrainConfig(engine="step", threads=final.train.threads or 1),
+        train=TrainConfig(threads=final.train.threads or 1),
         budget=BudgetConfig(timeout=1e9),
     )
 

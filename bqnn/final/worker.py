@@ -1,45 +1,49 @@
-"""Trains candidates in full, in whatever process an executor runs it."""
+"""Final worker: trains candidates in full, in any process of an executor."""
 
 import functools
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.evaluation.evaluate import Prepared
+from bqnn.engines.warmup import Progress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.worker import MakeWorker, Worker
+from bqnn.executors.worker import MakeWorker, run_guarded
 from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
 from bqnn.final.train import OutOfMemoryError, train_block
 from bqnn.final.workdir import WorkdirError
 
 
-class FinalWorker(Worker):
+class FinalWorker:
     """Trains in a work directory by rank, where a training that broke off goes on."""
+
+    pipelined = False
 
     def __init__(
         self, final: FinalConfig, workdir: Path, config: Config, dataset: Dataset
     ) -> None:
-        """Take how to train and where."""
-        super().__init__(config, dataset)
-        self._final, self._workdir = final, workdir
+        """Take the recipe and the directory; each training loads its own data."""
+        del dataset
+        self._final, self._workdir, self._config = final, workdir, config
 
-    @property
-    def pipelined(self) -> bool:
-        """Whether the worker wants to know what follows: it has nothing to prepare."""
-        return False
+    def warm_up(self) -> Iterator[Progress]:
+        """Compile nothing: every network is compiled whole."""
+        return iter(())
 
-    def evaluate(
+    def run(
         self,
         candidate: Candidate,
-        config: Config,
-        on_step: Callable[[], None],
-        ready: "Future[Prepared | Evaluation] | None",
+        following: Candidate | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Train a candidate in full."""
+        """Train a candidate in full, as `CandidateWorker` says."""
+        return run_guarded(candidate, self._config, interrupted, self._train)
+
+    def _train(
+        self, candidate: Candidate, config: Config, on_step: Callable[[], None]
+    ) -> Evaluation:
         folder = rank_folder(self._workdir, candidate.slot + 1)
         try:
             # Blocks are chosen by validation: the test split waits for the one chosen.
