@@ -1,1 +1,1 @@
-"""Benchmarks: what `launch.bench` measures."""
+"""Benchmarks: the measurements of `launch.bench`."""

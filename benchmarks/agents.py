@@ -1,4 +1,4 @@
-"""The agent against a plain Python Q-learner, and over many seeds at once."""
+"""Agents: Q-learning compared with plain Python, and many seeds at once."""
 
 import statistics
 import time
@@ -21,13 +21,13 @@ class AgentTimes(NamedTuple):
     """Seconds of whole searches, evaluations excluded, after compilation.
 
     Attributes:
-      iterations: of each search.
-      ours: of one search by `bqnn.agents.agent` as the master does it, letting go of
-        every state; the median.
-      kept: of the same where every state stays a value.
-      rival: of one search by the dictionary; the median.
-      seeds: how many searches `vmapped` makes.
-      vmapped: of all of them.
+      iterations: iterations of each search.
+      ours: median of one search by `bqnn.agents.agent` as the master runs it, with
+        `tell_donating`.
+      kept: the same with `tell`, where every state stays a value.
+      rival: median of one search by the dictionary.
+      seeds: number of searches of `vmapped`.
+      vmapped: all of those searches together.
     """
 
     iterations: int
@@ -39,12 +39,12 @@ class AgentTimes(NamedTuple):
 
     @property
     def speedup(self) -> float:
-        """How many times quicker than the dictionary ours is."""
+        """Time of the dictionary divided by ours."""
         return self.rival / self.ours
 
     @property
     def seeds_ratio(self) -> float:
-        """How many searches one by one take as long as all `seeds` at once."""
+        """Time of all `seeds` at once divided by that of one search."""
         return self.vmapped / self.ours
 
 
@@ -60,14 +60,14 @@ def measure(
     """Time searches by both learners in turn, then ours over many seeds.
 
     Args:
-      iterations: of each search; epsilons are spread as in the paper's schedule.
+      iterations: iterations of each search; the paper's schedule is stretched to them.
       batch: blocks per iteration.
       replay_updates: updates per iteration.
-      max_layers: of a block.
-      seeds: searches that are vectorised.
-      repeats: of which the median counts.
+      max_layers: the largest number of layers of a block.
+      seeds: R, searches that are vectorised.
+      repeats: the median of so many searches is returned.
       at_once: searches in one `vmap`; the next ones follow. With more of them, their
-        tables fall out of the caches.
+        tables do not fit in the processor's caches.
     """
     blocks = NscSpace(max_layers)
     space = blocks.arrays
@@ -93,7 +93,7 @@ def measure(
 
 
 def summary(times: AgentTimes) -> str:
-    """Say in a few lines what was measured."""
+    """Write the result in a few lines."""
     return (
         f"agent: {times.iterations} iterations of ask and tell in {times.ours:.2f} s, "
         f"{times.kept:.2f} s where every state is kept; "
@@ -136,7 +136,7 @@ def _vmapped(learner: Learner, config: AgentConfig, seeds: int, at_once: int) ->
         return learner.tell(state, actions, rewards), rewards.mean()
 
     def search(seed: Array) -> Array:
-        """Search with one seed.  # [iterations], the mean rewards."""
+        """Search with one seed; returns the mean reward of every iteration."""
         every = (jnp.arange(len(epsilons)), epsilons)
         return lax.scan(iterate, learner.init(seed), every)[1]
 

@@ -1,4 +1,4 @@
-"""Candidates end to end: every contender in processes of its own, turn by turn."""
+"""Candidates end to end: every contender in its own processes, in turn."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.contenders import Timing
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchSetting
 from bqnn.errors import BqnnError
 from bqnn.networks.cost import network_cost
 from bqnn.space.nsc import Block
@@ -19,22 +19,21 @@ from bqnn.space.nsc import Block
 BASELINE = "walked"
 
 
-class Row(NamedTuple):
-    """One contender on one setting; medians over the blocks, but for `per_hour`.
+class CandidateRow(NamedTuple):
+    """One contender on one setting. All but `per_hour` are medians over the blocks.
 
     Attributes:
-      setting: its name.
-      workers: processes at work at once, each with one thread and a core of its own if
-        there are several.
-      contender: its name.
-      blocks: how many candidates each worker trained.
+      setting: name of the setting.
+      workers: processes at work at once, each with one thread; several get a core each.
+      contender: name of the contender.
+      blocks: candidates that each worker trained.
       per_hour: candidates per hour over all blocks, all workers together.
-      speedup: how many times longer it took than `BASELINE` for the same block.
+      speedup: time divided by that of `BASELINE` for the same block.
       fixed: seconds before the first optimiser step.
-      images_per_second: of training, by one worker.
-      of_matmul: the part of the rate of large matrix products that its convolutions
-        reach, forward and backward, while training.
-      peak: memory of one worker at most, in bytes.
+      images_per_second: images that one worker trains on per second.
+      of_matmul: rate of the convolutions while training, forward and backward, as a
+        fraction of the rate of large matrix products.
+      peak: largest memory of one worker, in bytes.
     """
 
     setting: str
@@ -57,14 +56,14 @@ class _Sample(NamedTuple):
     peak: int
 
 
-class Worker:
-    """A process that answers jobs; a context manager."""
+class ContenderProcess:
+    """A process that trains candidates for one contender; a context manager."""
 
     def __init__(self, contender: str, setting: str, core: str = "any") -> None:
         """Start the process."""
         self._name = contender
         command = [sys.executable, "-m", "benchmarks.worker", contender, setting, core]
-        # A process that takes the whole accelerator leaves nothing for its rivals.
+        # A process that allocates the whole accelerator leaves nothing for its rivals.
         env = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -72,13 +71,13 @@ class Worker:
         )
 
     def send(self, **job: Any) -> None:
-        """Give it a job."""
+        """Send a job."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
 
     def receive(self) -> dict[str, Any]:
-        """Wait for its answer.
+        """Wait for the answer.
 
         Raises:
           BqnnError: if the process ended instead.
@@ -94,12 +93,12 @@ class Worker:
         return answer
 
     def ask(self, **job: Any) -> dict[str, Any]:
-        """Give it a job and wait for the answer."""
+        """Send a job and wait for the answer."""
         self.send(**job)
         return self.receive()
 
-    def __enter__(self) -> "Worker":
-        """Return the worker."""
+    def __enter__(self) -> "ContenderProcess":
+        """Return the process."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,58 +109,56 @@ class Worker:
 
 
 def measure(
-    setting: Setting,
+    setting: BenchSetting,
     contenders: Sequence[str],
     blocks: Sequence[Block],
     workers: int,
     on_job: Callable[[], None] = lambda: None,
-) -> Iterator[Row]:
+) -> Iterator[CandidateRow]:
     """Train every block with every contender in turn: A B C, A B C, ...
 
-    What a contender does once for all candidates (imports, warm-up) is not counted.
+    Work that a contender does once for all candidates (imports, warm-up) is not timed.
 
     Args:
       setting: shapes and recipe.
-      contenders: their names; `BASELINE` among them.
-      blocks: what to train.
+      contenders: the names of the contenders, with `BASELINE`.
+      blocks: the blocks to train.
       workers: processes of each contender, at work at the same time.
       on_job: called after every block of a contender, and after its warm-up.
 
     Yields:
       A row per contender.
     """
-    teams = {
-        name: [
-            Worker(name, setting.name, str(at) if workers > 1 else "any")
-            for at in range(workers)
-        ]
-        for name in contenders
-    }
+    cores = [str(i) if workers > 1 else "any" for i in range(workers)]
     samples: dict[str, list[_Sample]] = {name: [] for name in contenders}
-    try:
+    with contextlib.ExitStack() as stack:
+        teams = {
+            name: [
+                stack.enter_context(ContenderProcess(name, setting.name, core))
+                for core in cores
+            ]
+            for name in contenders
+        }
         for team in teams.values():
             _together(team, warm=True)
             on_job()
         rate = teams[BASELINE][0].ask(rate=True)["rate"]
-        for at, block in enumerate(blocks):
+        for block in blocks:
             for name, team in teams.items():
-                samples[name].append(_sample(team, block, at))
+                samples[name].append(_sample(team, block))
                 on_job()
-    finally:
-        for worker in (worker for team in teams.values() for worker in team):
-            worker.__exit__()
     base = samples[BASELINE]
     for name in contenders:
         yield _row(setting, name, workers, blocks, samples[name], base, rate)
 
 
-def _together(team: list[Worker], **job: Any) -> list[dict[str, Any]]:
-    for at, worker in enumerate(team):
-        worker.send(**job, seed=at)
+def _together(team: list[ContenderProcess], **job: Any) -> list[dict[str, Any]]:
+    for seed, worker in enumerate(team):
+        worker.send(**job, seed=seed)
     return [worker.receive() for worker in team]
 
 
-def _sample(team: list[Worker], block: Block, seed: int) -> _Sample:
+def _sample(team: list[ContenderProcess], block: Block) -> _Sample:
     start = time.perf_counter()
     answers = _together(team, block=str(block))
     seconds = (time.perf_counter() - start) / len(team)
@@ -171,14 +168,14 @@ def _sample(team: list[Worker], block: Block, seed: int) -> _Sample:
 
 
 def _row(
-    setting: Setting,
+    setting: BenchSetting,
     contender: str,
     workers: int,
     blocks: Sequence[Block],
     samples: list[_Sample],
     base: list[_Sample],
     rate: float,
-) -> Row:
+) -> CandidateRow:
     images = setting.steps * setting.train.batch
     reached = []
     for block, sample in zip(blocks, samples, strict=True):
@@ -186,7 +183,7 @@ def _row(
         flops = 2 * 3 * network_cost(setting.plan(block)).flops
         reached.append(flops * images / sample.timing.train / rate)
     ratios = [s.seconds / b.seconds for s, b in zip(samples, base, strict=True)]
-    return Row(
+    return CandidateRow(
         setting=setting.name,
         workers=workers,
         contender=contender,

@@ -1,4 +1,4 @@
-"""A cluster that is not there: workers of any number on a virtual clock."""
+"""Virtual cluster: an executor with any number of workers on a virtual clock."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ SIGMA = 0.8
 PREDICTED = 0.9
 """Correlation of that logarithm with what FLOPs predict."""
 
-# How often attempts end otherwise than well.
+# The share of attempts that end in each fault.
 _FAULTS = {
     Status.WORKER_LOST: 0.01,
     Status.OUT_OF_MEMORY: 0.005,
@@ -28,11 +28,11 @@ _FAULTS = {
 
 
 class VirtualCluster:
-    """An executor whose workers only let time pass.
+    """An executor whose workers only let virtual time pass.
 
     Attributes:
-      now: seconds that have passed.
-      busy: seconds of workers that were spent on candidates.
+      now: seconds since the start.
+      busy: seconds that workers spent on candidates, summed over the workers.
     """
 
     shares_memory = False
@@ -40,12 +40,12 @@ class VirtualCluster:
     def __init__(
         self, workers: int, seconds_of: Callable[[Candidate], float], seed: int
     ) -> None:
-        """Start at nothing.
+        """Start at second 0.
 
         Args:
-          workers: how many.
-          seconds_of: how long a candidate takes.
-          seed: of what goes wrong.
+          workers: number of workers.
+          seconds_of: seconds that a candidate takes.
+          seed: seed of the faults.
         """
         self.now, self.busy = 0.0, 0.0
         self._workers, self._seconds_of = workers, seconds_of
@@ -54,7 +54,7 @@ class VirtualCluster:
         self._count = 0
 
     def start(self, dataset: Dataset) -> Iterator[Progress]:
-        """Need nothing."""
+        """Start nothing: virtual workers are ready."""
         del dataset
         yield from ()
 
@@ -73,7 +73,7 @@ class VirtualCluster:
         heapq.heappush(self._running, entry)
 
     def collect(self) -> list[Attempt]:
-        """Let time pass until an attempt ends.
+        """Advance the clock until an attempt ends.
 
         Raises:
           LookupError: if nothing runs.
@@ -109,7 +109,7 @@ class VirtualCluster:
 
 
 def heavy_tailed(sample: Sequence[int]) -> Callable[[Candidate], float]:
-    """Make training times: log-normal, and larger for more FLOPs, by and large.
+    """Make training times: log-normal, and correlated with FLOPs.
 
     Args:
       sample: FLOPs of the networks of random blocks.

@@ -1,4 +1,4 @@
-"""Who is measured: each trains one candidate, in a process of its own kind."""
+"""Contenders: the ways to train a candidate that are compared."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.setting import BLOCKS, MAX_LAYERS, Setting
+from benchmarks.setting import BLOCKS, MAX_LAYERS, BenchSetting
 from bqnn import runtime
 from bqnn.config import Config, SpaceConfig
 from bqnn.data import Dataset
@@ -18,12 +18,12 @@ from bqnn.space.nsc import Block
 
 
 class Timing(NamedTuple):
-    """How long a candidate took, in seconds.
+    """Seconds that a candidate took.
 
     Attributes:
       total: from its plan to its accuracy.
-      fixed: of that, before the first optimiser step.
-      train: of that, training.
+      fixed: the part before the first optimiser step.
+      train: the part of the training.
     """
 
     total: float
@@ -31,11 +31,11 @@ class Timing(NamedTuple):
     train: float
 
 
-Contender = Callable[[Setting, Dataset, Block, int], Timing]
+Contender = Callable[[BenchSetting, Dataset, Block, int], Timing]
 
 
 def _with_engine(
-    name: str, setting: Setting, dataset: Dataset, block: Block, seed: int
+    name: str, setting: BenchSetting, dataset: Dataset, block: Block, seed: int
 ) -> Timing:
     from benchmarks.plain import PlainEngine
     from bqnn.engines import ENGINES
@@ -48,7 +48,9 @@ def _with_engine(
     return _timing(time.perf_counter() - start, seconds)
 
 
-def _with_torch(setting: Setting, dataset: Dataset, block: Block, seed: int) -> Timing:
+def _with_torch(
+    setting: BenchSetting, dataset: Dataset, block: Block, seed: int
+) -> Timing:
     from benchmarks.torch_fit import train_steps
 
     start = time.perf_counter()
@@ -69,14 +71,14 @@ CONTENDERS: dict[str, Contender] = {
     "plain Flax": functools.partial(_with_engine, "plain"),
     "PyTorch": _with_torch,
 }
-"""Contenders by their name in the table."""
+"""Contenders by name, as the table shows it."""
 
 
 def available(accelerated: bool) -> tuple[str, ...]:
-    """List who can be measured here.
+    """List the contenders that can be measured here.
 
-    PyTorch, which is optional, and which is measured on the CPU alone; an epoch in one
-    program where there is an accelerator.
+    PyTorch is optional, and measured on the CPU only. `scan` is measured on
+    accelerators only.
     """
     has_torch = importlib.util.find_spec("torch") is not None
     skipped = {"PyTorch"} if accelerated or not has_torch else set()
@@ -85,8 +87,8 @@ def available(accelerated: bool) -> tuple[str, ...]:
     return tuple(name for name in CONTENDERS if name not in skipped)
 
 
-def warm_up(contender: str, setting: Setting, dataset: Dataset) -> None:
-    """Do what a contender does once for all candidates of a process."""
+def warm_up(contender: str, setting: BenchSetting, dataset: Dataset) -> None:
+    """Do the work that a contender does once for all candidates of a process."""
     if contender == "walked":
         train = dataclasses.replace(setting.train, engine="walk")
         space = SpaceConfig(MAX_LAYERS)
@@ -97,10 +99,10 @@ def warm_up(contender: str, setting: Setting, dataset: Dataset) -> None:
 
 
 def prepare_process(contender: str, threads: int) -> None:
-    """Settle what a process of this kind has settled before it starts.
+    """Configure a process before it imports jax.
 
-    Ours is prepared as a launcher does it; the rivals run as they are, with the same
-    number of threads.
+    Our engines get the settings of the launchers. The rivals run as they are, with the
+    same number of threads.
     """
     if contender in ("plain Flax", "PyTorch"):
         os.environ["NPROC"] = str(threads)

@@ -1,7 +1,7 @@
-"""The rival in the bench: the paper's Q-learner as plain Python, over a dict.
+"""Dictionary agent: the paper's Q-learning in plain Python, to compare with.
 
-It follows the same equations as `bqnn.agents.agent`, with neither JAX nor NumPy: rows
-of Q-values are lists, made when first written, and random numbers come from `random`.
+It follows the equations of `bqnn.agents`, with neither JAX nor NumPy: rows of Q-values
+are lists, made when first written, and random numbers come from `random`.
 """
 
 import random
@@ -16,8 +16,8 @@ class Steps(NamedTuple):
     """A decision process as plain Python.
 
     Attributes:
-      num_actions: legal actions of each step.  # [T]
-      stop: the action that ends the episode, -1 where there is none.  # [T]
+      num_actions: number of legal actions of each step, `[T]`.
+      stop: the action that ends the episode, -1 if there is none; `[T]`.
     """
 
     num_actions: list[int]
@@ -25,7 +25,7 @@ class Steps(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What is tuned; the defaults are the paper's."""
+    """The constants of the agent; the defaults are the paper's."""
 
     alpha: float = 0.01
     gamma: float = 1.0
@@ -46,11 +46,11 @@ class DictAgent:
         self._random = random.Random(seed)
 
     def ask(self, epsilon: float, batch: int) -> list[Actions]:
-        """Write `batch` blocks with epsilon-greedy, each up to its last decision."""
-        return [self._write(epsilon) for _ in range(batch)]
+        """Sample `batch` blocks with epsilon-greedy, each up to its last decision."""
+        return [self._sample_block(epsilon) for _ in range(batch)]
 
     def tell(self, blocks: Sequence[Actions], rewards: Sequence[float]) -> None:
-        """Remember a batch, then learn from the memory, or from the batch without."""
+        """Add a batch to the memory, then learn from draws of it, or from the batch."""
         batch = list(zip(blocks, rewards, strict=True))
         self.memory += batch
         if self.rule.replay_updates:
@@ -69,19 +69,19 @@ class DictAgent:
             row[action] = (1 - alpha) * row[action] + alpha * target
             target = r_t + gamma * max(row)
 
-    def _write(self, epsilon: float) -> Actions:
-        draw, below = self._random.random, self._random.randrange
+    def _sample_block(self, epsilon: float) -> Actions:
+        draw, randint = self._random.random, self._random.randrange
         actions: Actions = []
         previous = 0
         for t, (count, stop) in enumerate(zip(*self.steps, strict=True)):
             explore = draw() < epsilon
-            previous = below(count) if explore else self._best(t, previous)
+            previous = randint(count) if explore else self._argmax(t, previous)
             actions.append(previous)
             if previous == stop:
                 break
         return actions
 
-    def _best(self, t: int, previous: int) -> int:
+    def _argmax(self, t: int, previous: int) -> int:
         """Return the action of the largest Q-value; ties are broken at random."""
         row = self.table.get((t, previous))
         if row is None:

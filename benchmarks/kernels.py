@@ -1,4 +1,4 @@
-"""Every kernel of `bqnn.networks` against the plain form: forward and gradient."""
+"""Kernels: those of `bqnn.networks` compared with the plain forms, with gradients."""
 
 import functools
 import statistics
@@ -12,12 +12,12 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchSetting
 from bqnn.networks import kernels, pooling
 
 
 class KernelRow(NamedTuple):
-    """One kernel at one shape: seconds of value and gradient together."""
+    """One kernel at one shape: seconds for value and gradient together."""
 
     kernel: str
     shape: tuple[int, ...]
@@ -26,16 +26,16 @@ class KernelRow(NamedTuple):
 
     @property
     def speedup(self) -> float:
-        """How many times quicker ours is."""
+        """Time of the plain form divided by ours."""
         return self.plain / self.ours
 
 
-def measure(setting: Setting, repeats: int = 7) -> Iterator[KernelRow]:
+def measure(setting: BenchSetting, repeats: int = 7) -> Iterator[KernelRow]:
     """Time kernels on the tensors of every stage of a setting, in turn.
 
     Args:
       setting: its widths, images and batch give the shapes.
-      repeats: of which the median counts.
+      repeats: the median of so many runs is returned.
     """
     height = setting.images.height
     for stage, width in enumerate(setting.network.widths):

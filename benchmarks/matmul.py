@@ -1,4 +1,4 @@
-"""The rate of large matrix products: what a machine can do at best."""
+"""Matrix products: the rate of large ones, as the peak rate of a machine."""
 
 import time
 
@@ -10,8 +10,8 @@ def rate(size: int = 1024, repeats: int = 8) -> float:
     """Measure float32 matrix products.
 
     Args:
-      size: of the square matrices.
-      repeats: of which the quickest counts.
+      size: side of the square matrices.
+      repeats: the fastest of so many is returned.
 
     Returns:
       Floating-point operations per second, a multiply-add counted as two.

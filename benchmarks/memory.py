@@ -1,9 +1,9 @@
-"""Whether anything grows: many candidates in one process."""
+"""Memory: its growth over many candidates in one process."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.candidates import BASELINE, Worker
+from benchmarks.candidates import BASELINE, ContenderProcess
 from benchmarks.setting import SETTINGS, random_blocks
 
 
@@ -11,9 +11,9 @@ class Growth(NamedTuple):
     """Resident memory of one process, in bytes.
 
     Attributes:
-      candidates: how many were trained.
-      early: after the first `EARLY` of them.
-      late: after all.
+      candidates: number of candidates trained.
+      early: memory after the first `EARLY` of them.
+      late: memory after all.
     """
 
     candidates: int
@@ -35,15 +35,15 @@ def measure(
     """Train random blocks of the quickstart's shapes in one process.
 
     Args:
-      candidates: how many, more than `EARLY`.
-      seed: of the blocks.
-      on_job: called after each.
+      candidates: number of candidates, more than `EARLY`.
+      seed: seed of the blocks.
+      on_job: called after each candidate.
     """
     resident = []
-    with Worker(BASELINE, SETTINGS["quickstart"].name) as worker:
+    with ContenderProcess(BASELINE, SETTINGS["quickstart"].name) as worker:
         worker.ask(warm=True)
-        for at, block in enumerate(random_blocks(candidates, seed)):
-            answer = worker.ask(block=str(block), seed=at)
+        for number, block in enumerate(random_blocks(candidates, seed)):
+            answer = worker.ask(block=str(block), seed=number)
             resident.append(answer["memory"]["resident"])
             on_job()
     return Growth(candidates, resident[min(EARLY, candidates) - 1], resident[-1])

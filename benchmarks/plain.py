@@ -1,6 +1,6 @@
-"""The layers in plain Flax, as one writes them first: what ours are measured against.
+"""Plain layers: the layers of `bqnn.networks.layers` in plain Flax, to compare with.
 
-The same functions and the same parameter tree as `bqnn.networks.layers`.
+They are the same functions of the same parameter tree.
 """
 
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ class ConvolutionNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, F]`, rounded up."""
         x = nn.Conv(
             self.filters,
             (self.kernel, self.kernel),
@@ -48,7 +48,7 @@ class PreActivationConvolution(ConvolutionNorm):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H, W, filters]."""
+        """Map `[B, H, W, C]` to `[B, H, W, F]`."""
         return super().__call__(nn.relu(x), train)
 
 
@@ -60,19 +60,19 @@ class MaxPooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, C]`, rounded up."""
         return nn.max_pool(x, *_window(self.kernel, self.stride), padding="SAME")
 
 
 class AveragePooling(nn.Module):
-    """The mean of the real pixels under a window: padding does not count (ours)."""
+    """The mean of the real pixels under a window, padding excluded (ours)."""
 
     kernel: int
     stride: int
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, C], rounded up."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, C]`, rounded up."""
         window = _window(self.kernel, self.stride)
         return nn.avg_pool(x, *window, padding="SAME", count_include_pad=False)
 

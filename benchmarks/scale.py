@@ -1,4 +1,4 @@
-"""How many workers the master can keep busy: the real one, on a virtual cluster."""
+"""Scale: the workers that the real master keeps busy on a virtual cluster."""
 
 import dataclasses
 import tempfile
@@ -18,12 +18,12 @@ from bqnn.search.master import Limits, search
 from bqnn.search.problem import Problem, ask_batch, make_problem
 
 IMAGES = ImageSpec(32, 32, 3, 100)
-# Batches: enough to see beyond the first ones, and enough candidates for few workers.
+# A search has at least so many batches, and about so many candidates.
 _BATCHES, _CANDIDATES = 12, 3000
 
 
-class Order(NamedTuple):
-    """An order of the search, and its lag if it has one."""
+class SearchOrder(NamedTuple):
+    """An order of the search, and its lag; arrival has none."""
 
     name: str
     lag: int
@@ -33,7 +33,7 @@ class Order(NamedTuple):
         return self.name if self.name == "arrival" else f"{self.name}, lag {self.lag}"
 
 
-ORDERS = (*(Order("slot", lag) for lag in range(5)), Order("arrival", 0))
+ORDERS = (*(SearchOrder("slot", lag) for lag in range(5)), SearchOrder("arrival", 0))
 WORKERS = (1, 2, 8, 32, 128, 1024)
 
 
@@ -41,15 +41,15 @@ class ScaleRow(NamedTuple):
     """One search on a virtual cluster.
 
     Attributes:
-      order: of the search.
-      workers: of the cluster; a batch is twice as many candidates.
-      evaluations: of the search.
-      utilisation: share of the time that workers had something to do, until the last
-        batch was asked.
+      order: the order of the search.
+      workers: workers of the cluster; a batch is twice as many candidates.
+      evaluations: evaluations of the search.
+      utilisation: fraction of the time that workers were busy, until the last batch was
+        asked.
       master_ms: wall time of the master per evaluation, journal and agent included,
         from the second batch told.
       early: resident memory after a quarter of the batches, in bytes.
-      late: at the end.
+      late: resident memory at the end, in bytes.
     """
 
     order: str
@@ -62,7 +62,7 @@ class ScaleRow(NamedTuple):
 
 
 def measure(
-    order: Order,
+    order: SearchOrder,
     workers: int,
     seed: int,
     iterations: int,
@@ -71,9 +71,9 @@ def measure(
     """Search once on `workers` virtual workers, in the paper's space.
 
     Args:
-      order: of the search.
-      workers: of the virtual cluster.
-      seed: of search and faults.
+      order: the order of the search.
+      workers: workers of the virtual cluster.
+      seed: seed of search and faults.
       iterations: batches of the search.
       on_told: called after every batch told.
     """
@@ -110,11 +110,11 @@ def measure(
 
 
 def batches(workers: int) -> int:
-    """Return how many batches a search of `workers` workers has."""
+    """Return the number of batches of a search with `workers` workers."""
     return max(_BATCHES, _CANDIDATES // (2 * workers))
 
 
-def _problem(order: Order, workers: int, seed: int, iterations: int) -> Problem:
+def _problem(order: SearchOrder, workers: int, seed: int, iterations: int) -> Problem:
     paper = Config()
     agent: AgentConfig = dataclasses.replace(paper.agent, schedule=f"0.9:{iterations}")
     order_of = SearchConfig(2 * workers, order.name, order.lag, seed)

@@ -1,4 +1,4 @@
-"""What the candidates of a benchmark are trained on: shapes, recipe, data, blocks."""
+"""Settings: shapes, recipe, data and blocks of the candidates of a benchmark."""
 
 from typing import NamedTuple
 
@@ -28,15 +28,15 @@ BLOCKS = tuple(
 MAX_LAYERS = 6
 
 
-class Setting(NamedTuple):
+class BenchSetting(NamedTuple):
     """Shapes and recipe.
 
     Attributes:
-      name: what it is called in the table.
+      name: its name in the table.
       images: shape of the images, and number of classes.
       network: how blocks are stacked.
-      train: the recipe; restarts are switched off, so that all do the same work.
-      train_images, validation_images: how many of each.
+      train: the recipe, without restarts, so that all contenders do the same work.
+      train_images, validation_images: numbers of images.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
         return plan(block, self.network, self.images)
 
     def dataset(self) -> Dataset:
-        """Make images of noise whose brightness tells the class."""
+        """Make images of noise whose brightness depends on the class."""
         rng, channels = np.random.default_rng(0), self.images.channels
         return Dataset(
             train=self._images(rng, self.train_images),
@@ -75,7 +75,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "quickstart": Setting(
+    "quickstart": BenchSetting(
         "quickstart",
         ImageSpec(8, 8, 1, 10),
         NetworkConfig("small", (16, 32, 64), repeats=1),
@@ -83,7 +83,7 @@ SETTINGS = {
         train_images=1152,
         validation_images=288,
     ),
-    "cifar": Setting(
+    "cifar": BenchSetting(
         "cifar",
         ImageSpec(32, 32, 3, 100),
         NetworkConfig("cifar", (32, 64, 128), repeats=2),
@@ -92,13 +92,13 @@ SETTINGS = {
         validation_images=256,
     ),
 }
-"""Settings by the name that `--settings` takes."""
+"""Settings by name, for `--settings`."""
 
 
 def random_blocks(
     count: int, seed: int, max_layers: int = MAX_LAYERS
 ) -> tuple[Block, ...]:
-    """Draw blocks as the agent does when it explores: every legal code alike."""
+    """Draw blocks with every legal code equally likely, as the agent explores."""
     space, rng = NscSpace(max_layers), np.random.default_rng(seed)
     blocks = []
     for _ in range(count):

@@ -1,17 +1,17 @@
-"""The figures of a benchmark as tables for people."""
+"""Tables: the results of a benchmark for the terminal."""
 
 from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from benchmarks.candidates import BASELINE, Row
+from benchmarks.candidates import BASELINE, CandidateRow
 from benchmarks.kernels import KernelRow
 from benchmarks.scale import ScaleRow
 from benchmarks.throughput import Throughput
 
 
-def candidate_table(rows: Sequence[Row]) -> Table:
-    """Lay out what candidates cost, end to end."""
+def candidate_table(rows: Sequence[CandidateRow]) -> Table:
+    """Tabulate candidates end to end."""
     table = Table(title="Candidates end to end: medians over the blocks")
     table.add_column("setting")
     table.add_column("contender")
@@ -41,7 +41,7 @@ def candidate_table(rows: Sequence[Row]) -> Table:
 
 
 def kernel_table(rows: Sequence[KernelRow]) -> Table:
-    """Lay out what kernels cost."""
+    """Tabulate kernels."""
     table = Table(title="Kernels, value and gradient: milliseconds, medians")
     table.add_column("kernel")
     table.add_column("shape")
@@ -59,14 +59,14 @@ def kernel_table(rows: Sequence[KernelRow]) -> Table:
 
 
 def utilisation_table(rows: Sequence[ScaleRow]) -> Table:
-    """Tabulate how busy workers were: an order a row, a number of workers a column."""
+    """Tabulate utilisation: a row per order, a column per number of workers."""
     return _by_workers(
         rows, "Utilisation of the workers", lambda row: f"{row.utilisation:.3f}"
     )
 
 
 def master_table(rows: Sequence[ScaleRow]) -> Table:
-    """Tabulate what the master took: time an evaluation, memory early and late."""
+    """Tabulate the master: time per evaluation, memory early and late."""
     return _by_workers(
         rows,
         "The master: ms per evaluation; resident MB after a quarter -> at the end",
@@ -91,7 +91,7 @@ def _by_workers(
 
 
 def throughput_table(rows: Sequence[Throughput]) -> Table:
-    """Lay out what whole searches do; the first is what the others are compared to."""
+    """Tabulate whole searches; ratios are relative to the first row."""
     table = Table(title="A search of trained candidates, workers ready before")
     for name in ("workers", "candidates", "seconds", "candidates/h", "ratio"):
         table.add_column(name, justify="right")

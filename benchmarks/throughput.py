@@ -1,7 +1,7 @@
-"""Candidates per hour of a whole search: one worker on one core, and one on each.
+"""Throughput: candidates per hour of whole searches, by number of workers.
 
-`python -m benchmarks.throughput WORKERS CACHE_DIR` searches with that many and prints
-a JSON object; `measure` runs it for several, each in a process of its own.
+`python -m benchmarks.throughput WORKERS CACHE_DIR` runs one search and prints a JSON
+object. `measure` runs it for several numbers of workers, each in its own process.
 """
 
 import json
@@ -47,12 +47,12 @@ CONFIG = Config(
 
 
 class Throughput(NamedTuple):
-    """What one search did.
+    """Result of one search.
 
     Attributes:
-      workers: processes that trained; one alone was kept to one core, if it could be.
-      candidates: how many they trained.
-      seconds: from the first batch asked to the last told, all workers ready before.
+      workers: processes that trained; a single one is pinned to one core if possible.
+      candidates: candidates that they trained.
+      seconds: from the first batch asked to the last told, with all workers ready.
     """
 
     workers: int
@@ -74,8 +74,8 @@ def measure(
 
     Args:
       counts: numbers of workers.
-      cache_dir: where compiled programs are kept.
-      on_search: called after each.
+      cache_dir: directory of compiled programs.
+      on_search: called after each search.
 
     Raises:
       BqnnError: if one of the processes fails.
@@ -92,10 +92,10 @@ def measure(
 
 
 class PinnedWorker(Worker):
-    """Keeps its process to one core."""
+    """A worker whose process runs on one core."""
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
-        """Pin every thread that runs by now."""
+        """Pin all threads of the process."""
         super().__init__(config, dataset)
         machine.pin()
 

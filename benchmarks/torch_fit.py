@@ -1,6 +1,6 @@
-"""A PyTorch twin of `bqnn.evaluation.fit`, to measure ours against on the CPU.
+"""PyTorch training: a twin of `bqnn.evaluation.fit`, to compare with on the CPU.
 
-Needs PyTorch, which is optional: nothing outside `benchmarks` imports this module.
+PyTorch is optional: nothing outside `benchmarks` imports this module.
 """
 
 import itertools
@@ -21,10 +21,10 @@ from bqnn.networks.plan import NetworkPlan
 
 
 class TorchFit(NamedTuple):
-    """The outcome of a training.
+    """Result of a training.
 
     Attributes:
-      accuracy: on the validation part, as a fraction, after the last step.
+      accuracy: validation accuracy after the last step, as a fraction.
       seconds: wall time by phase: prepare, train, evaluate.
     """
 
@@ -38,19 +38,18 @@ def train_steps(
     """Build, initialise, train and measure a network with PyTorch on the CPU.
 
     Sets PyTorch's threads to those of the configuration. The images come in the order
-    of `bqnn.evaluation.fit` with the same seed, epoch after epoch; the weights are
-    others. In the first call of a process, PyTorch imports for two seconds more: call
-    it twice.
+    of `bqnn.evaluation.fit` with the same seed; the initial weights differ. The first
+    call of a process takes two seconds longer for imports of PyTorch: call it twice.
 
     Args:
       plan: the network.
-      config: the recipe; its `epochs` and restarts play no part.
-      dataset: its training part is learnt from, its validation part measured on.
-      seed: of initialisation and of the order of the images.
-      steps: of the optimiser.
+      config: the recipe; `epochs` and restarts are ignored.
+      dataset: its training part is trained on, its validation part measured on.
+      seed: seed of the initialisation and of the order of the images.
+      steps: steps of the optimiser.
 
     Raises:
-      ConfigError: if the computation is not to be in float32.
+      ConfigError: if the dtype is not float32.
     """
     if config.dtype != "float32":
         raise ConfigError(f"train.dtype is {quote(config.dtype)}: want float32")
@@ -101,8 +100,8 @@ class _Trainer:
     def train(self, steps: int) -> None:
         """Take `steps` steps of the optimiser."""
         self.network.train()
-        for drawn in itertools.islice(self._order(), steps):
-            images, labels = self.train_data.batch(drawn)
+        for indices in itertools.islice(self._order(), steps):
+            images, labels = self.train_data.batch(indices)
             self.optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(self.network(images), labels).backward()
             self.optimizer.step()
@@ -113,13 +112,13 @@ class _Trainer:
         self.network.eval()
         total, correct = len(self.validation_data.labels), 0
         with torch.inference_mode():
-            for drawn in torch.arange(total).split(self.batch):
-                images, labels = self.validation_data.batch(drawn)
+            for indices in torch.arange(total).split(self.batch):
+                images, labels = self.validation_data.batch(indices)
                 correct += int((self.network(images).argmax(1) == labels).sum())
         return correct / total
 
     def _order(self) -> Iterator[Tensor]:
-        """Draw batches without end; an epoch leaves out its last partial batch."""
+        """Yield batches for ever; the last partial batch of an epoch is left out."""
         total = len(self.train_data.labels)
         for epoch in itertools.count():
             rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
@@ -131,9 +130,9 @@ class _Data(NamedTuple):
     """One part of the data set.
 
     Attributes:
-      images: [N, H, W, C] uint8.
-      labels: [N] int64.
-      mean, std: by channel, in units of pixels.  # [C] float32
+      images: uint8 `[images, H, W, C]`.
+      labels: int64 `[images]`.
+      mean, std: by channel, in units of pixels, float32 `[C]`.
     """
 
     images: Tensor
@@ -141,16 +140,16 @@ class _Data(NamedTuple):
     mean: Tensor
     std: Tensor
 
-    def batch(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Gather a batch.
 
         Args:
-          drawn: places of the batch.  # [B] int64
+          indices: the images of the batch, int64 `[B]`.
 
         Returns:
-          Images, normalised, in channels_last  # [B, C, H, W] float32
-          and their classes.  # [B] int64
+          Normalised images, float32 `[B, C, H, W]` in channels_last, and their classes,
+          int64 `[B]`.
         """
-        pixels = self.images.index_select(0, drawn).float()
+        pixels = self.images.index_select(0, indices).float()
         images = pixels.sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
-        return images, self.labels.index_select(0, drawn)
+        return images, self.labels.index_select(0, indices)

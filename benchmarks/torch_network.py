@@ -1,23 +1,21 @@
-"""A PyTorch twin of `bqnn.networks.network`, to measure ours against on the CPU.
+"""PyTorch network: a twin of `bqnn.networks.network`, to compare with on the CPU.
 
-The same functions of the same plan, eager, each tensor [B, C, H, W] in the format
-channels_last. One difference: PyTorch's running variance follows the unbiased estimate,
-which is n / (n - 1) times ours, where n counts the values of a channel in a batch.
+It computes the same functions of the same plan, eagerly; tensors are `[B, C, H, W]` in
+the format channels_last. One difference: PyTorch's running variance follows the
+unbiased estimate, which is n / (n - 1) times ours; n is the number of values of a
+channel in a batch.
 
-Needs PyTorch, which is optional: nothing outside `benchmarks` imports this module.
+PyTorch is optional: nothing outside `benchmarks` imports this module.
 """
 
 import functools
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from flax import traverse_util
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from bqnn.networks.network import Variables
 from bqnn.networks.plan import NetworkPlan, Node
 
 
@@ -41,17 +39,17 @@ class TorchNetwork(nn.Module):
         """Compute logits.
 
         Args:
-          images: normalised.  # [B, C, H, W] float32
+          images: normalised images, float32 `[B, C, H, W]`.
 
         Returns:
-          Logits.  # [B, K] float32
+          Logits, float32 `[B, K]`.
         """
         values = {0: images}
         walk = zip(self.layers.values(), self.inputs, self.last_reads, strict=True)
-        for here, (layer, inputs, last_reads) in enumerate(walk, 1):
-            values[here] = layer(*[values[place] for place in inputs])
-            for place in last_reads:  # else fresh memory costs a fifth of the time
-                del values[place]
+        for index, (layer, inputs, last_reads) in enumerate(walk, 1):
+            values[index] = layer(*[values[i] for i in inputs])
+            for i in last_reads:  # otherwise fresh memory costs a fifth of the time
+                del values[i]
         return values[len(self.inputs)]
 
 
@@ -63,7 +61,8 @@ class ConvolutionNorm(nn.Module):
         super().__init__()
         top, bottom = _same_padding(source.height, node)
         left, right = _same_padding(source.width, node)
-        # PyTorch's convolution pads both sides alike; else the input is padded first.
+        # PyTorch's convolution pads both sides alike. If they differ, the input is
+        # padded first.
         even = top == bottom and left == right
         self.pad = None if even else (left, right, top, bottom)
         self.conv = HeConvolution(
@@ -74,11 +73,11 @@ class ConvolutionNorm(nn.Module):
             (top, left) if even else 0,
             bias=False,
         )
-        # PyTorch's momentum is the weight of the new statistics: ours is 0.9.
+        # PyTorch's momentum is the weight of the new statistics, 1 - 0.9.
         self.norm = nn.BatchNorm2d(node.channels, eps=1e-5, momentum=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, H, W] to [B, filters, H / stride, W / stride], rounded up."""
+        """Map `[B, C, H, W]` to `[B, F, H / stride, W / stride]`, rounded up."""
         if self.pad is not None:
             x = F.pad(x, self.pad)
         return self.norm(self.conv(x))
@@ -88,25 +87,26 @@ class PreActivationConvolution(ConvolutionNorm):
     """ReLU, convolution, batch normalisation."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, H, W] to [B, filters, H, W]."""
-        return super().forward(F.relu(x))  # not in place: others may read `x`
+        """Map `[B, C, H, W]` to `[B, F, H, W]`."""
+        return super().forward(F.relu(x))  # others may read `x`
 
 
 class Pooling(nn.Module):
-    """The largest or the mean value under a window; padding does not count."""
+    """The largest or the mean value under a window, padding excluded."""
 
     def __init__(self, node: Node, source: Node, pool: Callable[..., Tensor]) -> None:
-        """Build the layer of `node`, which reads `source`; `pool` is one of F's."""
+        """Build the layer of `node`, which reads `source`, with a pooling of torch."""
         super().__init__()
         self.pool, self.kernel, self.stride = pool, node.kernel, node.stride
-        # "SAME" may pad an axis by one more at its end than at its start. With a stride
-        # ceil_mode lets the last window hang over; else pad both, cut the first off.
+        # "SAME" may pad an axis by one more at its end than at its start. With a
+        # stride, ceil_mode has the same effect. Without one, both ends are padded, and
+        # the first row and column of the result are cut off.
         self.cut = node.stride == 1 and node.kernel % 2 == 0
         top, left = (_same_padding(n, node)[0] for n in (source.height, source.width))
         self.padding = (top + self.cut, left + self.cut)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, H, W] to [B, C, H / stride, W / stride], rounded up."""
+        """Map `[B, C, H, W]` to `[B, C, H / stride, W / stride]`, rounded up."""
         x = self.pool(x, self.kernel, self.stride, self.padding, ceil_mode=True)
         return x[..., 1:, 1:] if self.cut else x
 
@@ -118,7 +118,7 @@ class Add(nn.Module):
     """Elemental addition."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Add two [B, C, H, W]."""
+        """Add two `[B, C, H, W]`."""
         return a + b
 
 
@@ -126,7 +126,7 @@ class Concat(nn.Module):
     """Concatenation along the channels."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Map several [B, C_i, H, W] to [B, sum of C_i, H, W]."""
+        """Map several `[B, C_i, H, W]` to `[B, sum of C_i, H, W]`."""
         return torch.cat(inputs, dim=1)
 
 
@@ -139,7 +139,7 @@ class Head(nn.Module):
         self.dense = HeLinear(source.channels, node.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, H, W] to logits.  # [B, K]."""
+        """Map `[B, C, H, W]` to logits, `[B, K]`."""
         return self.dense(F.relu(x).mean((2, 3)))
 
 
@@ -174,50 +174,21 @@ MODULES: dict[str, Callable[[Node, Node], nn.Module]] = {
     "concat": lambda node, source: Concat(),
     "head": Head,
 }
-"""The module of every `Node.op`, given the node and the first that it reads."""
-
-
-_AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
-_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
-
-
-def load_variables(network: TorchNetwork, variables: Variables) -> None:
-    """Copy the variables of our network of the same plan into its twin.
-
-    Args:
-      network: is changed.
-      variables: `params` and `batch_stats`, as `network.init_variables` makes
-        them.
-
-    Raises:
-      RuntimeError: if names or shapes are not those of the network.
-    """
-    state = {}
-    leaves = traverse_util.flatten_dict(dict(variables))
-    for (_, node, part, leaf), value in leaves.items():
-        array = np.array(value).transpose(_AXES[value.ndim])
-        state[f"layers.{node}.{part}.{_LEAVES[leaf]}"] = torch.from_numpy(array)
-    network.load_state_dict(state)
+"""The module of every `Node.op`, from the node and its first input."""
 
 
 def _last_reads(inputs: list[tuple[int, ...]]) -> list[set[int]]:
-    """List for every node the inputs that no later node reads."""
+    """List, for every node, its inputs that no later node reads."""
     found: list[set[int]] = []
     later: set[int] = set()
-    for places in reversed(inputs):
-        found.append(set(places) - later)
-        later.update(places)
+    for indices in reversed(inputs):
+        found.append(set(indices) - later)
+        later.update(indices)
     return found[::-1]
 
 
 def _same_padding(size: int, node: Node) -> tuple[int, int]:
-    """Work out the padding before and after an axis, as XLA's "SAME" has it."""
+    """Return the padding before and after an axis for XLA's "SAME"."""
     covered = (-(-size // node.stride) - 1) * node.stride + node.kernel
     total = max(covered - size, 0)
     return total // 2, total - total // 2

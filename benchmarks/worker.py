@@ -1,8 +1,8 @@
-"""A process that trains candidates for one contender, told so line by line.
+"""Worker: a process that trains candidates for one contender.
 
 `python -m benchmarks.worker CONTENDER SETTING CORE` reads a JSON object from every line
-of its input and answers with one: timings for a `block` and a `seed`, the rate of
-matrix products for `rate`, nothing for `warm`.
+of its input and answers each with one: the timings of a `block` with a `seed`, the rate
+of matrix products for `rate`, an empty object after the warm-up for `warm`.
 """
 
 import json
@@ -44,9 +44,9 @@ def main(contender: str, setting_name: str, core: str) -> None:
 
 
 def memory() -> dict[str, int]:
-    """Measure this process: resident now and at most, in bytes."""
+    """Return the current and the largest resident memory of this process, in bytes."""
     resident = psutil.Process().memory_info().rss
-    # In KiB, but on macOS.
+    # In KiB, except on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"resident": resident, "peak": peak}

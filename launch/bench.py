@@ -124,7 +124,7 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
     if "PyTorch" not in names:
         console.print("without PyTorch: pip install torch==2.13.0 to compare with it")
     blocks = BLOCKS + random_blocks(_RANDOM.value, _SEED.value)
-    rows: list[candidates.Row] = []
+    rows: list[candidates.CandidateRow] = []
     for setting, workers in itertools.product(_SETTINGS.value, _WORKERS.value):
         jobs = len(names) * (len(blocks) + 1)
         for on_job in _progress(console, f"{setting}, {workers} at once", jobs):

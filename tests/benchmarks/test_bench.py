@@ -84,7 +84,7 @@ def test_kernels_are_measured_at_the_shapes_of_the_stages() -> None:
 
 def test_a_process_that_dies_is_named() -> None:
     with (
-        candidates.Worker("walked", "no such setting") as worker,
+        candidates.ContenderProcess("walked", "no such setting") as worker,
         pytest.raises(BqnnError, match="process for walked ended with status 1"),
     ):
         worker.ask(warm=True)

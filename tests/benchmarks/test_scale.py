@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import scale
 from benchmarks.cluster import SIGMA, VirtualCluster, heavy_tailed
-from benchmarks.scale import Order
+from benchmarks.scale import SearchOrder
 from bqnn.evaluation.records import Candidate, Status
 from bqnn.space.nsc import parse
 
@@ -55,7 +55,7 @@ def test_training_times_are_heavy_tailed_and_foreseen() -> None:
 
 
 def test_lag_and_arrival_keep_workers_busy() -> None:
-    orders = (Order("slot", 0), Order("slot", 2), Order("arrival", 0))
+    orders = (SearchOrder("slot", 0), SearchOrder("slot", 2), SearchOrder("arrival", 0))
     barrier, lagging, arrival = (
         scale.measure(order, 4, 0, iterations=16) for order in orders
     )

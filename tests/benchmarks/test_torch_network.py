@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from bqnn.config import TrainConfig
 from bqnn.engines.steps import loss_fn
@@ -23,7 +24,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.torch_fit import train_steps
-from benchmarks.torch_network import TorchNetwork, load_variables
+from benchmarks.torch_network import TorchNetwork
 
 torch.set_num_threads(1)  # as XLA: small operations wait for a second thread
 BATCH = 8
@@ -57,9 +58,29 @@ def _images(network: NetworkPlan, seed: int) -> jax.Array:
     return jnp.asarray(rng.standard_normal(shape, np.float32))
 
 
+_AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+def _load_variables(network: TorchNetwork, variables: Variables) -> None:
+    """Copy `params` and `batch_stats` of our network of the same plan into its twin."""
+    state = {}
+    leaves = traverse_util.flatten_dict(dict(variables))
+    for (_, node, part, leaf), value in leaves.items():
+        array = np.array(value).transpose(_AXES[value.ndim])
+        state[f"layers.{node}.{part}.{_LEAVES[leaf]}"] = torch.from_numpy(array)
+    network.load_state_dict(state)
+
+
 def _twin(network: NetworkPlan, variables: Variables) -> TorchNetwork:
     twin = TorchNetwork(network)
-    load_variables(twin, variables)
+    _load_variables(twin, variables)
     return twin
 
 
