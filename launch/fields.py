@@ -1,4 +1,4 @@
-"""The fields of a configuration with their meaning, from its classes' docstrings."""
+"""Fields of a configuration with their meaning, from the docstrings of its classes."""
 
 import dataclasses
 import inspect
@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# One entry of an "Attributes" section; what follows is indented further.
+# One entry of an "Attributes" section; its further lines are indented more.
 _ENTRY = re.compile(r"^  (\w+(?:, \w+)*): (.*(?:\n    .*)*)", re.MULTILINE)
 
 
@@ -17,9 +17,9 @@ class Field(NamedTuple):
 
     Attributes:
       name: with its sections, as in `agent.alpha`.
-      value: what it is.
-      default: what it is unless something else is asked for.
-      meaning: what its class says of it; nothing if it says nothing.
+      value: its value.
+      default: its value if it is not given.
+      meaning: its entry in the docstring of its class, or nothing.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Field(NamedTuple):
 
 
 def fields(config: Any, default: Any, prefix: str = "") -> Iterator[Field]:
-    """List the fields of a configuration, those of its sections too.
+    """List the fields of a configuration and of its sections.
 
     Args:
       config: a dataclass of dataclasses.
       default: another of its class.
-      prefix: sections around it, each with a dot after it.
+      prefix: names of the sections around it, each followed by a dot.
     """
     for entry in dataclasses.fields(config):
         name = f"{prefix}{entry.name}"
@@ -46,7 +46,7 @@ def fields(config: Any, default: Any, prefix: str = "") -> Iterator[Field]:
 
 
 def described(config: Any, default: Any, width: int = 80) -> Iterator[str]:
-    """Write every field as a flag and, below, its meaning and its default."""
+    """Write every field as a flag, and below it its meaning and its default."""
     for field in fields(config, default):
         yield _flag(field.name, field.value)
         meaning = field.meaning
@@ -68,11 +68,13 @@ def _text(value: Any) -> str:
 
 
 def _meaning(cls: type, name: str) -> str:
-    """Look a field up in the class that declares it last."""
-    return next((found[name] for found in map(_said, cls.__mro__) if name in found), "")
+    """Look a field up in the last class that declares it."""
+    return next(
+        (found[name] for found in map(_entries, cls.__mro__) if name in found), ""
+    )
 
 
-def _said(cls: type) -> dict[str, str]:
+def _entries(cls: type) -> dict[str, str]:
     """Read the "Attributes" section of a class's docstring."""
     _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")
     return {

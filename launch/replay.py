@@ -3,8 +3,8 @@
   python -m launch.replay --workdir=runs/first
 
 Nothing is trained: the recorded evaluations are told to a new agent, which must ask the
-same blocks and reach the same state, bit for bit, in every iteration. Status 1, and the
-first iteration that differs, if it does not.
+same blocks and reach the same state, bit for bit, in every iteration. If one differs,
+the program names the first such iteration and exits with status 1.
 """
 
 from pathlib import Path
@@ -13,10 +13,9 @@ from absl import flags
 
 from bqnn import runtime
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
 from bqnn.search.fold import fold
 from bqnn.search.problem import make_problem
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string(
@@ -25,14 +24,14 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main() -> None:
-    """Replay the search and print what it comes to."""
+    """Replay the search and print its size and last digest."""
     runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
-    work = make_problem(run.config, run.images)
-    summary = Summary(work.iterations, run.config.search.batch)
-    for event in fold(work, history):
-        summary = summary_lib.update(summary, event)
+    problem = make_problem(run.config, run.images)
+    summary = Summary(problem.iterations, run.config.search.batch)
+    for event in fold(problem, history):
+        summary = update(summary, event)
     print(
         f"{summary.told} of {summary.iterations} iterations and {summary.done} "
         f"evaluations replayed, every digest equal"

@@ -1,15 +1,16 @@
-"""Write a page to look at: what a search found, how it went, and what its agent learnt.
+"""Write a page that shows what a search found, how it went and what its agent learnt.
 
   python -m launch.report --workdir=runs/first --open
   python -m launch.report --workdir=runs/first --watch
   python -m launch.report --workdir=runs/first --workdir=runs/second
 
-The page is one file, report/index.html in the (first) work directory, which needs no
-network. Several searches are laid over each other. With --watch it is written again
-whenever a journal changes, until every search is complete or Ctrl-C; the page then
-loads itself again. The journal is only read: the search may be running.
+The page is one file that needs no network: report/index.html in the first work
+directory. It compares several searches. With --watch it is written again whenever a
+journal changes, until every search is complete or Ctrl-C, and it loads itself again.
+Journals are only read: the searches may be running.
 """
 
+import functools
 import sys
 import webbrowser
 from pathlib import Path
@@ -31,30 +32,23 @@ _WATCH = flags.DEFINE_bool("watch", False, "Write it again whenever a journal ch
 
 
 def main() -> None:
-    """Write the page, once or as often as the journals change."""
+    """Write the page once, or with --watch whenever a journal changes."""
     workdirs = _WORKDIR.value or []
     if len(set(workdirs)) < len(workdirs):
         raise ConfigError("--workdir: the same directory was given twice")
     runtime.use_host_only()
     sources = [Source(Path(workdir), cli.command) for workdir in workdirs]
     if not _WATCH.value:
-        _tell(write_page(sources)[0], first=True)
+        _announce(write_page(sources)[0])
         return
-    interrupted, seen = cli.Interrupt(), set[Path]()
-
-    def written(path: Path) -> None:
-        _tell(path, first=path not in seen)
-        seen.add(path)
-
-    if not watch(sources, interrupted, written):
+    announce = functools.cache(_announce)  # the first time only
+    if not watch(sources, cli.Interrupt(), announce):
         sys.exit(130)
     print("every search is complete")
 
 
-def _tell(path: Path, first: bool) -> None:
-    """Say where the page is, the first time, and open it if asked to."""
-    if not first:
-        return
+def _announce(path: Path) -> None:
+    """Print the path of the page, and open it if asked to."""
     print(f"{printable(str(path))} ({path.stat().st_size / 1e6:.1f} MB)", flush=True)
     if _OPEN.value:
         webbrowser.open(path.absolute().as_uri())

@@ -3,9 +3,9 @@ r"""Rank the blocks of a search by other weights of the reward.
   python -m launch.rescore --workdir=runs/first \
       --config.reward.mu=0 --config.reward.rho=4
 
-Nothing is trained and nothing written: the reward is computed from what the journal
-records. A weight that is not given is the search's own. What the agent would have asked
-under other weights, only another search can tell.
+Nothing is trained and nothing written: rewards are computed from the journal. Weights
+that are not given are those of the search. Under other weights the agent would have
+asked other blocks: only another search can find them.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _WEIGHTS = {
 
 
 def main() -> None:
-    """Print the blocks that are the best by the weights given."""
+    """Print the best blocks by the weights given."""
     runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()

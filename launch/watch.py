@@ -1,9 +1,9 @@
-"""Watch a search in the terminal, from outside: running, stopped or finished.
+"""Watch a search in the terminal, whether it is running, stopped or finished.
 
   python -m launch.watch --workdir=runs/first
 
-Reads files of the work directory, and disturbs nobody. Ctrl-C ends watching, not the
-search. Where there is no terminal, prints the state once.
+It only reads files of the work directory. Ctrl-C ends watching, not the search. Where
+there is no terminal, it prints the state once.
 """
 
 import time
@@ -24,12 +24,12 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the search.", required=True
 )
 _INTERVAL = flags.DEFINE_float(
-    "interval", 2.0, "Seconds between two looks at the journal.", lower_bound=0.1
+    "interval", 2.0, "Seconds between two reads of the journal.", lower_bound=0.1
 )
 
 
 class _Watcher:
-    """What was last read of a search."""
+    """The state of a search when it was last read."""
 
     def __init__(self, workdir: Path) -> None:
         """Read nothing yet."""
@@ -39,18 +39,17 @@ class _Watcher:
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing left to see."""
+        """Whether the search is complete."""
         return self._view is not None and self._view.summary.complete
 
     def read(self) -> None:
-        """Read the journal again, and what the workers are doing."""
+        """Read the journal and the current tasks of the workers again."""
         record = self._record = read(self._workdir, self._record)
-        if record is None:
-            return
-        self._view = watch.view_of(self._workdir, record)
+        if record:
+            self._view = watch.view_of(self._workdir, record)
 
     def render(self) -> RenderableType:
-        """Lay out what was read, as of now."""
+        """Lay out the state, as of now."""
         if self._view is None:
             return foreign(f"{self._workdir}: its search has not begun")
         return watch.dashboard(self._view, time.time())

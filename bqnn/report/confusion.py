@@ -1,4 +1,4 @@
-"""A picture of a confusion matrix: what is taken for what."""
+"""Picture of a confusion matrix: images by class and by predicted class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,29 +15,28 @@ from numpy.typing import NDArray
 from bqnn.errors import ConfigError
 from bqnn.report.foreign import literal
 
-# One hue, from light to dark: it reads in grey too.
+# One hue from light to dark, readable in grey.
 _COLOURS = matplotlib.colormaps["Blues"]
-# Mistakes are few, and would be as pale as none: a root spreads what is near 0.
+# Mistakes are few: a square root keeps them darker than zero.
 _NORM = PowerNorm(0.5, 0, 1)
 _TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 _MOST_COUNTS, _MOST_NAMES, _LONGEST_NAME = 20, 40, 20
 _CELL, _LARGEST = 0.45, 11.0  # inches
-# Of the cells of many classes.
-_PIXELS = 2
+_PIXELS = 2  # of a cell, at least
 
 
 def draw_confusion(
     axes: Axes, confusion: NDArray[np.int64], class_names: Sequence[str]
 ) -> AxesImage:
-    """Draw a confusion matrix: colours are parts of a row, numbers are images.
+    """Draw a confusion matrix: colours are shares of a row, numbers are images.
 
-    Few classes have their numbers written in the cells, and their names on the axes;
-    many have their places, from 0, on the axes.
+    Few classes have their numbers in the cells and their names on the axes; many have
+    their indices on the axes.
 
     Args:
       axes: to draw on.
-      confusion: images by class and by the class they are taken for.  # [K, K]
-      class_names: of the K classes.
+      confusion: number of images by class and predicted class, int64 `[K, K]`.
+      class_names: names of the K classes.
 
     Returns:
       The image, for a colour bar.
@@ -59,7 +58,7 @@ def draw_confusion(
 def save_confusion(
     confusion: NDArray[np.int64], class_names: Sequence[str], title: str, path: Path
 ) -> None:
-    """Draw a confusion matrix to a PNG file.
+    """Draw a confusion matrix to a file.
 
     Raises:
       ConfigError: if it cannot be written.
@@ -82,10 +81,10 @@ def save_confusion(
 
 def _write_names(axes: Axes, class_names: Sequence[str]) -> None:
     names = [literal(_shortened(name)) for name in class_names]
-    places = range(len(names))
+    ticks = range(len(names))
     upright = max(map(len, names)) * len(names) <= _MOST_NAMES
-    axes.set_xticks(places, names, rotation=0 if upright else 90)
-    axes.set_yticks(places, names)
+    axes.set_xticks(ticks, names, rotation=0 if upright else 90)
+    axes.set_yticks(ticks, names)
 
 
 def _write_counts(

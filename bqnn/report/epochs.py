@@ -1,4 +1,4 @@
-"""Progress of a full training: a bar in a terminal, a line an epoch elsewhere."""
+"""Progress of a full training: a bar in a terminal, and a line per epoch."""
 
 from typing import Any, Self
 
@@ -44,27 +44,21 @@ class EpochDisplay:
         self._bar.stop()
 
     def show(self, event: Event) -> None:
-        """Take in one event; epochs of an earlier run are counted, not printed."""
-        if isinstance(event, EpochEnded):
-            self._end_epoch(event.row, event.recorded)
-        else:
-            self._bar.update(
-                self._task, completed=event.epoch + (event.step + 1) / event.steps
-            )
-
-    def _end_epoch(self, row: dict[str, Any], recorded: bool) -> None:
+        """Take in one event; a recorded epoch is counted, and has no line."""
+        if not isinstance(event, EpochEnded):
+            done = event.epoch + (event.step + 1) / event.steps
+            self._bar.update(self._task, completed=done)
+            return
+        row = event.row
         rate = f"{row['images_per_second']:,.0f} images/s"
         self._bar.update(self._task, completed=row["epoch"], rate=rate)
-        if not recorded:
-            self._console.print(
-                f"{self._title} {row['epoch']}/{self._epochs}: {epoch_line(row)}",
-                highlight=False,
-                soft_wrap=True,
-            )
+        if not event.recorded:
+            line = f"{self._title} {row['epoch']}/{self._epochs}: {epoch_line(row)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def epoch_line(row: dict[str, Any]) -> str:
-    """Write what an epoch came to on one line."""
+    """Write the results of an epoch on one line."""
     parts = [f"loss {row['loss']:.4f}", f"accuracy {row['accuracy']:.2%}"]
     if "validation_accuracy" in row:
         parts.append(f"validation {row['validation_accuracy']:.2%}")

@@ -1,4 +1,4 @@
-"""Figures of one search on matplotlib axes, for notebooks and papers."""
+"""Figures of a search on matplotlib axes, for notebooks and papers."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,7 @@ def costs(axes: Axes, found: Sequence[EvaluationRow], cost: str = "flops") -> Ax
 
     Args:
       axes: to draw on.
-      found: the evaluations.
+      found: the rows of a search.
       cost: `flops` (of the block) or `params` (of the network).
 
     Returns:

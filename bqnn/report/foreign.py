@@ -1,4 +1,8 @@
-"""Text that is not ours, shown as it is: in the terminal and in pictures."""
+"""Foreign text, shown as it is: names of files and workers, messages of errors.
+
+It is escaped where it is printed, not where it is read: names must stay what they are.
+The programs' console escapes every text, so no caller has to think of it.
+"""
 
 from typing import Any
 
@@ -9,7 +13,7 @@ from bqnn.errors import printable
 
 
 class PlainConsole(Console):
-    """A console that shows texts as they are, whatever stands in them.
+    """A console that shows texts as they are.
 
     It knows no markup and no emoji codes, and shows control characters as escapes.
     """
@@ -19,16 +23,16 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Turn a text, a cell or a title, into what is printed."""
+        """Escape a text, a cell or a title."""
         lines = "\n".join(map(printable, text.split("\n")))
         return super().render_str(lines, **options)
 
 
 def foreign(text: str, style: str = "") -> Text:
-    """Make a text that every console shows as it is, in one style."""
+    """Escape a text for every console, in one style."""
     return Text(printable(text), style)
 
 
 def literal(text: str) -> str:
-    """Write a text so that matplotlib shows it as it is, and reads no formula in it."""
+    """Escape a text for matplotlib, which would read formulas in it."""
     return printable(text).replace("$", r"\$")

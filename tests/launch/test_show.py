@@ -119,15 +119,15 @@ def _codes(index: int) -> list[nsc.Layer]:
 
 def _mutate(text: str, rng: np.random.Generator) -> str:
     """Break a text in one of the ways people and programs break it."""
-    place = int(rng.integers(len(text)))
+    index = int(rng.integers(len(text)))
     match rng.integers(6):
         case 0:
-            return text[:place] + text[place + 1 :]
+            return text[:index] + text[index + 1 :]
         case 1:
             alphabet = "0123456789,;.-+ \n\teEx\u0663\u00e9'\"%{}[]"
-            return text[:place] + alphabet[rng.integers(len(alphabet))] + text[place:]
+            return text[:index] + alphabet[rng.integers(len(alphabet))] + text[index:]
         case 2:
-            return text[:place] + str(rng.integers(10)) + text[place + 1 :]
+            return text[:index] + str(rng.integers(10)) + text[index + 1 :]
         case 3:
             layers = text.split(";")
             del layers[rng.integers(len(layers))]
@@ -138,7 +138,7 @@ def _mutate(text: str, rng: np.random.Generator) -> str:
             layers[a], layers[b] = layers[b], layers[a]
             return ";".join(layers)
         case _:
-            return text[:place]
+            return text[:index]
 
 
 def test_a_thousand_malformed_blocks_give_one_line_and_status_2_each(

@@ -113,15 +113,15 @@ def test_a_click_on_a_point_draws_its_block(
     points = chrome.find_elements(
         By.CSS_SELECTOR, "#by-flops .scatterlayer .trace:first-child .point"
     )
-    for place, point in list(zip(measured, points, strict=True))[::6]:
-        # Of a point itself, Chromium scrolls to another place.
+    for index, point in list(zip(measured, points, strict=True))[::6]:
+        # Chromium scrolls a point itself to somewhere else.
         script = "arguments[0].closest('figure').scrollIntoView({block: 'center'})"
         chrome.execute_script(script, point)
         ActionChains(chrome).move_to_element(point).pause(0.2).click().perform()
         panel = WebDriverWait(chrome, 10).until(
             lambda c: c.find_element(By.CSS_SELECTOR, "#panel:not([hidden]) svg.block")
         )
-        where = rows["flops"][place], rows["accuracy"][place]
+        where = rows["flops"][index], rows["accuracy"][index]
         # Another block may lie at the same point.
         same = [
             rows["block"][i]

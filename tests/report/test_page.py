@@ -218,9 +218,9 @@ def _papers_size(workdir: Path) -> None:
                 facts.add_evaluation(candidate, 1, evaluation)
                 batch.append((candidate, evaluation))
             state = problem.tell_batch(work, state, batch)
-            places = tuple(candidate.id for candidate, _ in batch)
+            ids = tuple(candidate.id for candidate, _ in batch)
             evidence = problem.batch_digest(batch)
-            facts.add_tell(Tell(i, places, agent.digest(state), evidence))
+            facts.add_tell(Tell(i, ids, agent.digest(state), evidence))
 
 
 def test_a_search_of_the_papers_size_has_a_small_page_soon(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ async function agentSection(parent, search, pick) {
     if (q.differs) {
       parent.append(element("p", {className: "warning", textContent: "Telling the " +
         "batches again gave another digest than the journal records: the Q-values " +
-        "below are not exactly those of the search. See the command that replays it."}));
+        "below are not exactly those of the search. Replay it with the command below."}));
     }
     await qCharts(parent, search);
   }
