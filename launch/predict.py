@@ -54,11 +54,11 @@ def _table(
     for path, row in zip(paths, logits, strict=True):
         probabilities = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
         best = np.argsort(-row, kind="stable")[: _TOP.value]
-        for rank, place in enumerate(best):
+        for rank, index in enumerate(best):
             table.add_row(
                 foreign("" if rank else path),
-                foreign(predictor.class_names[place]),
-                f"{probabilities[place]:.1%}",
+                foreign(predictor.class_names[index]),
+                f"{probabilities[index]:.1%}",
             )
         table.add_section()
     return table

@@ -65,8 +65,8 @@ def stretched(text: str, iterations: int) -> Schedule:
     """
     _check_length(iterations)
     epsilons = parse(text).epsilons
-    places = (k * len(epsilons) // iterations for k in range(iterations))
-    return Schedule(tuple(epsilons[place] for place in places))
+    indices = (k * len(epsilons) // iterations for k in range(iterations))
+    return Schedule(tuple(epsilons[index] for index in indices))
 
 
 def _check_length(iterations: int) -> None:

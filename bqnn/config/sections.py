@@ -21,7 +21,7 @@ from bqnn.config.checks import (
 )
 
 MOST_CANDIDATES = 1_000_000
-"""Candidates of a search: the places of the replay memory (the paper: 11,392)."""
+"""Candidates of a search: the capacity of the replay memory (the paper: 11,392)."""
 
 MOST_BLOCKS = 100
 """Blocks of a network, over all stages (the paper: 12)."""

@@ -14,7 +14,7 @@ from bqnn.data.source import Images
 from bqnn.errors import DataError
 
 Crop = Callable[[Image.Image, int], NDArray[np.uint8]]
-"""Makes pixels of an image and its place in the split."""
+"""Makes pixels of an image and its index in the split."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Encoded:
 
     Attributes:
       where: names it in messages.
-      examples: read by place.
+      examples: read by index.
       image_key, label_key: of an example, whose image is not decoded.
       classes: number of classes.
     """
@@ -34,9 +34,9 @@ class Encoded:
     label_key: str
     classes: int
 
-    def label(self, place: int) -> int:
+    def label(self, index: int) -> int:
         """Read the label of an example."""
-        return int(self.examples[place][self.label_key])
+        return int(self.examples[index][self.label_key])
 
 
 def open_split(builder: Any, name: str, split: str) -> Encoded:
@@ -66,8 +66,8 @@ class ReadImage:
     encoded: Encoded
     crop: Crop
 
-    def __call__(self, place: np.int32) -> Images:
-        """Read and crop the image at `place`.
+    def __call__(self, index: np.int32) -> Images:
+        """Read and crop the image at `index`.
 
         Returns:
           Pixels and label.  # [R, R, 3], []
@@ -77,18 +77,18 @@ class ReadImage:
         """
         encoded = self.encoded
         try:
-            example = encoded.examples[int(place)]
-            pixels = self.crop(decode(example[encoded.image_key]), int(place))
+            example = encoded.examples[int(index)]
+            pixels = self.crop(decode(example[encoded.image_key]), int(index))
         except Exception as error:
             # A damaged file may raise anything.
             raise DataError(
-                f"{encoded.where}: image {place} cannot be read ({error}); prepare the "
+                f"{encoded.where}: image {index} cannot be read ({error}); prepare the "
                 "data set again"
             ) from error
         label = int(example[encoded.label_key])
         if not 0 <= label < encoded.classes:
             raise DataError(
-                f"{encoded.where}: the label of image {place} is {label}, want 0 to "
+                f"{encoded.where}: the label of image {index} is {label}, want 0 to "
                 f"{encoded.classes - 1}"
             )
         return Images(pixels, np.array(label, np.int32))

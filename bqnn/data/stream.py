@@ -1,7 +1,7 @@
 """Images read from disk while they are needed: for what does not fit in memory.
 
 Any image classification set of tensorflow_datasets, through grain. What image stands
-where, and how it is cropped, depends on seed, epoch and place alone: neither on the
+where, and how it is cropped, depends on seed, epoch and index alone: neither on the
 number of processes and workers nor on where a training went on.
 """
 
@@ -29,7 +29,7 @@ from bqnn.errors import DataError, quote
 from bqnn.machine import cores
 from bqnn.networks.plan import ImageSpec
 
-Places = NDArray[np.int32]
+Indices = NDArray[np.int32]
 
 # Of ImageNet's training images, in units of pixels; as torchvision's models have them:
 # (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), times 255.
@@ -115,18 +115,18 @@ class Streams:
         Raises:
           DataError: if there is no such part, or an image cannot be read.
         """
-        split, places = self._evaluated(part)
-        steps = -(-len(places) // batch)
+        split, indices = self._evaluated(part)
+        steps = -(-len(indices) // batch)
         ranks = np.arange(steps * batch).reshape(steps, processes, batch // processes)
         ranks = ranks[:, process]
-        mask = ranks < len(places)
-        batches = places[np.minimum(ranks, len(places) - 1)]
+        mask = ranks < len(indices)
+        batches = indices[np.minimum(ranks, len(indices) - 1)]
         read = self._read(
             split, batches, partial(_centred, resolution=self._resolution)
         )
         yield from zip(read, mask, strict=True)
 
-    def _evaluated(self, part: str) -> tuple[str, Places]:
+    def _evaluated(self, part: str) -> tuple[str, Indices]:
         if part == "validation":
             return "train", self._validation
         split = self._test_split()
@@ -147,12 +147,12 @@ class Streams:
         # The labels of a contest's test split are hidden: all are -1.
         return open_split(self._builder, self._config.name, split).label(0) >= 0
 
-    def _read(self, split: str, batches: Places, crop: Crop) -> Iterator[Images]:
+    def _read(self, split: str, batches: Indices, crop: Crop) -> Iterator[Images]:
         """Read batches of images.
 
         Args:
           split: that has them.
-          batches: places in the split.  # [S, b]
+          batches: indices in the split.  # [S, b]
           crop: makes an example's pixels.
 
         Yields:
@@ -217,18 +217,18 @@ def open_streams(
 
 
 def _varied(
-    image: Image.Image, place: int, resolution: int, seed: int, epoch: int
+    image: Image.Image, index: int, resolution: int, seed: int, epoch: int
 ) -> NDArray[np.uint8]:
-    rng = np.random.Generator(np.random.Philox([seed, epoch, place]))
+    rng = np.random.Generator(np.random.Philox([seed, epoch, index]))
     return random_crop(image, resolution, rng)
 
 
-def _centred(image: Image.Image, place: int, resolution: int) -> NDArray[np.uint8]:
+def _centred(image: Image.Image, index: int, resolution: int) -> NDArray[np.uint8]:
     return centre_crop(image, resolution)
 
 
-def _parts(total: int, config: DataConfig) -> tuple[Places, Places]:
-    """Divide the places of the training split into training and validation part."""
+def _parts(total: int, config: DataConfig) -> tuple[Indices, Indices]:
+    """Divide the indices of the training split into training and validation part."""
     rng = np.random.Generator(np.random.Philox(config.split_seed))
     order = rng.permutation(total).astype(np.int32)
     count = max(1, round(config.validation * total)) if config.validation else 0

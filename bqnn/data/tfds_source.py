@@ -167,7 +167,7 @@ def _read_split(builder: Any, name: str, split: str) -> Split:
     try:
         source = builder.as_data_source(split=split)
         check_memory(len(source) * source[0][image_key].nbytes)
-        examples = [source[place] for place in range(len(source))]
+        examples = [source[index] for index in range(len(source))]
     except DataError as error:
         raise DataError(f"data set {name}: {error}") from error
     except Exception as error:

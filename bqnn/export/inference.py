@@ -23,7 +23,7 @@ def nodes(model: Model) -> tuple[Node, ...]:
         Node(
             node.name,
             node.op,
-            tuple(planned[place].name for place in node.inputs),
+            tuple(planned[index].name for index in node.inputs),
             node.channels if node.op in _WEIGHTED else 0,
             node.kernel,
             node.stride,

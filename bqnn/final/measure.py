@@ -96,8 +96,8 @@ def test_batches(run: TrainingRun, batch: int) -> TestBatches:
     data = run.config.data
     if not data.streaming:
         images, labels = test_images(data, run)
-        for places, mask in zip(*all_batches(len(labels), batch), strict=True):
-            yield Images(images[places], labels[places]), mask
+        for indices, mask in zip(*all_batches(len(labels), batch), strict=True):
+            yield Images(images[indices], labels[indices]), mask
         return
     from bqnn.data.stream import open_streams  # needs grain
 

@@ -120,9 +120,9 @@ def calibration_error(logits: Logits, labels: Labels, bins: int = BINS) -> float
     """
     confidence = np.exp(_log_softmax(logits).max(axis=1))
     correct = np.argmax(logits, axis=1) == labels
-    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     # n (accuracy - confidence) of each bin is the sum over its images.
-    distances = np.bincount(places, weights=correct - confidence, minlength=bins)
+    distances = np.bincount(bin_of, weights=correct - confidence, minlength=bins)
     return float(np.abs(distances).sum() / len(labels))
 
 
