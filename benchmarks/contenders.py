@@ -38,7 +38,7 @@ def _with_engine(
     name: str, setting: BenchSetting, dataset: Dataset, block: Block, seed: int
 ) -> Timing:
     from benchmarks.plain import PlainEngine
-    from bqnn.engines import ENGINES
+    from bqnn.engines.registry import ENGINES
     from bqnn.evaluation.fit import fit
 
     make = {**ENGINES, "plain": PlainEngine}[name]

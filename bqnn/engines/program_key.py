@@ -51,8 +51,17 @@ def deciding_files(module: str) -> set[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield the modules that a file imports."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    """Yield the modules that a file imports, but for those only type checkers see."""
+    tree = ast.parse(path.read_bytes())
+    seen_by_checkers = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in seen_by_checkers:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

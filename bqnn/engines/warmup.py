@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bqnn import numerics
 from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
-from bqnn.engines import engine_name
+from bqnn.engines.registry import engine_name
 from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.unit_state import unit_layout
 from bqnn.engines.units import UnitSignature, space_signatures

@@ -9,7 +9,8 @@ import jax
 from bqnn import numerics, runtime
 from bqnn.config import Config, DataConfig
 from bqnn.data import Dataset, load
-from bqnn.engines import ENGINES, Engine, engine_name
+from bqnn.engines.engine import Engine
+from bqnn.engines.registry import ENGINES, engine_name
 from bqnn.evaluation.fit import fit
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.networks import cost

@@ -12,7 +12,7 @@ import numpy as np
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
 from bqnn.data.batches import all_batches, epoch_batches
-from bqnn.engines import Engine
+from bqnn.engines.engine import Engine
 
 
 class Fit(NamedTuple):

@@ -13,7 +13,8 @@ import pytest
 
 from bqnn.config import NetworkConfig, TrainConfig
 from bqnn.data.batches import Batches, all_batches, epoch_batches
-from bqnn.engines import ENGINES, engine_name, steps
+from bqnn.engines import steps
+from bqnn.engines.registry import ENGINES, engine_name
 from bqnn.engines.unit_state import UnitState, init_states, unit_layout
 from bqnn.engines.units import Unit, units
 from bqnn.engines.walk import WalkEngine

@@ -26,7 +26,7 @@ cache_dir = sys.argv[1] or None
 runtime.configure_process(1, cache_dir)
 import jax
 from bqnn.config import Config, NetworkConfig, SpaceConfig, TrainConfig
-from bqnn.engines import ENGINES
+from bqnn.engines.registry import ENGINES
 from bqnn.evaluation.fit import fit
 from bqnn.space.nsc import parse
 from bqnn.networks.plan import plan

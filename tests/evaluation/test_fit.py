@@ -9,7 +9,8 @@ import pytest
 from bqnn.config import TrainConfig
 from bqnn.data import Images
 from bqnn.data.batches import all_batches, epoch_batches
-from bqnn.engines import ENGINES, Engine
+from bqnn.engines.engine import Engine
+from bqnn.engines.registry import ENGINES
 from bqnn.engines.walk import WalkEngine
 from bqnn.evaluation.fit import Fit, fit
 from bqnn.networks.plan import ImageSpec, plan
