@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
@@ -53,7 +53,7 @@ class VirtualCluster:
         self._running: list[tuple[float, int, Candidate, Status]] = []
         self._count = 0
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Start nothing: virtual workers are ready."""
         del dataset
         yield from ()

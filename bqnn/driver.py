@@ -14,7 +14,7 @@ from rich.console import Console
 from bqnn import runtime
 from bqnn.config import Config, RewardConfig
 from bqnn.data import load
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.executors.executor import Executor, Options
 from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
 from bqnn.executors.observed import ObservedExecutor
@@ -135,7 +135,7 @@ def _search(
     facts: Run,
     workdir: Path,
     executor: Executor,
-    preparing: Iterator[Progress],
+    preparing: Iterator[WarmUpProgress],
     limits: Limits,
     screen: Screen,
 ) -> Summary:

@@ -20,8 +20,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 from rich.console import Console
 
-from bqnn.config import Config
-from bqnn.config import dictionary as config_dict_lib
+from bqnn.config import Config, dictionary
 from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
 from bqnn.report.foreign import PlainConsole
 from launch import config_flag
@@ -81,7 +80,7 @@ def parse_flags(
 
 def config_dict(config: Any) -> ConfigDict:
     """Turn a configuration into what `get_config` of a configuration file returns."""
-    values = ConfigDict(config_dict_lib.to_dict(config))
+    values = ConfigDict(dictionary.to_dict(config))
     # A field that may be None still has a type, which ml_collections must be told.
     with values.ignore_type():
         _put_placeholders(values, config)

@@ -27,8 +27,7 @@ from bqnn.compare.csv_benchmarks import DATASETS, read_nasbench201, read_oracle
 from bqnn.compare.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
 from bqnn.compare.statistics import Optimum, summarize
 from bqnn.compare.tabular import TabularBenchmark
-from bqnn.config import Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
 from bqnn.report import compared
@@ -75,7 +74,7 @@ def main() -> None:
 def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, str]]:
     """Make the evaluator, and a text of all that its results depend on."""
     kind, _, file = _EVALUATOR.value.partition(":")
-    facts: list[object] = [_SPACE.value, config_dict.to_dict(config)]
+    facts: list[object] = [_SPACE.value, dictionary.to_dict(config)]
     if kind == "table" and file:
         workers.refuse("with --evaluator=table:FILE")
         runtime.configure_process(config.train.threads, workers.cache_dir())

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from absl import flags
 from ml_collections import config_flags
 
-from bqnn.config import dictionary as config_dict
+from bqnn.config import dictionary
 from bqnn.errors import ConfigError, quote
 from launch import configs, fields
 
@@ -117,7 +117,7 @@ def _built(value: Any, config_class: type[C]) -> C:
         raise ConfigError(
             f"--config: cannot read the configuration file: {error}"
         ) from error
-    return config_dict.from_dict(values, config_class)
+    return dictionary.from_dict(values, config_class)
 
 
 def _check_name(name: str, path: Sequence[str], section: Any) -> None:

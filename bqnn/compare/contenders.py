@@ -7,8 +7,7 @@ import ast
 import dataclasses
 from typing import Any, NamedTuple
 
-from bqnn.config import AgentConfig, Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import AgentConfig, Config, dictionary
 from bqnn.errors import ConfigError, quote
 
 # Section of the configuration that an agent's fields belong to; "" is `agent` itself.
@@ -86,4 +85,4 @@ def _contender(
     section = values[_SECTIONS[name]] if _SECTIONS[name] else values
     section.update(fields)
     values["name"] = name
-    return Contender(label, config_dict.section("agent", values, AgentConfig), batch)
+    return Contender(label, dictionary.section("agent", values, AgentConfig), batch)

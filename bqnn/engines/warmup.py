@@ -16,14 +16,14 @@ from bqnn.engines.units import UnitSignature, space_signatures
 from bqnn.engines.walk import reader, specs_of
 
 
-class Progress(NamedTuple):
-    """Progress of a warm-up: programs compiled, and programs in all."""
+class WarmUpProgress(NamedTuple):
+    """WarmUpProgress of a warm-up: programs compiled, and programs in all."""
 
     done: int
     total: int
 
 
-def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
+def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:
     """Compile the programs of all units of a search space, in parallel threads.
 
     Programs that are kept on disk (`bqnn.engines.program_store`) are only loaded. Where
@@ -34,7 +34,7 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
       dataset: its data.
 
     Yields:
-      Progress after every program. Closing the iterator cancels the rest.
+      WarmUpProgress after every program. Closing the iterator cancels the rest.
     """
     if engine_name(config.train, config.network) != "walk":
         return
@@ -44,7 +44,7 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[Progress]:
         futures = [pool.submit(numerics.pinned()(job)) for job in jobs]
         for done, future in enumerate(as_completed(futures), 1):
             future.result()
-            yield Progress(done, len(jobs))
+            yield WarmUpProgress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import (
     Candidate,
     CandidateId,
@@ -55,7 +55,7 @@ class Executor(Protocol):
 
     shares_memory: bool
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Make workers ready; yields progress of what must be compiled first.
 
         Args:

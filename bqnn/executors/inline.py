@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt, Options
@@ -33,7 +33,7 @@ class InlineExecutor:
         self._candidate: Candidate | None = None
         self._since = time.time()
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Compile what candidates are made of."""
         worker = self._make_worker(self._config, dataset)
         for progress in worker.warm_up():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.errors import quote
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
@@ -47,7 +47,7 @@ class ObjectiveExecutor:
         self._interrupted = interrupted
         self._candidate: Candidate | None = None
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """There is nothing to prepare."""
         return iter(())
 

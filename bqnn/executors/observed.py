@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
@@ -25,7 +25,7 @@ class ObservedExecutor:
         self._written: list[Activity] | None = None
         self._next_write = 0.0
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Make workers ready."""
         for progress in self._executor.start(dataset):
             self._write()

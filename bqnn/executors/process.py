@@ -15,7 +15,7 @@ from pathlib import Path
 from bqnn import machine
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors import worker_process
 from bqnn.executors.child import ChildDiedError, wait_for_any
@@ -46,7 +46,7 @@ class ProcessExecutor(LaneExecutor[ProcessLane]):
         self._folder = tempfile.TemporaryDirectory(prefix="bqnn-")
         self._cache_dir = options.cache_dir or self._folder.name
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Start the workers; the first compiles, the others load what it compiled."""
         del dataset  # every worker loads its own
         found = machine.accelerators()

@@ -15,7 +15,7 @@ from typing import Any
 
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.errors import BqnnError, ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.actor import Actor
@@ -45,7 +45,7 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
         self._resources = options.resources or {"CPU": float(config.train.threads)}
         self._made, self._looked = 0, 0.0
 
-    def start(self, dataset: Dataset) -> Iterator[Progress]:
+    def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Join the cluster; yields how many workers are ready, until one is.
 
         Raises:
@@ -56,7 +56,7 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
         self._dataset = self._ray.put(dataset)
         while all(lane.state is State.STARTING for lane in self._lanes):
             self._update()
-            yield Progress(0, max(1, len(self._lanes)))
+            yield WarmUpProgress(0, max(1, len(self._lanes)))
             self._wait()
             for lane in list(self._lanes):
                 self._advance(lane)

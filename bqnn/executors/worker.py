@@ -12,7 +12,7 @@ import jax
 
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress, warm_up
+from bqnn.engines.warmup import WarmUpProgress, warm_up
 from bqnn.errors import BqnnError
 from bqnn.evaluation.evaluate import (
     Prepared,
@@ -38,7 +38,7 @@ class CandidateWorker(Protocol):
     @property
     def pipelined(self) -> bool: ...  # noqa: D102
 
-    def warm_up(self) -> Iterator[Progress]:
+    def warm_up(self) -> Iterator[WarmUpProgress]:
         """Compile, once, what all candidates need; yields how far it is."""
 
     def run(
@@ -79,7 +79,7 @@ class Worker:
         """Whether the worker prepares the candidate that follows."""
         return bool(jax.default_backend() != "cpu")
 
-    def warm_up(self) -> Iterator[Progress]:
+    def warm_up(self) -> Iterator[WarmUpProgress]:
         """Compile the programs of the search space."""
         return warm_up(self._config, self._dataset)
 

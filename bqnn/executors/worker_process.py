@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.worker import CandidateWorker, MakeWorker, Ready
 
@@ -88,11 +88,11 @@ def work(candidate: Candidate, following: Candidate | None) -> Report:
     return Report(worker.run(candidate, following), resident_memory())
 
 
-def read_progress(progress_file: str) -> Progress | None:
+def read_progress(progress_file: str) -> WarmUpProgress | None:
     """Read how far a worker is with `make_ready`; None if it is not known."""
     with contextlib.suppress(OSError, ValueError):
         done, total = Path(progress_file).read_text().split()
-        return Progress(int(done), int(total))
+        return WarmUpProgress(int(done), int(total))
     return None
 
 

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import bqnn
 from bqnn import files
-from bqnn.config import NetworkConfig
-from bqnn.config import dictionary as config_dict
+from bqnn.config import NetworkConfig, dictionary
 from bqnn.errors import BqnnError, quote
 from bqnn.final import file_schemas
 from bqnn.final.model import Model
@@ -52,7 +51,7 @@ def write(model: Model, name: str, folder: Path) -> None:
         "std": model.std.tolist(),
         "dtype": model.dtype,
         "block": str(model.block),
-        "network": config_dict.to_dict(model.network),
+        "network": dictionary.to_dict(model.network),
     }
     text = json.dumps(values, indent=1, ensure_ascii=False)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
@@ -97,7 +96,7 @@ _FIELDS = fields(
         "std": file_schemas.STD,
         "dtype": file_schemas.DTYPE,
         "block": file_schemas.block,
-        "network": lambda value: config_dict.section("network", value, NetworkConfig),
+        "network": lambda value: dictionary.section("network", value, NetworkConfig),
     }
 )
 

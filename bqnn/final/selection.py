@@ -15,11 +15,10 @@ from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
 from bqnn.search.events import Evaluated
 from bqnn.search.fold import evaluated
 from bqnn.search.problem import make_problem
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from bqnn.stats import Correlation, Interval, correlation, difference
 
 
@@ -42,7 +41,7 @@ def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
     work = make_problem(run.config, run.images)
     summary = Summary(work.iterations, run.config.search.batch, top=count)
     for event in evaluated(work, history):
-        summary = summary_lib.update(summary, event)
+        summary = update(summary, event)
     if len(summary.best) < count:
         raise SearchError(
             f"{search}: rank {count} was asked for, but only {len(summary.best)} "

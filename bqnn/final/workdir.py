@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from bqnn import files, runtime
-from bqnn.config import dictionary as config_dict
+from bqnn.config import dictionary
 from bqnn.errors import BqnnError
 from bqnn.final import file_schemas
 from bqnn.final.checkpoint import FOLDER, Checkpoints
@@ -42,7 +42,7 @@ def start(workdir: Path, run: TrainingRun) -> None:
     values = {
         "format": 1,
         "block": str(run.block),
-        "config": config_dict.to_dict(run.config),
+        "config": dictionary.to_dict(run.config),
         "images": list(run.images),
         "class_names": list(run.class_names),
         "mean": run.mean.tolist(),
@@ -77,7 +77,7 @@ _RUN = fields(
     {
         "format": integer(1, 1),
         "block": file_schemas.block,
-        "config": lambda value: config_dict.from_dict(value, FinalConfig),
+        "config": lambda value: dictionary.from_dict(value, FinalConfig),
         "images": file_schemas.image_spec,
         "class_names": file_schemas.CLASS_NAMES,
         "mean": file_schemas.MEAN,
@@ -200,7 +200,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_same(workdir: Path, old: TrainingRun, new: TrainingRun) -> None:
-    other = [*config_dict.differences(old.config, new.config)]
+    other = [*dictionary.differences(old.config, new.config)]
     if old.block != new.block:
         other.insert(0, f"block: {old.block} -> {new.block}")
     if old.images != new.images or old.class_names != new.class_names:

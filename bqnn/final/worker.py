@@ -7,7 +7,7 @@ from pathlib import Path
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import Progress
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.worker import MakeWorker, run_guarded
 from bqnn.final.config import FinalConfig
@@ -28,7 +28,7 @@ class FinalWorker:
         del dataset
         self._final, self._workdir, self._config = final, workdir, config
 
-    def warm_up(self) -> Iterator[Progress]:
+    def warm_up(self) -> Iterator[WarmUpProgress]:
         """Compile nothing: every network is compiled whole."""
         return iter(())
 

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqnn.engines.warmup import Progress as WarmUp
+from bqnn.engines.warmup import WarmUpProgress
 from bqnn.report.foreign import foreign
 from bqnn.report.table import duration
 from bqnn.search.events import Evaluated, Event, Retried, Told
@@ -73,8 +73,8 @@ class Display:
 
 
 def track_start(
-    console: Console, progress: Iterator[WarmUp], shown_after: float = 1.0
-) -> Iterator[WarmUp]:
+    console: Console, progress: Iterator[WarmUpProgress], shown_after: float = 1.0
+) -> Iterator[WarmUpProgress]:
     """Pass on the progress of an executor's start; show it if it takes long.
 
     Args:

@@ -8,8 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bqnn.config import Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import Config, dictionary
 from bqnn.errors import quote
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.networks.plan import ImageSpec
@@ -60,7 +59,7 @@ IMAGES: dict[str, Convert] = {
 
 COLUMNS: dict[str, dict[str, Convert]] = {
     "run": {
-        "config": parsed(lambda value: config_dict.from_dict(value, Config)),
+        "config": parsed(lambda value: dictionary.from_dict(value, Config)),
         "images": parsed(_images),
         "fingerprint": NAME,
         "versions": parsed(mapped(NAME, NAME, "versions by name")),

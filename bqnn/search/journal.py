@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bqnn.config import dictionary as config_dict
+from bqnn.config import dictionary
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
 from bqnn.schema import FactError
@@ -59,7 +59,7 @@ class Journal:
                 "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?)",
                 [
                     (
-                        json.dumps(config_dict.to_dict(run.config)),
+                        json.dumps(dictionary.to_dict(run.config)),
                         json.dumps(run.images._asdict()),
                         run.fingerprint,
                         json.dumps(run.versions),
@@ -70,7 +70,7 @@ class Journal:
             self._checkpoint()
             return
         recorded = self.run()
-        changed = list(config_dict.differences(recorded.config, run.config))
+        changed = list(dictionary.differences(recorded.config, run.config))
         if changed:
             raise JournalError(
                 f"{self.path.parent} holds a search with another configuration "

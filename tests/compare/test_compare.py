@@ -26,8 +26,7 @@ from bqnn.compare.statistics import (
     summarize,
 )
 from bqnn.compare.tabular import TabularBenchmark, all_actions, make_benchmark
-from bqnn.config import AgentConfig, Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import AgentConfig, Config, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, DataError, SearchError
 from bqnn.evaluation.records import Status
@@ -262,7 +261,7 @@ def test_an_oracle_has_one_row_for_all_ways_to_write_a_block(tmp_path: Path) -> 
 def test_the_oracle_that_ships_is_exact() -> None:
     values = rivals.get_config().to_dict()
     values["space"]["max_layers"] = 3
-    benchmark = read_oracle(ORACLE, config_dict.from_dict(values, Config), SPEC)
+    benchmark = read_oracle(ORACLE, dictionary.from_dict(values, Config), SPEC)
     known = np.isfinite(benchmark.rewards)
     assert known.sum() == 8 * (18 * 31 + 1)
     assert len(ORACLE.read_text().splitlines()) == 1 + 894
@@ -294,9 +293,9 @@ def test_what_a_table_evaluator_knows() -> None:
 
 
 def test_configurations_differ_field_by_field() -> None:
-    other = json.loads(json.dumps(config_dict.to_dict(CONFIG)))
+    other = json.loads(json.dumps(dictionary.to_dict(CONFIG)))
     other["agent"]["q_plus"]["alpha"] = 0.125
-    changed = config_dict.from_dict(other, Config)
-    differences = list(config_dict.differences(CONFIG, changed))
+    changed = dictionary.from_dict(other, Config)
+    differences = list(dictionary.differences(CONFIG, changed))
     old = CONFIG.agent.q_plus.alpha
     assert differences == [f"agent.q_plus.alpha: {old} -> 0.125"]

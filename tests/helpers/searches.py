@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bqnn.config import Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
@@ -37,7 +36,7 @@ def tiny_config(**sections: Mapping[str, Any]) -> Config:
     """A search of 24 candidates, a second each; fields by section override it."""
     names = {*TINY, *sections}
     values = {n: {**TINY.get(n, {}), **sections.get(n, {})} for n in names}
-    return config_dict.from_dict(values, Config)
+    return dictionary.from_dict(values, Config)
 
 
 @functools.cache

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bqnn.config import Config
-from bqnn.config import dictionary as config_dict
+from bqnn.config import Config, dictionary
 from bqnn.final.config import FinalConfig
 from launch import configs, fields
 from tests.helpers.programs import answers
@@ -44,7 +43,7 @@ def test_what_ships_is_a_configuration(name: str) -> None:
 
 def _fits(values: Any, kind: type) -> bool:
     try:
-        config_dict.from_dict(values, kind)
+        dictionary.from_dict(values, kind)
     except ValueError:
         return False
     return True

@@ -6,9 +6,8 @@ from pathlib import Path
 from bqnn.config import RewardConfig
 from bqnn.report.rows import ranking, rescored
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
 from bqnn.search.fold import evaluated
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from tests.helpers.programs import answers
 from tests.helpers.searches import problem_of
 
@@ -20,7 +19,7 @@ def test_the_rank_before_is_the_one_that_the_search_reports(searched: Path) -> N
     events = list(evaluated(problem, history))
     summary = Summary(problem.iterations, run.config.search.batch, top=len(events))
     for event in events:
-        summary = summary_lib.update(summary, event)
+        summary = update(summary, event)
     assert ranking(events) == [*summary.best]
     same = rescored(problem, history, run.config.reward)
     assert [entry.event for entry in same] == [*summary.best]

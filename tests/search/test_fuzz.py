@@ -21,12 +21,11 @@ from bqnn.report.page.payload import Source
 from bqnn.report.watch import View
 from bqnn.search import journal
 from bqnn.search import master as search_lib
-from bqnn.search import summary as summary_lib
 from bqnn.search.fold import fold
 from bqnn.search.history import Run
 from bqnn.search.master import Limits
 from bqnn.search.problem import make_problem
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from tests.helpers.fuzzing import (
     CONTROL,
     FRAGMENTS,
@@ -114,7 +113,7 @@ def _replay(workdir: Path) -> str:
     work = record.make_problem(run.config, run.images)
     summary = Summary(work.iterations, run.config.search.batch)
     for event in fold(work, history):
-        summary = summary_lib.update(summary, event)
+        summary = update(summary, event)
     return printed(
         block_tables.best_blocks(summary.best), block_tables.outcomes(summary)
     )

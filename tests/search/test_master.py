@@ -15,12 +15,11 @@ from bqnn.config import Config
 from bqnn.errors import JournalError, SearchError
 from bqnn.evaluation.records import Evaluation, Status
 from bqnn.search import journal
-from bqnn.search import summary as summary_lib
 from bqnn.search.events import Asked, Evaluated, Event, Told
 from bqnn.search.fold import ReplayError, fold
 from bqnn.search.history import Run
 from bqnn.search.master import search
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, update
 from tests.helpers.paths import ASSETS
 from tests.helpers.searches import (
     SPEC,
@@ -186,7 +185,7 @@ def test_a_worker_lost_for_the_fourth_time_counts_as_a_failure(tmp_path: Path) -
 def test_twins_of_a_failure_count_as_failures(tmp_path: Path) -> None:
     events, twins = _run_with_twins(tmp_path, {0: Status.FAILED})
     assert [e.evaluation.status for e in twins[1:]] == ["reused"] * (len(twins) - 1)
-    summary = functools.reduce(summary_lib.update, events, Summary(20, 4))
+    summary = functools.reduce(update, events, Summary(20, 4))
     assert summary.failed == summary.counts[Status.FAILED] == len(twins)
     assert summary.done == 80
     assert summary.causes[Status.FAILED] == "failed on purpose"

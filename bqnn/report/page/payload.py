@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn.config import dictionary as config_dict
+from bqnn.config import dictionary
 from bqnn.report.draw import COLOURS, LINES
 from bqnn.report.layout import GRID, columns, layout
 from bqnn.report.q_history import QHistory
@@ -145,7 +145,7 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
-        "config": dict(_flat(config_dict.to_dict(run.config))),
+        "config": dict(_flat(dictionary.to_dict(run.config))),
         "images": run.images._asdict(),
         "versions": run.versions,
         "fingerprint": run.fingerprint,
