@@ -10,9 +10,11 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 from absl import app, flags
@@ -148,6 +150,18 @@ class Interrupt:
         self._came = True
 
 
+def _main_thread_only(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show an error of the main thread alone.
+
+    TensorStore has threads of its own. After a write that failed, and was reported,
+    others of them print that there is no event loop any more.
+    """
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(kind, error, trace)
+
+
 def _show_help() -> None:
     # Of itself, absl shows the flags that the program's own module defines.
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
@@ -192,6 +206,7 @@ def guarded(main: Callable[[], None]) -> None:
     logging.getLogger("jax").setLevel(logging.WARNING)
     # Orbax tells of every file, and logs pages about an error that it raises too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.excepthook = _main_thread_only
     try:
         main()
     except (NscError, ConfigError) as error:
