@@ -1,4 +1,4 @@
-"""What a machine can compute on, and what each worker gets of it."""
+"""Cores and accelerators of a machine, and the share of each worker."""
 
 import contextlib
 import io

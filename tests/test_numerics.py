@@ -1,4 +1,4 @@
-"""What a user's environment asks of JAX changes no search."""
+"""Options of JAX in the environment change no search."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the package declares: neither more nor less than it imports and reads."""
+"""The package declares all that it imports and reads, and nothing else."""
 
 import ast
 import importlib.metadata

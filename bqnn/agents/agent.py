@@ -106,8 +106,7 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
 
     @numerics.pinned()
     def ask(state: AgentState, iteration: int | None = None) -> tuple[Int32, AskInfo]:
-        if iteration is None:
-            iteration = int(state.iteration)
+        iteration = int(state.iteration) if iteration is None else iteration
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
         actions = sample(state, np.int32(iteration), np.float32(epsilon))

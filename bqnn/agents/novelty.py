@@ -16,7 +16,7 @@ TRIES = 8
 
 
 class Asking(NamedTuple):
-    """What is asked.
+    """A request for new blocks.
 
     Attributes:
       key: the key of the iteration; consumed.

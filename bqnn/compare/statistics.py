@@ -20,7 +20,7 @@ class Searches(NamedTuple):
 
 
 class AgentSummary(NamedTuple):
-    """What one agent reaches within one budget.
+    """The results of one agent within one budget.
 
     Attributes:
       label: of the agent.

@@ -168,7 +168,7 @@ class RewardConfig(Section):
 
 @dataclass(frozen=True)
 class BudgetConfig(Section):
-    """What a candidate may cost (ours). One over the budget is not trained.
+    """Limits on the cost of a candidate (ours). One over the budget is not trained.
 
     Attributes:
       max_params: parameters of the whole network.

@@ -45,7 +45,7 @@ def random_crop(
       rng: is drawn from.
 
     Returns:
-      Pixels.  # [R, R, 3] uint8
+      Pixels, `[R, R, 3] uint8`.
     """
     box = random_box(image.width, image.height, rng)
     side = (resolution, resolution)
@@ -60,7 +60,7 @@ def centre_crop(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
       resolution: side of the result, in pixels; 7/8 of the image's new short side.
 
     Returns:
-      Pixels.  # [R, R, 3] uint8
+      Pixels, `[R, R, 3] uint8`.
     """
     scale = round(resolution / _EVALUATED) / min(image.size)
     width, height = (max(resolution, round(scale * side)) for side in image.size)

@@ -25,14 +25,14 @@ SOURCES: dict[str, Reader] = {
 
 
 class Dataset(NamedTuple):
-    """What a search learns from.
+    """The data of a search: training and validation part.
 
     Attributes:
       train: the part to learn from.
       validation: the part to measure on, held out from the training split; it has no
         images if nothing is held out.
       class_names: in the order of the labels.
-      mean, std: of the training part, by channel, in units of pixels.  # [C] float32
+      mean, std: of the training part, by channel, in units of pixels, `[C] float32`.
     """
 
     train: Images
@@ -98,7 +98,7 @@ def _read(config: DataConfig, split: str) -> Split:
 def _held_out(
     labels: NDArray[np.int32], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Mark `fraction` of every class, unless it is 0 one or more, not all.  # [N]."""
+    """Mark `fraction` of every class, unless it is 0 one or more, not all, `[N]`."""
     if not fraction:
         return np.zeros(len(labels), bool)
     rng = np.random.Generator(np.random.Philox(seed))
@@ -123,7 +123,7 @@ def statistics(
       images: [N, H, W, C] uint8.
 
     Returns:
-      Both in units of pixels.  # [C]
+      Both in units of pixels, `[C]`.
     """
     levels = np.arange(256.0)
     means, stds = [], []

@@ -1,4 +1,4 @@
-"""What a data source returns, and the checks that all sources share."""
+"""Splits: the images and labels that a data source returns, and their checks."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ class Images(NamedTuple):
 
     Attributes:
       images: [N, H, W, C] uint8.
-      labels: from 0 to the number of classes - 1.  # [N] int32
+      labels: from 0 to the number of classes - 1, `[N] int32`.
     """
 
     images: NDArray[np.uint8]

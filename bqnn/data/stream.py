@@ -85,7 +85,7 @@ class Streams:
           processes: their number; divides `batch`.
 
         Yields:
-          Images.  # [batch / processes, R, R, 3]
+          Images, `[batch / processes, R, R, 3]`.
 
         Raises:
           DataError: if an image cannot be read.
@@ -152,11 +152,11 @@ class Streams:
 
         Args:
           split: that has them.
-          batches: indices in the split.  # [S, b]
+          batches: indices in the split, `[S, b]`.
           crop: makes an example's pixels.
 
         Yields:
-          Images.  # [b, R, R, 3]
+          Images, `[b, R, R, 3]`.
         """
         if not batches.size:
             return

@@ -23,7 +23,7 @@ _GRACE = 5.0
 
 
 class State(enum.Enum):
-    """What a worker is doing.
+    """The state of a worker.
 
     Attributes:
       STARTING: it loads and compiles, and takes no candidates.

@@ -29,7 +29,7 @@ Evaluate = Callable[[Candidate, Config, Callable[[], None]], Evaluation]
 
 
 class CandidateWorker(Protocol):
-    """What executors need of a worker.
+    """The interface of a worker to executors.
 
     Attributes:
       pipelined: whether it prepares the candidate that follows.

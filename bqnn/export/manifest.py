@@ -26,7 +26,7 @@ class ExportError(BqnnError):
 
 
 class Manifest(NamedTuple):
-    """What is needed to use an export.
+    """The facts that a user of an export needs.
 
     Attributes:
       format: a key of `FILES`.

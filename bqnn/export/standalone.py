@@ -85,7 +85,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Map [B, H, W, C] to logits.  # [B, K] float32."""
+        """Map [B, H, W, C] to logits, `[B, K] float32`."""
         dense = nn.Dense(
             self.node.filters, dtype=self.dtype, precision="highest", name="dense"
         )
@@ -167,10 +167,10 @@ def logits(images: Any) -> np.ndarray:
     """Run the trained network beside this file.
 
     Args:
-      images: pixels.  # [B, H, W, C] uint8
+      images: pixels, `[B, H, W, C] uint8`.
 
     Returns:
-      Logits.  # [B, K] float32
+      Logits, `[B, K] float32`.
     """
     apply, variables = _loaded()
     return np.asarray(apply(variables, images))
@@ -190,7 +190,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
       shape: height, width and channels (1: grey, 3: red, green and blue) to return.
 
     Returns:
-      The image.  # [H, W, C] uint8
+      The image, `[H, W, C] uint8`.
     """
     from PIL import Image
 

@@ -61,11 +61,11 @@ def image_keys(seed: int, step: Array | np.ndarray, positions: Array) -> Array:
 
     Args:
       seed: of the training.
-      step: its number.  # [] int32
-      positions: in the batch over all devices.  # [B] int32
+      step: its number, `[] int32`.
+      positions: in the batch over all devices, `[B] int32`.
 
     Returns:
-      Keys.  # [B]
+      Keys, `[B]`.
     """
     key = jax.random.wrap_key_data(seed_key(seed), impl="threefry2x32")
     key = jax.random.fold_in(key, step)
@@ -78,13 +78,13 @@ def augment(
     """Vary a batch of images.
 
     Args:
-      keys: one for each.  # [B]
-      images: in units of pixels.  # [B, H, W, C] float32
+      keys: one for each, `[B]`.
+      images: in units of pixels, `[B, H, W, C] float32`.
       augmentation: how.
-      blank: colour of margins and of what is cut out.  # [C] float32
+      blank: colour of margins and of what is cut out, `[C] float32`.
 
     Returns:
-      Images.  # [B, H, W, C] float32
+      Images, `[B, H, W, C] float32`.
     """
     chex.assert_rank([keys, images, blank], [1, 4, 1])
 
@@ -108,14 +108,14 @@ def mix(keys: Array, images: Array, labels: Array, alpha: float) -> tuple[Array,
     Zhang et al., *mixup: Beyond empirical risk minimization*, 2018.
 
     Args:
-      keys: one for each.  # [B]
-      images: normalised.  # [B, H, W, C]
-      labels: probabilities of the classes.  # [B, K]
+      keys: one for each, `[B]`.
+      images: normalised, `[B, H, W, C]`.
+      labels: probabilities of the classes, `[B, K]`.
       alpha: of the Beta distribution.
 
     Returns:
       Images  # [B, H, W, C]
-      and labels.  # [B, K]
+      and labels, `[B, K]`.
     """
     chex.assert_rank([keys, images, labels], [1, 4, 2])
     share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)

@@ -22,7 +22,7 @@ class CheckpointError(BqnnError):
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Attributes:
       state: the tree of NumPy arrays that was saved.

@@ -23,7 +23,7 @@ from bqnn.space.nsc import Block
 
 
 class TrainingRun(NamedTuple):
-    """What is trained, as `run.json` records it.
+    """A full training, as `run.json` records it.
 
     Attributes:
       block: the block.

@@ -1,4 +1,4 @@
-"""What logits are worth: pure functions of logits [N, K] and labels [N], in NumPy.
+"""Classification metrics: pure functions of logits `[N, K]` and labels `[N]`, in NumPy.
 
 Logits are finite, and labels are integers from 0 to K - 1. All is computed in float64.
 """
@@ -20,12 +20,12 @@ class ClassMetrics(NamedTuple):
     """How well each class is recognised.
 
     Attributes:
-      images: of the class.  # [K]
+      images: of the class, `[K]`.
       recall: the part of them that is recognised, the accuracy of the class; NaN if
-        there are none.  # [K]
+        there are none, `[K]`.
       precision: the part of the images taken for the class that are of it; NaN if none
-        is taken for it.  # [K]
-      f1: harmonic mean of recall and precision; NaN if there are neither.  # [K]
+        is taken for it, `[K]`.
+      f1: harmonic mean of recall and precision; NaN if there are neither, `[K]`.
     """
 
     images: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Metrics(NamedTuple):
       top5: part whose class is among the five likeliest; None for five classes or less.
       loss: mean cross-entropy, in nats.
       calibration_error: see `calibration_error`.
-      confusion: images by class and by the class they are taken for.  # [K, K]
+      confusion: images by class and by the class they are taken for, `[K, K]`.
       classes: how well each class is recognised.
     """
 
@@ -58,8 +58,8 @@ def metrics(logits: Logits, labels: Labels) -> Metrics:
     """Measure all.
 
     Args:
-      logits: of the images.  # [N, K]
-      labels: their classes.  # [N]
+      logits: of the images, `[N, K]`.
+      labels: their classes, `[N]`.
 
     Raises:
       ValueError: if there are no images, or the shapes do not fit.
@@ -86,8 +86,8 @@ def top_accuracy(logits: Logits, labels: Labels, k: int) -> float:
     Of equal logits the first goes before, as with `argmax`.
 
     Args:
-      logits: of the images.  # [N, K]
-      labels: their classes.  # [N]
+      logits: of the images, `[N, K]`.
+      labels: their classes, `[N]`.
       k: how many guesses there are.
     """
     own = _of_labels(logits, labels)[:, None]
@@ -100,8 +100,8 @@ def cross_entropy(logits: Logits, labels: Labels) -> float:
     """Return the mean of -log softmax(logits)[label], in nats.
 
     Args:
-      logits: of the images.  # [N, K]
-      labels: their classes.  # [N]
+      logits: of the images, `[N, K]`.
+      labels: their classes, `[N]`.
     """
     return float(-np.mean(_of_labels(_log_softmax(logits), labels)))
 
@@ -114,8 +114,8 @@ def calibration_error(logits: Logits, labels: Labels, bins: int = BINS) -> float
     its mean confidence (Guo et al., *On calibration of modern neural networks*, 2017).
 
     Args:
-      logits: of the images.  # [N, K]
-      labels: their classes.  # [N]
+      logits: of the images, `[N, K]`.
+      labels: their classes, `[N]`.
       bins: of equal width; bin m of M holds confidences in ((m - 1) / M, m / M].
     """
     confidence = np.exp(_log_softmax(logits).max(axis=1))
@@ -130,11 +130,11 @@ def confusion_matrix(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     """Count images by class (row) and by the class they are taken for (column).
 
     Args:
-      logits: of the images.  # [N, K]
-      labels: their classes.  # [N]
+      logits: of the images, `[N, K]`.
+      labels: their classes, `[N]`.
 
     Returns:
-      The counts.  # [K, K]
+      The counts, `[K, K]`.
     """
     classes = logits.shape[1]
     cells = labels.astype(np.int64) * classes + np.argmax(logits, axis=1)
@@ -145,7 +145,7 @@ def class_metrics(confusion: NDArray[np.int64]) -> ClassMetrics:
     """Measure each class.
 
     Args:
-      confusion: images by class and by the class they are taken for.  # [K, K]
+      confusion: images by class and by the class they are taken for, `[K, K]`.
     """
     hits = np.diag(confusion)
     count, taken = confusion.sum(axis=1), confusion.sum(axis=0)
@@ -158,7 +158,7 @@ def class_metrics(confusion: NDArray[np.int64]) -> ClassMetrics:
 
 
 def _log_softmax(logits: Logits) -> Floats:
-    """Return the logarithms of the probabilities.  # [N, K]."""
+    """Return the logarithms of the probabilities, `[N, K]`."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -166,7 +166,7 @@ def _log_softmax(logits: Logits) -> Floats:
 
 
 def _of_labels(values: NDArray[np.floating], labels: Labels) -> NDArray[np.floating]:
-    """Take of every row the value of its label.  # [N]."""
+    """Take of every row the value of its label, `[N]`."""
     return values[np.arange(len(labels)), labels]
 
 

@@ -22,7 +22,7 @@ class Model(NamedTuple):
       network: how the block is stacked.
       images: shape of the images and number of classes.
       class_names: in the order of the logits.
-      mean, std: that images are normalised by, in units of pixels.  # [C] float32
+      mean, std: that images are normalised by, in units of pixels, `[C] float32`.
       variables: `params` and `batch_stats`, trees of NumPy arrays.
       dtype: of the computation.
     """

@@ -28,9 +28,9 @@ class Totals(NamedTuple):
     """Sums over the images of an epoch so far.
 
     Attributes:
-      loss: of the cross-entropy.  # [] float32
-      correct: images classified right.  # [] int32
-      images: how many.  # [] int32
+      loss: of the cross-entropy, `[] float32`.
+      correct: images classified right, `[] int32`.
+      images: how many, `[] int32`.
     """
 
     loss: Array | np.ndarray
@@ -39,10 +39,10 @@ class Totals(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a training step changes.
+    """The state that a training step changes.
 
     Attributes:
-      step: steps done.  # [] int32
+      step: steps done, `[] int32`.
       params: the parameters.
       batch_stats: running statistics of batch normalisation.
       opt_state: the optimiser's.
@@ -59,7 +59,7 @@ class State(NamedTuple):
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """What the network is measured with: the averages, where they are kept."""
+        """The parameters to measure with: their averages, where these are kept."""
         params, batch_stats = self.average or (self.params, self.batch_stats)
         return {"params": params, "batch_stats": batch_stats}
 
@@ -69,8 +69,8 @@ class Batch(NamedTuple):
 
     Attributes:
       inputs: what `Read` makes images and labels of.
-      positions: in the batch over all replicas.  # [B] int32
-      mask: which images are no padding.  # [B] bool
+      positions: in the batch over all replicas, `[B] int32`.
+      mask: which images are no padding, `[B] bool`.
     """
 
     inputs: Any
@@ -83,13 +83,13 @@ Read = Callable[[Any, Any], tuple[Array, Array]]
 
 
 class Setup(NamedTuple):
-    """What a step is made of.
+    """The parts of a step.
 
     Attributes:
       plan: the network.
       config: the recipe.
       augmentation: of the training images.
-      mean, std: by channel, in units of pixels.  # [C] float32
+      mean, std: by channel, in units of pixels, `[C] float32`.
       num_classes: how many.
       optimizer: as `bqnn.final.recipe.make_optimizer` makes it.
       read: reads a batch.

@@ -49,7 +49,7 @@ class Density(NamedTuple):
 
 
 class BlockCost(NamedTuple):
-    """What a block costs, stacked into a network.
+    """The cost of a block, stacked into a network.
 
     Attributes:
       params: trainable parameters of the network.

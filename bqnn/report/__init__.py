@@ -1,1 +1,1 @@
-"""What people look at: progress, tables and drawings, made from events and blocks."""
+"""Reports: progress, tables, drawings and pages, made from events and journals."""

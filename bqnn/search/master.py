@@ -68,9 +68,8 @@ def search(
         room = _room(limits, in_flight.trained + len(in_flight.started))
         stopping = room == 0 or limits.out_of_time()
         now = SearchProgress(told, asked, in_flight.done, in_flight.has_idle_workers)
-        ask_due = order.may_ask(now)
         # A due ask precedes the next tell, even across restarts.
-        if ask_due and not stopping:
+        if (ask_due := order.may_ask(now)) and not stopping:
             ask = ask_batch(problem, state, asked, told)
             journal.add_ask(ask)
             yield Asked(asked, ask.epsilon, recorded=False)

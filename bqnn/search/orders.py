@@ -30,7 +30,7 @@ class SearchProgress(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What to do next, as two pure functions of the progress.
+    """Two pure functions of the progress that decide the next step.
 
     Attributes:
       may_ask: whether to ask the next batch now; goes before `ready`.

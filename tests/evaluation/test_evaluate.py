@@ -1,4 +1,4 @@
-"""What a compute node runs: statuses, purity, the same bits in another process."""
+"""Evaluation on a compute node: statuses, purity, the same bits in another process."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Where tests find files."""
+"""Paths of the files that tests read."""
 
 from pathlib import Path
 
