@@ -1,6 +1,8 @@
 """A search whose workers go wrong, as a program that can be killed.
 
-python -m tests.disturbed WORKDIR ORDER FAULTS     as JSON: canonical hash to fault
+python -m tests.helpers.disturbed WORKDIR ORDER FAULTS
+
+FAULTS is JSON: canonical hash to fault.
 """
 
 import json
@@ -16,10 +18,11 @@ from bqnn.search.events import Event, Told
 from bqnn.search.problem import ask_batch
 from tests.helpers.faults import slow
 from tests.helpers.searches import problem_of, run_search, tiny_config
+from tests.helpers.thorough import times
 
 
 def config(order: str) -> Config:
-    """A search of 32 candidates of a second each."""
+    """A search of 32 candidates, of a second each in `make thorough`."""
     return tiny_config(
         agent={"schedule": "1.0:1,0.3:3"},
         search={"batch": 8, "order": order},
@@ -40,7 +43,8 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
         cache_dir=runtime.default_cache_dir(),
         workers=2,
         memory=2 * 10**9,
-        make_worker=slow(0.9, faults),
+        # The more kills, the longer it must last.
+        make_worker=slow(times(90, 40) / 100, faults),
     )
     executor = ProcessExecutor(config(order), options)
     return run_search(workdir, config(order), executor)
