@@ -71,7 +71,8 @@ def run(
       workdir: directory of its journal. The same call goes on after an interrupt, and
         returns at once when the search is complete.
       objective: block -> a number from 0 to 1, the higher the better. It is called once
-        for blocks that compute the same function. What it raises is recorded.
+        for blocks that compute the same function. What it raises is recorded, and
+        the agent is told 1 / `images.num_classes` for it.
       executor: `process`, `inline` or `ray`: where blocks are trained.
       options: of the executor.
       limits: when to stop before the end.
@@ -82,7 +83,7 @@ def run(
       The search in numbers: its best blocks, counts of statuses, the digest.
 
     Raises:
-      ConfigError: if `executor` is none of these.
+      ConfigError: if `executor` is none of these, or the objective no function.
       DataError: if the data set cannot be read.
       JournalError: if the directory holds the journal of another search.
       SearchError: if too many evaluations fail in a row.

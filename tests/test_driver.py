@@ -72,8 +72,11 @@ def test_an_interrupted_search_goes_on_with_the_same_call(tmp_path: Path) -> Non
 
 def test_another_objective_does_not_go_on_with_a_search(tmp_path: Path) -> None:
     run(CONFIG, tmp_path, objective)
-    with pytest.raises(JournalError, match="objective"):
+    message = "search by objective .*objective, not by objective .*<lambda>"
+    with pytest.raises(JournalError, match=message):
         run(CONFIG, tmp_path, lambda block: 0.5)
+    with pytest.raises(ConfigError, match="objective is 'x': want a function"):
+        run(CONFIG, tmp_path, "x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ A worker lost for the last time makes the candidate `failed`.
 """
 
 
+OBJECTIVE = "objective "
+"""Begins the fingerprint of a search by an objective function, then its name."""
+
 CandidateId = tuple[int, int]
 """Iteration and slot, both from 0."""
 

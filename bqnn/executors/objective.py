@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.warmup import WarmUpProgress
-from bqnn.errors import quote
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.errors import ConfigError, quote
+from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.executors.worker import run_guarded
@@ -18,11 +18,22 @@ Objective = Callable[[Block], float]
 
 
 def objective_name(objective: Objective) -> str:
-    """Name an objective in a journal, so that no other goes on with its search."""
+    """Name an objective in a journal, as the fingerprint of its search.
+
+    A search refuses to go on with an objective of another name. It cannot tell two
+    lambdas of one module apart.
+
+    Raises:
+      ConfigError: if it is no function.
+    """
+    if not callable(objective):
+        raise ConfigError(
+            f"objective is {quote(objective)}: want a function of a block"
+        )
     kind = type(objective)
     module = getattr(objective, "__module__", kind.__module__)
     name = getattr(objective, "__qualname__", kind.__qualname__)
-    return f"objective {module}.{name}"
+    return f"{OBJECTIVE}{module}.{name}"
 
 
 class ObjectiveExecutor:

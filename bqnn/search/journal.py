@@ -16,7 +16,7 @@ from typing import Any
 
 from bqnn.config import dictionary
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
+from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation, Status, is_known
 from bqnn.schema import FactError
 from bqnn.search import consistency, facts, sqlite
 from bqnn.search.history import Ask, Attempts, History, Run, Tell
@@ -77,6 +77,13 @@ class Journal:
                 f"({'; '.join(changed)}): use another --workdir, or the same values"
             )
         if recorded.fingerprint != run.fingerprint:
+            names = recorded.fingerprint, run.fingerprint
+            if any(name.startswith(OBJECTIVE) for name in names):
+                old, new = (n if n.startswith(OBJECTIVE) else "images" for n in names)
+                raise JournalError(
+                    f"{self.path.parent} holds a search by {old}, not by {new}: use "
+                    "the same, or another work directory"
+                )
             raise JournalError(
                 f"{self.path.parent}: the images of {run.config.data.name} are not "
                 "those that the search began with: restore them, or use another "
