@@ -42,7 +42,7 @@ class Feed(Protocol):
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the training batches of an epoch from step `start` on, `[B, ...]`."""
 
-    def measured(self) -> Iterator[Batch]:
+    def evaluation(self) -> Iterator[Batch]:
         """Yield every image of the validation part once, and padding.
 
         The inputs of the batches are `Images`, `[B, ...]`.
@@ -74,9 +74,9 @@ class Resident:
             inputs = indices[self._local]
             yield Batch(inputs, positions, np.ones(len(inputs), bool))
 
-    def measured(self) -> Iterator[Batch]:
+    def evaluation(self) -> Iterator[Batch]:
         """Yield every image of the validation part once, and padding."""
-        return measured_batches(self._validation, self._batch)
+        return evaluation_batches(self._validation, self._batch)
 
 
 class Streamed:
@@ -104,13 +104,13 @@ class Streamed:
             mask = np.ones(len(images.labels), bool)
             yield Batch(images, self._positions, mask)
 
-    def measured(self, part: str = "validation") -> Iterator[Batch]:
+    def evaluation(self, part: str = "validation") -> Iterator[Batch]:
         """Yield every image of a part once, and padding."""
         for images, mask in self._streams.evaluation(part, self._batch, *_process()):
             yield Batch(images, self._positions, mask)
 
 
-def measured_batches(data: Images, batch: int) -> Iterator[Batch]:
+def evaluation_batches(data: Images, batch: int) -> Iterator[Batch]:
     """Yield this process's part of batches of every image, and padding."""
     local, positions = _local_part(batch), _positions(batch)
     for indices, mask in zip(*all_batches(len(data.labels), batch), strict=True):

@@ -13,7 +13,7 @@ from bqnn.data.resize import resized, resized_images
 from bqnn.errors import DataError
 from bqnn.final.augment import suited
 from bqnn.final.config import FinalConfig, FinalDataConfig
-from bqnn.final.feed import Feed, Resident, Streamed, measured_batches
+from bqnn.final.feed import Feed, Resident, Streamed, evaluation_batches
 from bqnn.final.model import Model
 from bqnn.final.recipe import make_optimizer
 from bqnn.final.step import Batch, Read, Setup, State, init_state, make_state
@@ -60,7 +60,7 @@ class Job(NamedTuple):
     Attributes:
       run: what is trained.
       feed: its batches.
-      test: opens the test split and yields its batches, as `Feed.measured` does.
+      test: opens the test split and yields its batches, as `Feed.evaluation` does.
     """
 
     run: TrainingRun
@@ -90,7 +90,7 @@ def _resident(block: Block, config: FinalConfig) -> Job:
 
     def test() -> Iterator[Batch]:
         images = test_images(config.data, run)
-        return measured_batches(images, config.train.step_batch)
+        return evaluation_batches(images, config.train.step_batch)
 
     return Job(run, feed, test)
 
@@ -101,7 +101,7 @@ def _streamed(block: Block, config: FinalConfig) -> Job:
     streams = open_streams(config.data, config.data.resolution, config.data.workers)
     run = TrainingRun(block, config, streams.images, streams.class_names, MEAN, STD)
     feed = Streamed(streams, config.train)
-    return Job(run, feed, lambda: feed.measured("test"))
+    return Job(run, feed, lambda: feed.evaluation("test"))
 
 
 def test_images(data: FinalDataConfig, run: TrainingRun) -> Images:

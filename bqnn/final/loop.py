@@ -1,4 +1,4 @@
-"""The loop of a full training: a generator of events that a program shows and logs."""
+"""Loop of a full training: a generator of events that a program shows and logs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ from bqnn.final.step import (
     State,
     Totals,
     init_state,
-    make_measure_step,
+    make_eval_step,
     make_train_step,
-    no_totals,
+    zero_totals,
 )
 
-# Steps between agreements of several processes on whether to stop.
+# Several processes must stop at the same step. They ask each other every 16 steps.
 _AGREE_EVERY = 16
 
 
@@ -32,12 +32,12 @@ class DivergedError(BqnnError):
 
 
 class Stepped(NamedTuple):
-    """A step was started.
+    """A step has started.
 
     Attributes:
-      epoch: that it belongs to, from 0.
-      step: its number in the epoch, from 0.
-      steps: of an epoch.
+      epoch: index of the epoch, from 0.
+      step: index of the step in its epoch, from 0.
+      steps: number of steps in an epoch.
     """
 
     epoch: int
@@ -46,13 +46,13 @@ class Stepped(NamedTuple):
 
 
 class EpochEnded(NamedTuple):
-    """An epoch ended, and was measured.
+    """An epoch has ended.
 
     Attributes:
-      row: epoch (from 1), step, learning_rate, loss, accuracy (of training, as it
-        went), seconds, images_per_second; with a validation part also validation_loss
-        and validation_accuracy.
-      recorded: whether it was read from a checkpoint.
+      row: `epoch` (from 1), `step`, `learning_rate`, `loss` and `accuracy` on the
+        training images as they were seen, `seconds`, `images_per_second`; with a
+        validation part also `validation_loss` and `validation_accuracy`.
+      recorded: whether the row is of an earlier run, read from its checkpoint.
     """
 
     row: dict[str, Any]
@@ -63,10 +63,15 @@ Event = Stepped | EpochEnded
 
 
 class Training:
-    """One training, from its first step or from its last checkpoint."""
+    """A training, from its first step or from its last checkpoint."""
 
     def __init__(self, setup: Setup, feed: Feed, checkpoints: Checkpoints) -> None:
         """Restore the last checkpoint if there is one.
+
+        Args:
+          setup: the parts that a step is made of.
+          feed: yields the batches.
+          checkpoints: where the state is saved.
 
         Raises:
           CheckpointError: if it cannot be read, or is of another network or recipe.
@@ -79,26 +84,26 @@ class Training:
         self._data = parallel.replicate(feed.data)
         self._history = saved.history
         self._train = parallel.pmap_replicas(make_train_step(setup), donate=(0,))
-        self._measure = parallel.pmap_replicas(make_measure_step(setup))
+        self._eval = parallel.pmap_replicas(make_eval_step(setup))
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """Rows of the epochs done."""
+        """One row for each epoch done, as in `EpochEnded`."""
         return list(self._history)
 
     def run(self, interrupted: Callable[[], bool]) -> Iterator[Event]:
         """Train to the end.
 
         Args:
-          interrupted: tells whether to stop; it is asked before every step.
+          interrupted: returns whether to stop; called before every step.
 
         Yields:
-          Events: of epochs done in an earlier run first.
+          Events; first the epochs that an earlier run has done.
 
         Raises:
-          KeyboardInterrupt: when stopped; the state is saved.
-          DivergedError: when the loss of an epoch is not finite.
-          CheckpointError: if saving fails.
+          KeyboardInterrupt: if interrupted, after the state is saved.
+          DivergedError: if the loss of an epoch is not finite.
+          CheckpointError: if the state cannot be saved.
         """
         yield from (EpochEnded(row, recorded=True) for row in self._history)
         config = self._setup.config
@@ -108,33 +113,34 @@ class Training:
                 self._save()
         self._checkpoints.wait()
 
-    def measure(self, batches: Iterator[Batch]) -> dict[str, float] | None:
-        """Measure the network over images of all processes.
+    def evaluate(self, batches: Iterator[Batch]) -> dict[str, float] | None:
+        """Evaluate the network on the images of all processes.
 
         Args:
-          batches: this process's, as `Feed.measured` yields them.
+          batches: batches of this process, from `Feed.evaluation`.
 
         Returns:
-          Mean loss and accuracy; None if there are no images.
+          Mean `loss` and `accuracy`; None if there are no images.
         """
         found: list[Totals] = []
         for batch in batches:
-            jax.block_until_ready(found[-2:-1])
-            found.append(self._measure(self._state.variables, parallel.shard(batch)))
+            jax.block_until_ready(found[-2:-1])  # two batches in flight, as in training
+            found.append(self._eval(self._state.variables, parallel.shard(batch)))
         if not found:
             return None
         parts = [parallel.unreplicate(totals) for totals in found]
         return _means(Totals(*(sum(column) for column in zip(*parts, strict=True))))
 
     def _epoch(self, epoch: int, interrupted: Callable[[], bool]) -> Iterator[Event]:
+        """Train the steps of an epoch that are left, then evaluate."""
         start, first = time.perf_counter(), self._step % self._feed.steps
         if first == 0:
-            totals = parallel.replicate(no_totals())
+            totals = parallel.replicate(zero_totals())
             self._state = self._state._replace(totals=totals)
         losses: list[Any] = []
-        for number, batch in enumerate(self._feed.train(epoch, first), first):
-            # Two steps in flight keep the devices busy; with more, an interrupt would
-            # be heard long after it came.
+        for index, batch in enumerate(self._feed.train(epoch, first), first):
+            # Two steps in flight keep the devices busy. With more, the loop would
+            # notice an interrupt long after it came.
             jax.block_until_ready(losses[-2:-1])
             if self._must_stop(interrupted):
                 self._save()
@@ -145,7 +151,7 @@ class Training:
             )
             losses.append(loss)
             self._step += 1
-            yield Stepped(epoch, number, self._feed.steps)
+            yield Stepped(epoch, index, self._feed.steps)
         jax.block_until_ready(losses[-1:])
         seconds = time.perf_counter() - start
         row = self._row(epoch, len(losses), seconds)
@@ -153,11 +159,11 @@ class Training:
         yield EpochEnded(row, recorded=False)
 
     def _row(self, epoch: int, steps: int, seconds: float) -> dict[str, Any]:
-        config, totals = self._setup.config, parallel.unreplicate(self._state.totals)
-        learnt = _means(totals)
-        if not np.isfinite(learnt["loss"]):
+        config = self._setup.config
+        training = _means(parallel.unreplicate(self._state.totals))
+        if not np.isfinite(training["loss"]):
             raise DivergedError(
-                f"the loss of epoch {epoch + 1} is {learnt['loss']}: training has "
+                f"the loss of epoch {epoch + 1} is {training['loss']}: training has "
                 "diverged; try a smaller train.learning_rate, train.warmup or "
                 "train.clip in another --workdir"
             )
@@ -167,12 +173,12 @@ class Training:
             "epoch": epoch + 1,
             "step": self._step,
             "learning_rate": float(np.asarray(rate(max(0, updates - 1)))),
-            **learnt,
+            **training,
             "seconds": seconds,
             "images_per_second": steps * config.step_batch / seconds,
         }
-        measured = self.measure(self._feed.measured()) or {}
-        return row | {f"validation_{name}": value for name, value in measured.items()}
+        validation = self.evaluate(self._feed.evaluation()) or {}
+        return row | {f"validation_{name}": value for name, value in validation.items()}
 
     def _must_stop(self, interrupted: Callable[[], bool]) -> bool:
         if jax.process_count() == 1:

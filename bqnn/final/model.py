@@ -1,4 +1,4 @@
-"""A trained network with all that is needed to use it on images."""
+"""Model: a trained network with all that is needed to use it on images."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ class Model(NamedTuple):
     """A trained network.
 
     Attributes:
-      block: that it is made of.
+      block: the block that the network repeats.
       network: how the block is stacked.
-      images: shape of the images and number of classes.
-      class_names: in the order of the logits.
-      mean, std: that images are normalised by, in units of pixels, `[C] float32`.
+      images: shape of the images, and number of classes.
+      class_names: names of the K classes, in the order of the logits.
+      mean, std: of every channel, in units of pixels, float32 `[C]`.
       variables: `params` and `batch_stats`, trees of NumPy arrays.
-      dtype: of the computation.
+      dtype: data type of the computation.
     """
 
     block: Block
@@ -43,17 +43,34 @@ class Model(NamedTuple):
 
 
 def logits_function(model: Model) -> Callable[[Mapping[str, Any], Array], Array]:
-    """Make the pure function of a network: (variables, images) to logits.
+    """Make the pure function of a network.
 
     Returns:
-      A function of variables and images [B, H, W, C] uint8 to logits [B, K] float32.
+      A function of variables and images, uint8 `[B, H, W, C]`, to logits, float32
+      `[B, K]`.
     """
     network = Network(model.plan, jnp.dtype(model.dtype))
-    mean, std = (jnp.array(x).reshape(1, 1, 1, -1) for x in (model.mean, model.std))
 
     def logits(variables: Mapping[str, Any], images: Array) -> Array:
-        normalised = (images.astype(jnp.float32) - mean) / std
-        found, _ = network.apply(variables, normalised, train=False, mutable=[])
+        inputs = normalise_images(images, model.mean, model.std)
+        found, _ = network.apply(variables, inputs, train=False, mutable=[])
         return found
 
     return logits
+
+
+def normalise_images(
+    images: Array, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> Array:
+    """Normalise images channel by channel.
+
+    Args:
+      images: in units of pixels, `[B, H, W, C]` of any dtype.
+      mean: mean of every channel, in units of pixels, float32 `[C]`.
+      std: standard deviation of every channel, in units of pixels, float32 `[C]`.
+
+    Returns:
+      Images, float32 `[B, H, W, C]`.
+    """
+    mean, std = (x.reshape(1, 1, 1, -1) for x in (mean, std))
+    return (images.astype(jnp.float32) - mean) / std

@@ -1,7 +1,7 @@
-"""Parallel: replicas of a training over devices and processes, by `jax.pmap`.
+"""Parallel: replicas of a training on devices and processes, by `jax.pmap`.
 
-No other file knows how replicas are mapped. Arrays of a mapped function have a leading
-axis D: the devices of this process.
+No other file knows `pmap`. Arrays of a mapped function have a leading axis D, the
+devices of this process; B is the batch of one device.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,21 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bqnn.errors import ConfigError
 
 AXIS = "replicas"
-"""Name of the mapped axis, over all devices of all processes."""
+"""Name of the mapped axis: all devices of all processes."""
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Join other processes, before jax starts.
+    """Connect to the other processes. Must be called before jax starts.
+
+    Cloud TPU, Slurm and GKE supply each argument that is None.
 
     Args:
       coordinator: `host:port` of process 0.
-      processes: how many processes train together.
-      process: the number of this one, from 0. Cloud TPU, Slurm and GKE know what is
-        None.
+      processes: number of processes that train together.
+      process: index of this process, from 0.
 
     Raises:
-      ConfigError: if they cannot be found.
+      ConfigError: if the other processes cannot be reached.
     """
     try:
         jax.distributed.initialize(coordinator, processes, process)
@@ -40,12 +41,17 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
 
 
 def pmap_replicas(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
-    """Compile a function of one replica to run on all devices at once."""
+    """Map a function of one replica over all devices, compiled at its first call.
+
+    Args:
+      function: a function of trees of arrays; it may reduce over `AXIS`.
+      donate: positions of the arguments whose memory the results may take.
+    """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
 
 
 def replicate(tree: Any) -> Any:
-    """Copy every array, `[...]`, to every device of this process, `[D, ...]`."""
+    """Copy arrays `[...]` to every device of this process: arrays `[D, ...]`."""
     devices = jax.local_device_count()
 
     def stack(array: Any) -> np.ndarray:
@@ -59,29 +65,32 @@ def shard(tree: Any) -> Any:
     """Divide the batch of this process among its devices.
 
     Args:
-      tree: arrays `[D * B, ...]`, as long as `local_batch` says.
+      tree: arrays `[D * B, ...]`, where `local_batch` is D * B.
 
     Returns:
       Arrays `[D, B, ...]`.
     """
     devices = jax.local_device_count()
 
-    def cut(array: np.ndarray) -> np.ndarray:
+    def split(array: np.ndarray) -> np.ndarray:
         return array.reshape(devices, -1, *array.shape[1:])
 
-    return _put(jax.tree.map(cut, tree))
+    return _put(jax.tree.map(split, tree))
 
 
 def unreplicate(tree: Any) -> Any:
-    """Take the copy of the first device: `[D, ...]` to NumPy arrays `[...]`."""
+    """Return the first device's copy of arrays `[D, ...]`: NumPy arrays `[...]`."""
     return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
 
 
 def local_batch(batch: int) -> int:
-    """Divide a batch evenly among all devices; return this process's part of it.
+    """Return how many images of a step this process computes: D * B.
+
+    Args:
+      batch: number of images of a step, over all devices of all processes.
 
     Raises:
-      ConfigError: if it cannot be divided.
+      ConfigError: if the number of devices does not divide `batch`.
     """
     devices = jax.device_count()
     if batch % devices:
@@ -93,14 +102,14 @@ def local_batch(batch: int) -> int:
 
 
 def any_process(value: bool) -> bool:
-    """Tell whether `value` is true in any process; every process must call this."""
+    """Return whether `value` is true in any process. Every process must call this."""
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.process_allgather(np.array(value)).any())
 
 
 def _put(tree: Any) -> Any:
-    # pmap's own outputs have this sharding. With another one for the first inputs, the
+    # The outputs of pmap have this sharding. If the first inputs had another one, the
     # second step would compile the network again.
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))

@@ -1,6 +1,10 @@
-"""The pure training step and evaluation step of one replica of a network."""
+"""Step: the pure training step and evaluation step of one replica of a network.
+
+Axes: B images of one replica in a step, H W C image, K classes.
+"""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -13,6 +17,7 @@ from jax import Array, lax
 
 from bqnn.final.augment import Augmentation, augment, image_keys, mix
 from bqnn.final.config import RecipeConfig
+from bqnn.final.model import normalise_images
 from bqnn.final.parallel import AXIS
 from bqnn.networks.layers import (
     MODULES,
@@ -25,12 +30,12 @@ from bqnn.networks.plan import NetworkPlan
 
 
 class Totals(NamedTuple):
-    """Sums over the images of an epoch so far.
+    """Sums over the images of all replicas, since the epoch began.
 
     Attributes:
-      loss: of the cross-entropy, `[] float32`.
-      correct: images classified right, `[] int32`.
-      images: how many, `[] int32`.
+      loss: sum of the cross-entropies, float32 `[]`.
+      correct: number of images classified right, int32 `[]`.
+      images: number of images, int32 `[]`.
     """
 
     loss: Array | np.ndarray
@@ -39,15 +44,15 @@ class Totals(NamedTuple):
 
 
 class State(NamedTuple):
-    """The state that a training step changes.
+    """The state of a training.
 
     Attributes:
-      step: steps done, `[] int32`.
-      params: the parameters.
+      step: number of steps done, int32 `[]`.
+      params: parameters of the network.
       batch_stats: running statistics of batch normalisation.
-      opt_state: the optimiser's.
-      average: moving averages of parameters and statistics, or the empty tuple.
-      totals: of the epoch.
+      opt_state: state of the optimiser.
+      average: moving averages of `params` and `batch_stats`; `()` if not kept.
+      totals: sums over the epoch so far.
     """
 
     step: Array | np.ndarray
@@ -59,18 +64,18 @@ class State(NamedTuple):
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """The parameters to measure with: their averages, where these are kept."""
+        """The variables to evaluate: the moving averages if they are kept."""
         params, batch_stats = self.average or (self.params, self.batch_stats)
         return {"params": params, "batch_stats": batch_stats}
 
 
 class Batch(NamedTuple):
-    """A batch of one replica, or of all those of a process.
+    """A batch of one replica, or of all replicas of a process.
 
     Attributes:
-      inputs: what `Read` makes images and labels of.
-      positions: in the batch over all replicas, `[B] int32`.
-      mask: which images are no padding, `[B] bool`.
+      inputs: what `Read` turns into images and labels.
+      positions: position of each image in the batch over all replicas, int32 `[B]`.
+      mask: False where an image is padding, bool `[B]`.
     """
 
     inputs: Any
@@ -79,20 +84,20 @@ class Batch(NamedTuple):
 
 
 Read = Callable[[Any, Any], tuple[Array, Array]]
-"""(data on the device, inputs of a batch) to images [B, H, W, C] and labels [B]."""
+"""(data on the device, inputs) -> images uint8 `[B, H, W, C]`, labels int32 `[B]`."""
 
 
 class Setup(NamedTuple):
-    """The parts of a step.
+    """The parts that a step is made of.
 
     Attributes:
-      plan: the network.
-      config: the recipe.
-      augmentation: of the training images.
-      mean, std: by channel, in units of pixels, `[C] float32`.
-      num_classes: how many.
-      optimizer: as `bqnn.final.recipe.make_optimizer` makes it.
-      read: reads a batch.
+      plan: plan of the network.
+      config: recipe of the training.
+      augmentation: augmentation of the training images.
+      mean, std: of every channel, in units of pixels, float32 `[C]`.
+      num_classes: number of classes, K.
+      optimizer: made by `bqnn.final.recipe.make_optimizer`.
+      read: reads images and labels of a training batch.
     """
 
     plan: NetworkPlan
@@ -106,7 +111,7 @@ class Setup(NamedTuple):
 
 
 class SyncedNetwork(Network):
-    """A network that normalises by the batch over all replicas."""
+    """A network whose batch normalisation sees the batch over all replicas."""
 
     modules: ClassVar[Mapping[str, MakeModule]] = {
         **MODULES,
@@ -120,12 +125,12 @@ class SyncedNetwork(Network):
 
 
 def init_state(setup: Setup) -> State:
-    """Make the first state: He initialisation from the recipe's seed."""
+    """Make the first state: He initialisation with the seed of the recipe."""
     return make_state(setup, init_variables(setup.plan, setup.config.seed))
 
 
 def make_state(setup: Setup, variables: Mapping[str, Any]) -> State:
-    """Make the first state of a training that begins with some variables."""
+    """Make the first state of a training that starts from `variables`."""
     params, batch_stats = variables["params"], variables["batch_stats"]
     return State(
         np.zeros((), np.int32),
@@ -133,12 +138,12 @@ def make_state(setup: Setup, variables: Mapping[str, Any]) -> State:
         batch_stats,
         setup.optimizer.init(params),
         (params, batch_stats) if setup.config.average else (),
-        no_totals(),
+        zero_totals(),
     )
 
 
-def no_totals() -> Totals:
-    """Start an epoch."""
+def zero_totals() -> Totals:
+    """Return the totals at the start of an epoch."""
     zero = np.zeros((), np.int32)
     return Totals(np.zeros((), np.float32), zero, zero)
 
@@ -160,11 +165,11 @@ def make_train_step(
             keys, images.astype(jnp.float32), setup.augmentation, jnp.array(setup.mean)
         )
         grad = jax.grad(loss_of, has_aux=True)
-        images = _normalise(setup, images)
+        images = normalise_images(images, setup.mean, setup.std)
         grads, (batch_stats, loss, correct) = grad(
             state.params, state.batch_stats, images, labels, keys
         )
-        # Statistics that are not synchronised differ: their mean is kept.
+        # Without `sync_batch_stats` every replica has its own: keep their mean.
         grads, batch_stats, loss = lax.pmean((grads, batch_stats, loss), AXIS)
         count = len(labels) * lax.axis_size(AXIS)
         totals = Totals(
@@ -178,16 +183,16 @@ def make_train_step(
     return step
 
 
-def make_measure_step(setup: Setup) -> Callable[[Mapping[str, Any], Batch], Totals]:
+def make_eval_step(setup: Setup) -> Callable[[Mapping[str, Any], Batch], Totals]:
     """Make the evaluation step: (variables, batch) -> totals over all replicas.
 
-    Inputs of the batch are `Images`.
+    The `inputs` of the batch are `Images`.
     """
     network = Network(setup.plan, jnp.dtype(setup.config.dtype))
 
     def step(variables: Mapping[str, Any], batch: Batch) -> Totals:
         images, labels = batch.inputs
-        images = _normalise(setup, images.astype(jnp.float32))
+        images = normalise_images(images, setup.mean, setup.std)
         logits, _ = network.apply(variables, images, train=False, mutable=[])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         totals = Totals(
@@ -209,7 +214,12 @@ def _loss(
     labels: Array,
     keys: Array,
 ) -> tuple[Array, tuple[Any, Array, Array]]:
-    """Compute the loss  # [], and (statistics, cross-entropy [], correct [])."""
+    """Compute the loss of a batch.
+
+    Returns:
+      The loss, float32 `[]`, and what the step keeps besides its gradient: batch
+      statistics, the loss again, and the number of images classified right, int32 `[]`.
+    """
     chex.assert_rank([images, labels], [4, 1])
     config = setup.config
     targets = jax.nn.one_hot(labels, setup.num_classes)
@@ -224,23 +234,23 @@ def _loss(
         return network.apply(variables, images, train=True, mutable=["batch_stats"])
 
     if config.remat:
-        kept = jax.checkpoint_policies.save_only_these_names(*_block_outputs(setup))
-        apply = jax.checkpoint(apply, policy=kept)
+        names = _block_outputs(setup.plan)
+        policy = jax.checkpoint_policies.save_only_these_names(*names)
+        apply = jax.checkpoint(apply, policy=policy)
     logits, updated = apply(params, images)
     loss = optax.softmax_cross_entropy(logits, targets).mean()
     correct = jnp.sum(jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
     return loss, (updated["batch_stats"], loss, correct)
 
 
-def _block_outputs(setup: Setup) -> list[str]:
-    """Name the last node of every block."""
-    nodes = setup.plan.nodes
-    scopes = [(node.stage, node.repeat) for node in nodes]
-    pairs = zip(nodes, scopes, [*scopes[1:], None], strict=True)
-    return [node.name for node, scope, following in pairs if scope != following]
+def _block_outputs(plan: NetworkPlan) -> list[str]:
+    """Return the names of the last nodes of blocks, and of what is between them."""
+    groups = itertools.groupby(plan.nodes, lambda node: (node.stage, node.repeat))
+    return [list(nodes)[-1].name for _, nodes in groups]
 
 
 def _update(setup: Setup, state: State, grads: Any, batch_stats: Any) -> State:
+    """Apply the gradients of a step, and move the averages if they are kept."""
     with jax.numpy_dtype_promotion("standard"):  # optax counts in Python numbers
         updates, opt_state = setup.optimizer.update(
             grads, state.opt_state, state.params
@@ -248,13 +258,9 @@ def _update(setup: Setup, state: State, grads: Any, batch_stats: Any) -> State:
     params = optax.apply_updates(state.params, updates)
     average = state.average
     if average:
-        # At first it follows faster: there is little to average (as TensorFlow's does).
+        # A smaller decay at first, as in TensorFlow's average: 40 steps at 0.98 would
+        # leave almost half of the weight to the random initialisation.
         done = state.step.astype(jnp.float32)
-        kept = jnp.minimum(setup.config.average, (1 + done) / (10 + done))
-        average = optax.incremental_update((params, batch_stats), average, 1 - kept)
+        decay = jnp.minimum(setup.config.average, (1 + done) / (10 + done))
+        average = optax.incremental_update((params, batch_stats), average, 1 - decay)
     return State(state.step + 1, params, batch_stats, opt_state, average, state.totals)
-
-
-def _normalise(setup: Setup, images: Array) -> Array:
-    mean, std = (jnp.array(x).reshape(1, 1, 1, -1) for x in (setup.mean, setup.std))
-    return (images - mean) / std

@@ -105,7 +105,7 @@ def _train(
             "epochs": len(rows),
             "seconds": sum(row["seconds"] for row in rows),
             "history": rows,
-            "test": training.measure(job.test()) if test else None,
+            "test": training.evaluate(job.test()) if test else None,
         }
     finally:
         checkpoints.close()
