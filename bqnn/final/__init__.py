@@ -1,4 +1,4 @@
-"""Training to convergence: from the best block of a search to a model to keep.
+"""Full training: train the best blocks of a search to convergence.
 
-The paper, its trainings on CIFAR and ImageNet; nothing here is used by a search.
+The recipes are the paper's for CIFAR and ImageNet. A search imports nothing from here.
 """

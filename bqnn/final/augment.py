@@ -1,7 +1,7 @@
-"""Augmentation: pure functions of images and keys, inside the compiled step.
+"""Augmentation: pure functions of images and keys, part of the compiled step.
 
-Every image has a key of its own, so that what it becomes depends neither on the number
-of devices nor on its neighbours.
+Every image has its own key. So its augmentation does not depend on the number of
+devices or on the other images of the batch. Axes: B batch, H W C image, K classes.
 """
 
 from typing import NamedTuple
@@ -18,12 +18,12 @@ from bqnn.numerics import seed_key
 
 
 class Augmentation(NamedTuple):
-    """How images are varied.
+    """How training images are augmented.
 
     Attributes:
-      pad: pixels of margin on each side before a random crop of the old size.
+      pad: margin on each side, in pixels, before a random crop of the original size.
       flip: whether half of the images are mirrored.
-      cutout: side of the square that is blanked.
+      cutout: side of the square that is cut out, in pixels; 0 for none.
     """
 
     pad: int
@@ -31,28 +31,29 @@ class Augmentation(NamedTuple):
     cutout: int
 
 
-# Margins as parts of the height. A mirrored digit or letter is another one, or none.
-_SUITED = {
+# Margin as a fraction of the height, and whether to flip. A mirrored digit or letter is
+# a different one, or none.
+_DEFAULTS = {
     "digits": (1 / 8, False),
     "mnist": (1 / 14, False),
     "kmnist": (1 / 14, False),
     "emnist": (1 / 14, False),
     "svhn_cropped": (1 / 8, False),
 }
-_ANY_IMAGES = (1 / 8, True)
+_OTHER_IMAGES = (1 / 8, True)
 
 
-def suited(data: FinalDataConfig, images: ImageSpec) -> Augmentation:
-    """Choose what suits a data set, where its configuration does not say.
+def choose_augmentation(data: FinalDataConfig, images: ImageSpec) -> Augmentation:
+    """Return the augmentation configured; what is not, follows the data set.
 
-    The paper crops CIFAR's 32x32 images; the margin of 4 is ours, as are
-    the other data sets'.
+    The paper crops CIFAR's 32x32 images. The margin of 4 pixels, and those of the other
+    data sets, are ours.
     """
     family = data.name.partition(":")[0].partition("/")[0]
-    margin, flip = _SUITED.get(family, _ANY_IMAGES)
+    margin, flip = _DEFAULTS.get(family, _OTHER_IMAGES)
     pad = round(margin * images.height) if data.pad is None else data.pad
     if data.streaming and data.pad is None:
-        pad = 0  # cropped while they are read
+        pad = 0  # streamed images are cropped when they are read
     return Augmentation(pad, flip if data.flip is None else data.flip, data.cutout)
 
 
@@ -60,9 +61,9 @@ def image_keys(seed: int, step: Array | np.ndarray, positions: Array) -> Array:
     """Make a key for every image of a step.
 
     Args:
-      seed: of the training.
-      step: its number, `[] int32`.
-      positions: in the batch over all devices, `[B] int32`.
+      seed: seed of the training.
+      step: index of the step, int32 `[]`.
+      positions: position of each image in the batch over all devices, int32 `[B]`.
 
     Returns:
       Keys, `[B]`.
@@ -73,71 +74,72 @@ def image_keys(seed: int, step: Array | np.ndarray, positions: Array) -> Array:
 
 
 def augment(
-    keys: Array, images: Array, augmentation: Augmentation, blank: Array
+    keys: Array, images: Array, augmentation: Augmentation, fill: Array
 ) -> Array:
-    """Vary a batch of images.
+    """Crop, mirror and cut out at random.
 
     Args:
-      keys: one for each, `[B]`.
-      images: in units of pixels, `[B, H, W, C] float32`.
-      augmentation: how.
-      blank: colour of margins and of what is cut out, `[C] float32`.
+      keys: one key for each image, `[B]`; consumed.
+      images: in units of pixels, float32 `[B, H, W, C]`.
+      augmentation: which of the three, and how much.
+      fill: colour of margins and of squares cut out, float32 `[C]`.
 
     Returns:
-      Images, `[B, H, W, C] float32`.
+      Images, float32 `[B, H, W, C]`.
     """
-    chex.assert_rank([keys, images, blank], [1, 4, 1])
+    chex.assert_rank([keys, images, fill], [1, 4, 1])
 
-    def vary(key: Array, image: Array) -> Array:
-        crop_key, flip_key, cut_key = jax.random.split(key, 3)
+    def augment_one(key: Array, image: Array) -> Array:
+        crop_key, flip_key, cutout_key = jax.random.split(key, 3)
         if augmentation.pad:
-            image = _shifted(crop_key, image, augmentation.pad, blank)
+            image = _random_crop(crop_key, image, augmentation.pad, fill)
         if augmentation.flip:
             mirrored = image[:, ::-1]
             image = jnp.where(jax.random.bernoulli(flip_key), mirrored, image)
         if augmentation.cutout:
-            image = _cut_out(cut_key, image, augmentation.cutout, blank)
+            image = _cutout(cutout_key, image, augmentation.cutout, fill)
         return image
 
-    return jax.vmap(vary)(keys, images)
+    return jax.vmap(augment_one)(keys, images)
 
 
-def mix(keys: Array, images: Array, labels: Array, alpha: float) -> tuple[Array, Array]:
-    """Blend every image, and its label, with the one across in the batch (mixup).
+def mixup(
+    keys: Array, images: Array, labels: Array, alpha: float
+) -> tuple[Array, Array]:
+    """Blend image i of a batch, and its label, with image B - 1 - i.
 
     Zhang et al., *mixup: Beyond empirical risk minimization*, 2018.
 
     Args:
-      keys: one for each, `[B]`.
-      images: normalised, `[B, H, W, C]`.
-      labels: probabilities of the classes, `[B, K]`.
-      alpha: of the Beta distribution.
+      keys: one key for each image, `[B]`; consumed.
+      images: normalised images, float32 `[B, H, W, C]`.
+      labels: probabilities of the classes, float32 `[B, K]`.
+      alpha: both parameters of the Beta distribution of an image's own weight.
 
     Returns:
-      Images  # [B, H, W, C]
-      and labels, `[B, K]`.
+      Images, float32 `[B, H, W, C]`, and labels, float32 `[B, K]`.
     """
     chex.assert_rank([keys, images, labels], [1, 4, 2])
-    share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
-    wide, narrow = share.reshape(-1, 1, 1, 1), share.reshape(-1, 1)
-    images = wide * images + (1 - wide) * images[::-1]
-    return images, narrow * labels + (1 - narrow) * labels[::-1]
+    weight = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
+    by_image, by_label = weight.reshape(-1, 1, 1, 1), weight.reshape(-1, 1)
+    images = by_image * images + (1 - by_image) * images[::-1]
+    return images, by_label * labels + (1 - by_label) * labels[::-1]
 
 
-def _shifted(key: Array, image: Array, pad: int, blank: Array) -> Array:
-    """Crop the old size from a margin of `pad` pixels on each side."""
+def _random_crop(key: Array, image: Array, pad: int, fill: Array) -> Array:
+    """Add a margin of `pad` pixels, then crop the original size anywhere in it."""
     height, width, channels = image.shape
-    margin = jnp.broadcast_to(blank, (height + 2 * pad, width + 2 * pad, channels))
+    margin = jnp.broadcast_to(fill, (height + 2 * pad, width + 2 * pad, channels))
     padded = lax.dynamic_update_slice(margin, image, (pad, pad, 0))
     top, left = jax.random.randint(key, (2,), 0, 2 * pad + 1)
     return lax.dynamic_slice(padded, (top, left, 0), image.shape)
 
 
-def _cut_out(key: Array, image: Array, side: int, blank: Array) -> Array:
-    """Blank a square whose centre is anywhere in the image."""
+def _cutout(key: Array, image: Array, side: int, fill: Array) -> Array:
+    """Fill a square, the centre of which is anywhere in the image."""
     height, width, _ = image.shape
     y, x = jax.random.randint(key, (2,), 0, jnp.array([height, width]))
     rows = jnp.arange(height)[:, None] - y + side // 2
     columns = jnp.arange(width)[None, :] - x + side // 2
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    return jnp.where(inside[..., None], blank, image)
+    return jnp.where(inside[..., None], fill, image)

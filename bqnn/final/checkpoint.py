@@ -1,7 +1,7 @@
-"""Checkpoints of a full training, kept by Orbax: whole or not there at all."""
+"""Checkpoints of a full training, written by Orbax: each is complete or absent."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +24,12 @@ class CheckpointError(BqnnError):
 class Saved(NamedTuple):
     """The contents of a checkpoint.
 
+    The rows are saved with the weights. So the metrics of a killed run can never
+    disagree with its weights: `metrics.jsonl` is written again from these rows.
+
     Attributes:
-      state: the tree of NumPy arrays that was saved.
-      history: what was measured after each epoch, as JSON can hold it.
+      state: tree of NumPy arrays.
+      history: one row of metrics for each epoch, as `bqnn.final.loop.EpochEnded` has.
     """
 
     state: Any
@@ -34,17 +37,21 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in one folder: the last, and the best by validation accuracy.
+    """Checkpoints in one folder: the last, and the best by validation accuracy.
 
-    The first process writes, the others read the same folder. Writing goes on in the
-    background; what went wrong is raised by the next call.
+    Process 0 writes, the others read the same folder. Checkpoints are written in the
+    background; if that fails, the next call raises.
     """
 
     def __init__(self, workdir: Path, read_only: bool = False) -> None:
-        """Open the folder, or make it unless it is only read.
+        """Open the folder; make it if it is to be written.
+
+        Args:
+          workdir: work directory of the training.
+          read_only: whether nothing will be saved.
 
         Raises:
-          CheckpointError: if that cannot be done.
+          CheckpointError: if the folder cannot be made or opened.
         """
         process = jax.process_index()
         self._folder = workdir / FOLDER
@@ -60,7 +67,8 @@ class Checkpoints:
             best_fn=_accuracy,
             read_only=not self._writes,
             enable_async_checkpointing=self._writes,
-            # Every process holds the whole state: no process waits for another.
+            # Every process holds the whole state. Orbax is told that each is alone, so
+            # that none waits for another.
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 primary_host=process,
                 active_processes={process},
@@ -82,24 +90,25 @@ class Checkpoints:
                 },
             )
         except Exception as error:
-            # A folder that somebody else has made may make Orbax raise anything.
+            # A folder that others made can make Orbax raise any exception.
             raise CheckpointError(f"{self._folder}: {_cause(error)}") from error
 
     def save(self, step: int, saved: Saved, accuracy: float | None) -> None:
         """Save in the background, unless this step is saved already.
 
         Args:
-          step: steps done.
-          saved: what to save.
-          accuracy: on the validation part, if it was measured.
+          step: number of steps done.
+          saved: contents of the checkpoint.
+          accuracy: validation accuracy; None without a validation part.
 
         Raises:
-          CheckpointError: if this or an earlier save failed; older ones are intact.
+          CheckpointError: if this or an earlier save failed. Older checkpoints are
+            intact.
         """
         if not self._writes or step in self._manager.all_steps():
             return
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(_flat(saved.state)),
+            state=ocp.args.StandardSave(_by_path(saved.state, np.asarray)),
             history=ocp.args.JsonSave({"epochs": saved.history}),
         )
         metrics = {"accuracy": -1.0 if accuracy is None else accuracy}
@@ -108,12 +117,15 @@ class Checkpoints:
         )
 
     def restore(self, like: Any, which: str = "last") -> Saved | None:
-        """Restore a checkpoint; None if there is none.
+        """Restore a checkpoint.
 
         Args:
-          like: a tree of arrays, or of what describes them, of the structure, shapes
-            and dtypes that it must have.
+          like: tree of arrays, or of `jax.ShapeDtypeStruct`, with the names, shapes and
+            dtypes that the state must have.
           which: `last`, or `best` by validation accuracy.
+
+        Returns:
+          The contents; None if there is no checkpoint.
 
         Raises:
           CheckpointError: if it cannot be read, or is of another network or recipe.
@@ -124,29 +136,29 @@ class Checkpoints:
             return None
         self._guarded(lambda: self._check(step, like))
         items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(_abstract(like)),
+            state=ocp.args.StandardRestore(_by_path(like, _untouched)),
             history=ocp.args.JsonRestore(),
         )
         return self._guarded(lambda: _saved(manager.restore(step, args=items), like))
 
     def wait(self) -> None:
-        """Wait until all is written.
+        """Wait until every checkpoint is written.
 
         Raises:
-          CheckpointError: if it could not be.
+          CheckpointError: if one could not be written.
         """
         self._guarded(self._manager.wait_until_finished)
 
     def close(self) -> None:
-        """Wait, and let go of the folder."""
+        """Wait as `wait` does, and close the folder."""
         self._guarded(self._manager.close)
 
     def _check(self, step: int, like: Any) -> None:
-        """Verify names and shapes before anything is read."""
+        """Compare names and shapes of arrays before any of them is read."""
         metadata = self._manager.item_metadata(step)["state"]
         tree = getattr(metadata, "tree", metadata)
         found = {name: tuple(leaf.shape) for name, leaf in tree.items()}
-        want = {name: leaf.shape for name, leaf in _abstract(like).items()}
+        want = {name: leaf.shape for name, leaf in _by_path(like, _untouched).items()}
         for name in sorted(found.keys() | want.keys()):
             if found.get(name) != want.get(name):
                 raise CheckpointError(
@@ -155,13 +167,14 @@ class Checkpoints:
                     f"{want.get(name, 'not there')}"
                 )
 
-    def _guarded(self, action: Any) -> Any:
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        """Call `action`; raise whatever it raises as a `CheckpointError`."""
         try:
             return action()
         except CheckpointError:
             raise
         except Exception as error:
-            # TensorStore, Orbax and the file system each raise their own.
+            # TensorStore, Orbax and the file system raise exceptions of their own.
             raise CheckpointError(
                 f"checkpoint in {self._folder}: {_cause(error)}; earlier checkpoints "
                 "are intact: mend it and run the same command to go on"
@@ -172,34 +185,31 @@ def _accuracy(metrics: Mapping[str, float]) -> float:
     return metrics["accuracy"]
 
 
-def _flat(tree: Any) -> dict[str, Any]:
-    """Name every array by its path; Orbax does not know our tuples."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+def _by_path(tree: Any, convert: Callable[[Any], np.ndarray]) -> dict[str, np.ndarray]:
+    """Flatten a tree to a dictionary of arrays by path.
+
+    Orbax then needs no type of ours, and names and shapes can be compared before any
+    array is read.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): convert(leaf) for path, leaf in leaves}
 
 
-def _abstract(like: Any) -> dict[str, np.ndarray]:
-    """Make arrays, of memory that is not touched, for Orbax to see what is wanted."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(like)
-    return {
-        jax.tree_util.keystr(path): np.zeros(leaf.shape, leaf.dtype)
-        for path, leaf in leaves
-    }
+def _untouched(leaf: Any) -> np.ndarray:
+    """Return an array of the same shape and dtype; its memory is never touched."""
+    return np.zeros(leaf.shape, leaf.dtype)
 
 
 def _saved(found: Any, like: Any) -> Saved:
-    history = file_schemas.history(found["history"]["epochs"])
-    return Saved(_unflat(found["state"], like), history)
-
-
-def _unflat(flat: Mapping[str, Any], like: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: np.asarray(flat[jax.tree_util.keystr(path)]), like
+    """Check the rows, and give the state the structure of `like`."""
+    state = jax.tree_util.tree_map_with_path(
+        lambda path, _: np.asarray(found["state"][jax.tree_util.keystr(path)]), like
     )
+    return Saved(state, file_schemas.history(found["history"]["epochs"]))
 
 
 def _cause(error: BaseException) -> str:
-    """Take the first line of what may be a page."""
+    """Return the first line of a message that may fill a page."""
     text = str(error)
     if "No space left" in text or "ENOSPC" in text:
         return "the disk is full"

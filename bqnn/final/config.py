@@ -1,7 +1,7 @@
-"""The configuration of a full training: frozen dataclasses, validated.
+"""Config of a full training: frozen dataclasses that check their values.
 
-The defaults are the paper's training on CIFAR. What goes beyond the paper
-is off by default.
+The defaults are the paper's training on CIFAR. Options that the paper does not have are
+off by default.
 """
 
 from dataclasses import dataclass, field
@@ -24,23 +24,25 @@ _LONGEST_SIDE = 8192  # pixels
 
 @dataclass(frozen=True)
 class FinalDataConfig(DataConfig):
-    """Which images to learn from, and how they are varied while learning.
+    """The images to train on, and their augmentation.
 
-    What suits an image depends on the data set: digits may be shifted and not flipped.
-    So `pad` and `flip` follow the data set (`bqnn.final.augment.suited`) unless given.
+    The right augmentation depends on the data set: digits may be shifted, not mirrored.
+    If `pad` or `flip` is None, `bqnn.final.augment.choose_augmentation` chooses it.
 
     Attributes:
       validation: fraction of the training split held out, stratified by class; 0
         trains on all of it.
-      resolution: side that images are resized to; their own if None.
-      pad: pixels of margin on each side before a random crop of the old size.
+      resolution: side that images are resized to, in pixels; None keeps their size.
+      pad: margin on each side, in pixels, before a random crop of the original size.
       flip: whether half of the images are mirrored.
-      cutout: side of the square that is blanked (DeVries and Taylor, *Improved
-        regularization of convolutional neural networks with Cutout*, 2017); 0 for none.
-      streaming: read images from disk as they are needed, by random resized crops
-        (Szegedy et al., *Going deeper with convolutions*, 2015), for what does not fit
-        in memory; needs a `resolution`.
-      workers: processes that decode images while streaming; 0 for none of their own.
+      cutout: side of the square that is cut out, in pixels (DeVries and Taylor,
+        *Improved regularization of convolutional neural networks with Cutout*, 2017); 0
+        for none.
+      streaming: read images from disk while training, as random resized crops (Szegedy
+        et al., *Going deeper with convolutions*, 2015); for data sets that do not fit
+        in memory, needs a `resolution`.
+      workers: processes that decode images while streaming; 0 decodes in the training
+        process.
     """
 
     validation: float = fraction(0.0)
@@ -52,7 +54,7 @@ class FinalDataConfig(DataConfig):
     workers: int = within(0, 0, 4096)
 
     def __post_init__(self) -> None:
-        """Check every field, and that what is streamed has one size."""
+        """Check every field, and that streamed images have one size."""
         super().__post_init__()
         if self.streaming and self.resolution is None:
             raise ConfigError(
@@ -66,34 +68,38 @@ class RecipeConfig(Section):
 
     Attributes:
       epochs: passes over the training part.
-      batch: images per step, over all devices of all hosts.
-      learning_rate: the first, or after a warm-up the largest.
-      schedule: `steps`: divided at every milestone; `cosine`: falls to 0 (Loshchilov
-        and Hutter, *SGDR*, 2017, without restarts).
-      milestones: epochs at which `steps` multiplies by `decay`.
-      decay: see `milestones`.
+      batch: images per update, over all devices of all hosts.
+      learning_rate: the first learning rate, or after a warm-up the largest.
+      schedule: `steps` multiplies the learning rate by `decay` at every milestone;
+        `cosine` lets it fall to 0 (Loshchilov and Hutter, *SGDR*, 2017, without
+        restarts).
+      milestones: epochs at which the schedule `steps` lowers the learning rate.
+      decay: factor of the schedule `steps`.
       warmup: epochs over which the learning rate rises from 0 (Goyal et al., *Accurate,
         large minibatch SGD*, 2017).
       momentum: of SGD.
-      nesterov: whether it looks ahead (Sutskever et al., *On the importance of
-        initialization and momentum*, 2013).
-      weight_decay: of every parameter, normalisation's too (ours).
+      nesterov: whether the momentum is Nesterov's (Sutskever et al., *On the importance
+        of initialization and momentum*, 2013).
+      weight_decay: decay of every parameter, those of normalisation included (ours).
       label_smoothing: weight of the uniform distribution in the labels (Szegedy et al.,
         *Rethinking the Inception architecture*, 2016).
       mixup: alpha of the Beta distribution by which pairs of images are blended (Zhang
         et al., *mixup*, 2018); 0 for none.
-      average: decay of the exponential moving average of the weights, by which the
-        network is then measured (Polyak and Juditsky, 1992); 0 for none.
-      clip: the largest norm of a gradient (Pascanu et al., 2013); 0 for any.
+      average: decay of the exponential moving average of the weights, with which the
+        network is then evaluated (Polyak and Juditsky, 1992); 0 for none.
+      clip: largest norm of a gradient (Pascanu et al., 2013); 0 for no limit.
       accumulate: steps whose gradients make one update; each has batch / accumulate
         images, and batch normalisation sees no more at once.
-      dtype: of the computation, `float32` or `bfloat16`; parameters are float32.
+      dtype: data type of the computation, `float32` or `bfloat16`; parameters are
+        float32.
       remat: keep only the outputs of blocks for the backward pass, and compute the rest
         again (Chen et al., *Training deep nets with sublinear memory cost*, 2016).
       sync_batch_stats: normalise by the whole batch, not by each device's part of it.
       checkpoint_every: epochs between checkpoints.
-      seed: of the first weights, the order of the images and their variation.
-      threads: CPU threads; all cores of this process if None. It changes the rounding.
+      seed: seed of the first weights, of the order of the images and of their
+        augmentation.
+      threads: CPU threads; None takes all cores of this process. It changes the
+        rounding.
     """
 
     section = "train"
@@ -128,7 +134,7 @@ class RecipeConfig(Section):
     threads: int | None = within(None, 1, 4096)
 
     def __post_init__(self) -> None:
-        """Check every field, and what fields say of each other."""
+        """Check every field, and that fields agree."""
         super().__post_init__()
         check("train.warmup", self.warmup, self.warmup < self.epochs, "below epochs")
         if self.batch % self.accumulate:
@@ -139,13 +145,13 @@ class RecipeConfig(Section):
 
     @property
     def step_batch(self) -> int:
-        """Images of one step, of which `accumulate` make an update."""
+        """Images per step; `accumulate` steps make an update."""
         return self.batch // self.accumulate
 
 
 @dataclass(frozen=True)
 class FinalConfig:
-    """All that a full training depends on, besides block and data."""
+    """All that a full training depends on, except block and images."""
 
     data: FinalDataConfig = field(
         default_factory=lambda: FinalDataConfig(name="cifar10")

@@ -1,7 +1,7 @@
 """Feeds: the batches of a full training, from device memory or from disk.
 
-Every process gets its part of a batch, B images. The images of the whole batch depend
-on seed and epoch alone, not on the number of devices.
+A feed yields the part of every batch that its process computes: B images. Which images
+the whole batch has depends on seed and epoch, not on the number of devices.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Feed(Protocol):
     """Yields this process's part of every batch.
 
     Attributes:
-      steps: of an epoch.
-      data: arrays to keep on every device; still NumPy arrays here.
-      read: makes images and labels of `data` and the inputs of a training batch.
+      steps: number of steps in an epoch.
+      data: arrays to copy to every device; NumPy arrays until then.
+      read: makes images and labels from `data` and the inputs of a training batch.
     """
 
     steps: int
@@ -40,24 +40,24 @@ class Feed(Protocol):
     read: Read
 
     def train(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Yield the training batches of an epoch from step `start` on, `[B, ...]`."""
+        """Yield the training batches of an epoch, `[B, ...]`, from step `start` on."""
 
     def evaluation(self) -> Iterator[Batch]:
         """Yield every image of the validation part once, and padding.
 
-        The inputs of the batches are `Images`, `[B, ...]`.
+        The inputs of each batch are `Images`, `[B, ...]`.
         """
 
 
 class Resident:
-    """A data set that stays in the memory of every device."""
+    """Feed of a data set in the memory of every device: batches are only indices."""
 
     def __init__(self, train: Images, validation: Images, config: RecipeConfig) -> None:
         """Keep both parts.
 
         Raises:
-          ConfigError: if there are fewer training images than a batch has, or a batch
-            cannot be divided among the devices.
+          ConfigError: if there are fewer training images than in a batch, or the number
+            of devices does not divide a batch.
         """
         self._validation, self._config = validation, config
         self._batch, self._total = config.step_batch, len(train.labels)
@@ -80,7 +80,7 @@ class Resident:
 
 
 class Streamed:
-    """A data set read from disk as it is needed."""
+    """Feed of a data set that is read from disk while training."""
 
     def __init__(self, streams: Streams, config: RecipeConfig) -> None:
         """Keep the open data set.
@@ -105,13 +105,13 @@ class Streamed:
             yield Batch(images, self._positions, mask)
 
     def evaluation(self, part: str = "validation") -> Iterator[Batch]:
-        """Yield every image of a part once, and padding."""
+        """Yield every image of `validation` or `test` once, and padding."""
         for images, mask in self._streams.evaluation(part, self._batch, *_process()):
             yield Batch(images, self._positions, mask)
 
 
 def evaluation_batches(data: Images, batch: int) -> Iterator[Batch]:
-    """Yield this process's part of batches of every image, and padding."""
+    """Yield this process's part of batches that hold every image once, and padding."""
     local, positions = _local_part(batch), _positions(batch)
     for indices, mask in zip(*all_batches(len(data.labels), batch), strict=True):
         images, labels = data.images[indices[local]], data.labels[indices[local]]
@@ -132,10 +132,10 @@ def _positions(batch: int) -> NDArray[np.int32]:
 
 
 def _steps(images: int, config: RecipeConfig) -> int:
-    """Count the steps of an epoch, in whole updates of `accumulate` steps.
+    """Return the number of steps in an epoch: whole updates of `accumulate` steps.
 
-    Images that would not fill an update are left out, so that every epoch ends with one
-    and milestones come when the recipe says.
+    Images that would not fill an update are left out. So every epoch ends with an
+    update, and milestones come at the epochs that the recipe names.
     """
     if images < config.batch:
         raise ConfigError(

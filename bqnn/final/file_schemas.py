@@ -1,4 +1,4 @@
-"""Schemas of a training's files: network, rows of epochs, result."""
+"""File schemas: what the files of a full training may hold."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ DTYPE = text("float32|bfloat16", "float32 or bfloat16")
 
 
 def block(value: Any) -> nsc.Block:
-    """Want a block as text."""
+    """Want the NSC of a block as text."""
     return nsc.parse(TEXT(value))
 
 
@@ -53,10 +53,10 @@ def image_spec(value: Any) -> ImageSpec:
 
 
 def check_model(model: Model) -> None:
-    """Check that facts agree, and that this machine can compute the network.
+    """Check that the parts of a model agree, and that this machine can compute it.
 
     Raises:
-      FactError: if not.
+      FactError: if they do not, or it cannot.
     """
     images = model.images
     if images.num_classes != len(model.class_names):
@@ -69,7 +69,7 @@ def check_model(model: Model) -> None:
             f"one for each of {images.channels} channels"
         )
     cost = network_cost(model.plan)
-    # One image, every value kept.
+    # float32, for one image, if every activation is kept.
     nbytes, most = 4 * (cost.params + cost.activations), machine.memory()
     for value, limit, unit in (
         (cost.flops, schema.MOST_FLOPS, "multiply-adds for an image"),
@@ -89,7 +89,7 @@ _SECONDS = number(0, 1e12)
 
 
 def _measured(value: Any) -> float:
-    """Want a number. A loss may be infinite or NaN."""
+    """Want a number, also infinity or NaN: a loss may be either."""
     if isinstance(value, float) or (type(value) is int and abs(value) < 10**12):
         return float(value)
     return wrong(value, "a number")
@@ -114,15 +114,15 @@ ROW = fields(
     },
     optional=frozenset({"validation_loss", "validation_accuracy"}),
 )
-"""A row of an epoch, as `final.loop.EpochEnded` has it."""
+"""A row of metrics of an epoch, as `bqnn.final.loop.EpochEnded` has."""
 
 
 def history(value: Any) -> list[dict[str, Any]]:
-    """Want a list of epochs."""
+    """Want a list of rows, one for each epoch."""
     return list(listed(ROW, "a list of epochs")(value))
 
 
 RESULT = fields(
     {"epochs": _COUNT, "seconds": _SECONDS, "history": history, "test": _tested}
 )
-"""The result of a training, as `final.train.train_block` returns it."""
+"""The result of a training, as `bqnn.final.train.train_block` returns it."""

@@ -1,4 +1,4 @@
-"""Job: what is trained in full, and its data, in memory or streamed from disk."""
+"""Job: a full training with its data open, in memory or streamed from disk."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from bqnn.data import Images, load, load_test
 from bqnn.data.resize import resized, resized_images
 from bqnn.errors import DataError
-from bqnn.final.augment import suited
+from bqnn.final.augment import choose_augmentation
 from bqnn.final.config import FinalConfig, FinalDataConfig
 from bqnn.final.feed import Feed, Resident, Streamed, evaluation_batches
 from bqnn.final.model import Model
 from bqnn.final.recipe import make_optimizer
-from bqnn.final.step import Batch, Read, Setup, State, init_state, make_state
+from bqnn.final.step import Batch, Read, Setup, State, make_state
 from bqnn.networks.network import abstract_variables
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.space.nsc import Block
@@ -26,11 +26,11 @@ class TrainingRun(NamedTuple):
     """A full training, as `run.json` records it.
 
     Attributes:
-      block: the block.
-      config: the configuration.
-      images: shape of the images and number of classes.
-      class_names: in the order of the labels.
-      mean, std: that images are normalised by, in units of pixels, float32 `[C]`.
+      block: the block to train.
+      config: configuration of the training.
+      images: shape of the images, and number of classes.
+      class_names: names of the K classes, in the order of the labels.
+      mean, std: of every channel, in units of pixels, float32 `[C]`.
     """
 
     block: Block
@@ -41,7 +41,7 @@ class TrainingRun(NamedTuple):
     std: NDArray[np.float32]
 
     def model(self, variables: Mapping[str, Any]) -> Model:
-        """Make a model with trained variables."""
+        """Make the model with these variables."""
         return Model(
             self.block,
             self.config.network,
@@ -55,11 +55,11 @@ class TrainingRun(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A training with its data open.
+    """A full training with its data open.
 
     Attributes:
-      run: what is trained.
-      feed: its batches.
+      run: the training.
+      feed: yields its batches.
       test: opens the test split and yields its batches, as `Feed.evaluation` does.
     """
 
@@ -69,11 +69,15 @@ class Job(NamedTuple):
 
 
 def open_job(block: Block, config: FinalConfig) -> Job:
-    """Open the data that a block learns from.
+    """Open the data that a block is trained on.
+
+    Args:
+      block: the block to train.
+      config: configuration of the training.
 
     Raises:
       DataError: if the data set is missing or malformed.
-      ConfigError: if it does not suit the configuration.
+      ConfigError: if the configuration does not fit the data set.
     """
     open_data = _streamed if config.data.streaming else _resident
     return open_data(block, config)
@@ -107,8 +111,13 @@ def _streamed(block: Block, config: FinalConfig) -> Job:
 def test_images(data: FinalDataConfig, run: TrainingRun) -> Images:
     """Read the test split of the data set that a network was trained on.
 
+    Args:
+      data: configuration of the data set.
+      run: the training of the network.
+
     Raises:
-      DataError: if there is none, or its images or classes are not the network's.
+      DataError: if there is no test split, or its images or classes are not those of
+        the network.
     """
     found = load_test(data)
     if data.resolution:
@@ -124,18 +133,18 @@ def test_images(data: FinalDataConfig, run: TrainingRun) -> Images:
 
 
 def make_setup(run: TrainingRun, steps: int, read: Read) -> Setup:
-    """Make the parts of a training step.
+    """Make the parts that a step is made of.
 
     Args:
-      run: what is trained.
-      steps: of an epoch.
-      read: makes images and labels of the inputs of a batch.
+      run: the training.
+      steps: number of steps in an epoch.
+      read: makes images and labels from the inputs of a batch.
     """
     recipe = run.config.train
     return Setup(
         plan(run.block, run.config.network, run.images),
         recipe,
-        suited(run.config.data, run.images),
+        choose_augmentation(run.config.data, run.images),
         run.mean,
         run.std,
         run.images.num_classes,
@@ -144,18 +153,13 @@ def make_setup(run: TrainingRun, steps: int, read: Read) -> Setup:
     )
 
 
-def first_state(run: TrainingRun) -> State:
-    """Make the first state of a training."""
-    return init_state(make_setup(run, 1, _nothing))
-
-
 def abstract_state(run: TrainingRun) -> State:
-    """Return shapes and dtypes of the states of a training."""
-    setup = make_setup(run, 1, _nothing)
+    """Return the shapes and dtypes of a training's state."""
+    setup = make_setup(run, 1, _read_nothing)
     variables = abstract_variables(setup.plan)
     found: State = jax.eval_shape(functools.partial(make_state, setup), variables)
     return found
 
 
-def _nothing(data: Any, inputs: Any) -> Any:
-    raise AssertionError("nothing is read to make a state")
+def _read_nothing(data: Any, inputs: Any) -> Any:
+    raise AssertionError("making a state reads no images")

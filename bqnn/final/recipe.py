@@ -1,4 +1,4 @@
-"""The optimiser of a full training, and its learning rate by step."""
+"""Recipe: the optimiser of a full training, and its learning rate by update."""
 
 import optax
 
@@ -6,11 +6,11 @@ from bqnn.final.config import RecipeConfig
 
 
 def learning_rate(config: RecipeConfig, steps: int) -> optax.Schedule:
-    """Make the learning rate as a function of the number of updates.
+    """Make the learning rate, a function of the number of updates done.
 
     Args:
-      config: the recipe.
-      steps: updates of an epoch.
+      config: recipe of the training.
+      steps: number of updates in an epoch.
     """
     warmup = config.warmup * steps
     if config.schedule == "cosine":
@@ -29,11 +29,11 @@ def learning_rate(config: RecipeConfig, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: RecipeConfig, steps: int) -> optax.GradientTransformation:
-    """Make the optimiser: SGD with momentum, weight decay, and what else is on.
+    """Make the optimiser: SGD with momentum and weight decay, and what `config` adds.
 
     Args:
-      config: the recipe.
-      steps: updates of an epoch.
+      config: recipe of the training.
+      steps: number of updates in an epoch.
     """
     parts = [
         optax.add_decayed_weights(config.weight_decay),

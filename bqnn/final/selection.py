@@ -1,6 +1,6 @@
-"""Which blocks of a search to train to convergence, and how well it ranked them.
+"""Selection: trains the best blocks of a search in full, and ranks them again.
 
-The paper: the 100 best blocks are trained in full, and the best of them by
+In the paper, the 100 best blocks are trained in full, and the best of those by
 validation accuracy are kept.
 """
 
@@ -23,24 +23,24 @@ from bqnn.stats import Correlation, Interval, correlation, difference
 
 
 def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
-    """Read the best candidates of a search, which may still be running.
+    """Read the candidates of a search with the highest rewards.
 
     Args:
-      search: its work directory.
-      count: how many.
+      search: work directory of the search, which may still be running.
+      count: number of candidates.
 
     Returns:
-      As many by reward, one per canonical block, best first.
+      `count` candidates by reward, best first; no two with the same canonical hash.
 
     Raises:
       JournalError: if there is no search.
-      SearchError: if it has not as many.
+      SearchError: if the search has fewer.
     """
     with journal.open_readonly(search) as facts:
         run, history = facts.run(), facts.history()
-    work = make_problem(run.config, run.images)
-    summary = Summary(work.iterations, run.config.search.batch, top=count)
-    for event in evaluated(work, history):
+    problem = make_problem(run.config, run.images)
+    summary = Summary(problem.iterations, run.config.search.batch, top=count)
+    for event in evaluated(problem, history):
         summary = update(summary, event)
     if len(summary.best) < count:
         raise SearchError(
@@ -54,9 +54,9 @@ class Trained(NamedTuple):
     """A block of a search, trained in full.
 
     Attributes:
-      rank: its rank in the search by reward, from 1.
-      found: what the search knows of it.
-      evaluation: of the full training; its accuracy is on the validation part.
+      rank: rank in the search by reward, from 1.
+      found: candidate, early evaluation and reward in the search.
+      evaluation: outcome of the full training; its accuracy is on the validation part.
     """
 
     rank: int
@@ -65,15 +65,15 @@ class Trained(NamedTuple):
 
     @property
     def accuracy(self) -> float | None:
-        """Validation accuracy at the end, None if the training failed."""
+        """Validation accuracy after the last epoch; None if the training failed."""
         return self.evaluation.accuracy[-1] if self.evaluation.accuracy else None
 
 
 def worker_config(final: FinalConfig) -> Config:
-    """Make the configuration of an executor that trains in full.
+    """Make the configuration of an executor whose workers train in full.
 
     Raises:
-      ConfigError: if there is nothing to rank blocks by, or the data is streamed.
+      ConfigError: if there is no validation part, or the data is streamed.
     """
     if not final.data.validation:
         raise ConfigError(
@@ -92,11 +92,11 @@ def worker_config(final: FinalConfig) -> Config:
 
 
 def train_all(best: Sequence[Evaluated], executor: Executor) -> Iterator[Trained]:
-    """Train blocks through an executor, and yield each when it is done.
+    """Train blocks on an executor, and yield each as soon as it is trained.
 
     Args:
       best: candidates of a search, best first.
-      executor: that was started; its workers are `bqnn.final.worker.FinalWorker`s.
+      executor: a started executor with workers of `bqnn.final.worker.FinalWorker`.
     """
     ranked = [_of_rank(rank, event.candidate) for rank, event in enumerate(best, 1)]
     for candidate, evaluation in run_all(ranked, executor):
@@ -104,17 +104,17 @@ def train_all(best: Sequence[Evaluated], executor: Executor) -> Iterator[Trained
 
 
 def by_accuracy(trained: Sequence[Trained]) -> list[Trained]:
-    """Sort by final validation accuracy, the best first; failures last."""
+    """Sort by final validation accuracy, best first; failed trainings come last."""
     return sorted(trained, key=lambda t: (-(t.accuracy or -1.0), t.rank))
 
 
 class Correlations(NamedTuple):
-    """How the search's early measures rank blocks (the paper, the reward).
+    """How well early measures rank blocks (the paper, the reward).
 
     Attributes:
-      by_measure: `reward`, which corrects the accuracy for FLOPs and density, and
-        `accuracy` alone.
-      gain: what the correction adds to Spearman's correlation.
+      by_measure: correlation with final accuracy of the `reward`, which corrects early
+        accuracy for FLOPs and density, and of the early `accuracy` itself.
+      gain: interval of how much the correction adds to Spearman's correlation.
     """
 
     by_measure: dict[str, Correlation]
@@ -122,7 +122,7 @@ class Correlations(NamedTuple):
 
 
 def correlations(trained: Sequence[Trained]) -> Correlations | None:
-    """Correlate early reward and early accuracy with final accuracy.
+    """Correlate reward and early accuracy with final accuracy.
 
     Returns:
       None if fewer than three blocks were trained.
@@ -140,7 +140,7 @@ def correlations(trained: Sequence[Trained]) -> Correlations | None:
 
 
 def to_json(trained: Sequence[Trained]) -> dict[str, Any]:
-    """Turn what was found into what a file can hold."""
+    """Convert to values that JSON can hold."""
     found = correlations(trained)
     return {
         "blocks": [
@@ -164,5 +164,5 @@ def to_json(trained: Sequence[Trained]) -> dict[str, Any]:
 
 
 def _of_rank(rank: int, candidate: Candidate) -> Candidate:
-    """Name a candidate by its rank: as slot of the one batch there is."""
+    """Give a candidate its rank as slot; all are of one batch."""
     return dataclasses.replace(candidate, iteration=0, slot=rank - 1)

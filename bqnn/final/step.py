@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from bqnn.final.augment import Augmentation, augment, image_keys, mix
+from bqnn.final.augment import Augmentation, augment, image_keys, mixup
 from bqnn.final.config import RecipeConfig
 from bqnn.final.model import normalise_images
 from bqnn.final.parallel import AXIS
@@ -225,7 +225,7 @@ def _loss(
     targets = jax.nn.one_hot(labels, setup.num_classes)
     if config.mixup:
         keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
-        images, targets = mix(keys, images, targets, config.mixup)
+        images, targets = mixup(keys, images, targets, config.mixup)
     if config.label_smoothing:
         targets = optax.smooth_labels(targets, config.label_smoothing)
 

@@ -1,4 +1,4 @@
-"""Full training: a block to convergence, in a work directory, and its test."""
+"""Train: a block to convergence in a work directory, then on the test split."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ OnEvent = Callable[[Event], None]
 
 
 class OutOfMemoryError(BqnnError):
-    """The devices have too little memory for the training."""
+    """The training does not fit in the memory of the devices."""
 
 
 class ProcessLostError(BqnnError):
-    """Another process of the training has ended."""
+    """Another process of this training has ended."""
 
 
 @numerics.pinned()
@@ -37,23 +37,23 @@ def train_block(
     *,
     test: bool = True,
 ) -> dict[str, Any]:
-    """Train a block to convergence, or go on with its training.
+    """Train a block to convergence, or resume its training.
 
     Args:
-      block: the block.
-      config: the configuration; must equal that of `workdir`, if there is one.
-      workdir: of its files.
-      interrupted: tells whether to stop.
+      block: the block to train.
+      config: configuration of the training; that of `workdir` if it has one already.
+      workdir: directory of the training's files.
+      interrupted: returns whether to stop; called before every step.
       on_event: called with every event.
-      test: whether to read the test split, at the end.
+      test: whether to evaluate on the test split in the end.
 
     Returns:
-      The result: `epochs`, `seconds`, `history` (a row an epoch), and `test` (loss and
-      accuracy on the test split, or None).
+      The result: `epochs`, `seconds`, `history` (one row for each epoch), and `test`
+      (loss and accuracy on the test split, or None).
 
     Raises:
-      KeyboardInterrupt: when stopped; the state is saved.
-      BqnnError: if it cannot be done; one line with the cure.
+      KeyboardInterrupt: if interrupted, after the state is saved.
+      BqnnError: if the training fails; its one line says what to do.
     """
     lock = workdir_lib.lock(workdir)
     try:
@@ -72,7 +72,7 @@ def train_block(
 
 
 def _known(error: jax.errors.JaxRuntimeError, config: FinalConfig) -> BqnnError | None:
-    """Return the error to raise instead, for errors of jax that have a cure."""
+    """Return the error to raise instead if the user can do something about `error`."""
     if "RESOURCE_EXHAUSTED" in str(error):
         return OutOfMemoryError(
             f"the device has too little memory for train.batch={config.train.batch}: "
@@ -117,7 +117,7 @@ def _train(
 def _logged(
     training: Training, workdir: Path, interrupted: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Write the rows of epochs as they come; only the first process does."""
+    """Train; in process 0, also log the row of every epoch as it ends."""
     if jax.process_index() > 0:
         yield from training.run(interrupted)
         return

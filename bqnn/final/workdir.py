@@ -1,7 +1,8 @@
-"""Work directory of a full training: what is trained, its metrics, its result.
+"""Work directory of a full training.
 
-`run.json`: block, configuration, images, classes, normalisation. `checkpoints/`: of
-Orbax. `metrics.jsonl`, `tensorboard/`: a row an epoch. `result.json`: the end.
+`run.json` has block, configuration, images, classes and normalisation; `checkpoints/`
+is Orbax's; `metrics.jsonl` and `tensorboard/` have a row for each epoch; `result.json`
+is there when the training is finished.
 """
 
 import json
@@ -20,7 +21,7 @@ from bqnn.final.checkpoint import FOLDER, Checkpoints
 from bqnn.final.config import FinalConfig
 from bqnn.final.job import TrainingRun, abstract_state
 from bqnn.final.model import Model
-from bqnn.schema import FactError, fields, integer
+from bqnn.schema import Convert, FactError, fields, integer
 
 RUN, RESULT, METRICS = "run.json", "result.json", "metrics.jsonl"
 _NOT_SCALARS = ("epoch", "step")
@@ -31,10 +32,10 @@ class WorkdirError(BqnnError):
 
 
 def start(workdir: Path, run: TrainingRun) -> None:
-    """Record what is trained, or check that it is what was recorded.
+    """Write `run.json`, or check that it records the same training.
 
     Raises:
-      WorkdirError: if another training is recorded, or nothing can be written.
+      WorkdirError: if it records another training, or cannot be written.
     """
     if (workdir / RUN).exists():
         _check_same(workdir, read_run(workdir), run)
@@ -54,23 +55,19 @@ def start(workdir: Path, run: TrainingRun) -> None:
 
 
 def read_run(workdir: Path) -> TrainingRun:
-    """Read what is trained.
+    """Read `run.json`.
 
     Raises:
-      WorkdirError: if it cannot be read.
+      WorkdirError: if it is missing or damaged.
     """
     try:
-        found = _RUN(files.read_json(workdir / RUN))
-        run = TrainingRun(**{name: found[name] for name in TrainingRun._fields})
-        file_schemas.check_model(run.model({}))
-        return run
+        run: TrainingRun = _read(workdir / RUN, _training_run)
     except FileNotFoundError:
         raise WorkdirError(
             f"{workdir}: there is no training; make one with `python -m launch.train "
             f"--workdir={workdir} ...`"
         ) from None
-    except (OSError, ValueError, FactError) as error:
-        raise WorkdirError(f"{workdir / RUN}: damaged ({error})") from error
+    return run
 
 
 _RUN = fields(
@@ -87,28 +84,45 @@ _RUN = fields(
 
 
 def read_result(workdir: Path) -> dict[str, Any] | None:
-    """Read what came of a finished training; None if it is not finished.
+    """Read the result of a training; None if it is not finished.
 
     Raises:
-      WorkdirError: if it cannot be read.
+      WorkdirError: if the result is damaged.
     """
     try:
-        found: dict[str, Any] = file_schemas.RESULT(files.read_json(workdir / RESULT))
+        found: dict[str, Any] = _read(workdir / RESULT, file_schemas.RESULT)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, FactError) as error:
-        raise WorkdirError(f"{workdir / RESULT}: damaged ({error})") from error
     return found
 
 
+def _training_run(value: Any) -> TrainingRun:
+    """Want the values of `run.json`."""
+    found = _RUN(value)
+    run = TrainingRun(**{name: found[name] for name in TrainingRun._fields})
+    file_schemas.check_model(run.model({}))
+    return run
+
+
+def _read(path: Path, convert: Convert) -> Any:
+    """Read JSON by a schema."""
+    try:
+        return convert(files.read_json(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, FactError) as error:
+        raise WorkdirError(f"{path}: damaged ({error})") from error
+
+
 def lock(workdir: Path) -> int:
-    """Take the lock on a work directory, one for each process that trains together.
+    """Lock a work directory; processes that train together have a lock each.
 
     Returns:
-      A file descriptor: closing it frees the lock.
+      A file descriptor; closing it frees the lock.
 
     Raises:
-      WorkdirError: if it cannot be had.
+      JournalError: if another process holds the lock.
+      WorkdirError: if the lock cannot be made.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -118,14 +132,14 @@ def lock(workdir: Path) -> int:
 
 
 class MetricsLog:
-    """The rows of a training by epoch: `metrics.jsonl` and TensorBoard's files."""
+    """Writes a row for each epoch to `metrics.jsonl` and to TensorBoard's files."""
 
     def __init__(self, workdir: Path, done: list[dict[str, Any]]) -> None:
-        """Begin with the rows of the checkpoint.
+        """Start with the rows `done`, which the last checkpoint has.
 
-        Rows that a killed run wrote after its checkpoint are removed.
+        This removes the rows that a killed run wrote after its checkpoint.
         """
-        from tensorboardX import SummaryWriter  # slow: it imports what it finds
+        from tensorboardX import SummaryWriter  # slow: imports other packages it finds
 
         self._path, self._rows = workdir / METRICS, list(done)
         self._write()
@@ -133,7 +147,7 @@ class MetricsLog:
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=following)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add the row of an epoch.
+        """Write the row of an epoch.
 
         Raises:
           WorkdirError: if it cannot be written.
@@ -161,7 +175,7 @@ def load_model(workdir: Path, checkpoint: str = "last") -> Model:
     """Load a trained network.
 
     Args:
-      workdir: of its training, finished or not.
+      workdir: work directory of its training, finished or not.
       checkpoint: `last`, or `best` by validation accuracy.
 
     Raises:
@@ -185,7 +199,7 @@ def load_model(workdir: Path, checkpoint: str = "last") -> Model:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Raises:
       WorkdirError: if it cannot be written.
@@ -200,15 +214,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_same(workdir: Path, old: TrainingRun, new: TrainingRun) -> None:
-    other = [*dictionary.differences(old.config, new.config)]
+    """Check that a training is the one recorded."""
+    changes = [*dictionary.differences(old.config, new.config)]
     if old.block != new.block:
-        other.insert(0, f"block: {old.block} -> {new.block}")
+        changes.insert(0, f"block: {old.block} -> {new.block}")
     if old.images != new.images or old.class_names != new.class_names:
-        other.append(f"data: {old.images} -> {new.images}")
+        changes.append(f"data: {old.images} -> {new.images}")
     if not np.array_equal(old.mean, new.mean) or not np.array_equal(old.std, new.std):
-        other.append("data: the training images are others than they were")
-    if other:
+        changes.append("data: the training images are others than they were")
+    if changes:
         raise WorkdirError(
-            f"{workdir} holds another training ({'; '.join(other)}): want another "
+            f"{workdir} holds another training ({'; '.join(changes)}): want another "
             "--workdir, or the same block and configuration"
         )

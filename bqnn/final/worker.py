@@ -17,19 +17,19 @@ from bqnn.final.workdir import WorkdirError
 
 
 class FinalWorker:
-    """Trains in a work directory by rank, where a training that broke off goes on."""
+    """Trains each candidate in a folder named by its rank; resumes what was stopped."""
 
     pipelined = False
 
     def __init__(
         self, final: FinalConfig, workdir: Path, config: Config, dataset: Dataset
     ) -> None:
-        """Take the recipe and the directory; each training loads its own data."""
+        """Keep recipe and directory. Each training loads its own data."""
         del dataset
         self._final, self._workdir, self._config = final, workdir, config
 
     def warm_up(self) -> Iterator[WarmUpProgress]:
-        """Compile nothing: every network is compiled whole."""
+        """Compile nothing: every network is compiled as a whole when it is trained."""
         return iter(())
 
     def run(
@@ -38,7 +38,7 @@ class FinalWorker:
         following: Candidate | None = None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Train a candidate in full, as `CandidateWorker` says."""
+        """Train a candidate in full, and report as `CandidateWorker` does."""
         return run_guarded(candidate, self._config, interrupted, self._train)
 
     def _train(
@@ -46,7 +46,8 @@ class FinalWorker:
     ) -> Evaluation:
         folder = rank_folder(self._workdir, candidate.slot + 1)
         try:
-            # Blocks are chosen by validation: the test split waits for the one chosen.
+            # Blocks are chosen by validation accuracy. The test split is only for the
+            # block that is chosen.
             result = train_block(
                 candidate.block,
                 self._final,
@@ -54,7 +55,7 @@ class FinalWorker:
                 on_event=lambda event: on_step(),
                 test=False,
             )
-        except DivergedError as error:  # the others may do well
+        except DivergedError as error:  # other blocks may not
             return Evaluation(Status.DIVERGED, error=str(error))
         except OutOfMemoryError as error:
             return Evaluation(Status.OUT_OF_MEMORY, error=str(error))
@@ -70,10 +71,10 @@ class FinalWorker:
 
 
 def final_workers(final: FinalConfig, workdir: Path) -> MakeWorker:
-    """Make workers that train in full below `workdir`, wherever they are started."""
+    """Return what makes workers that train in full in folders of `workdir`."""
     return functools.partial(FinalWorker, final, workdir.absolute())
 
 
 def rank_folder(workdir: Path, rank: int) -> Path:
-    """Name the work directory of the block of a rank."""
+    """Return the work directory of the block with this rank."""
     return workdir / f"rank{rank:03}"

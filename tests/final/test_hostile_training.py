@@ -16,13 +16,14 @@ from bqnn.errors import BqnnError
 from bqnn.final import workdir
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
-from bqnn.final.job import TrainingRun, first_state
+from bqnn.final.job import TrainingRun
 from bqnn.final.workdir import WorkdirError, load_model, read_result, read_run
 from bqnn.report.foreign import foreign
 from bqnn.space import nsc
 from tests.helpers.fuzzing import CONTROL, attempt, changed_json, printed
 from tests.helpers.networks import SPEC, small
 from tests.helpers.thorough import times
+from tests.helpers.trainings import first_state
 from tests.launch.test_train import ROW
 
 pytestmark = pytest.mark.usefixtures("no_hang")

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from bqnn.errors import ConfigError
-from bqnn.final import augment as augment_lib
 from bqnn.final import parallel
-from bqnn.final.augment import Augmentation, augment, image_keys, suited
+from bqnn.final.augment import (
+    Augmentation,
+    augment,
+    choose_augmentation,
+    image_keys,
+    mixup,
+)
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.feed import Resident
 from bqnn.final.job import TrainingRun, make_setup
@@ -20,7 +25,7 @@ from bqnn.networks.plan import ImageSpec
 from bqnn.space import nsc
 from tests.helpers.networks import SPEC, random_dataset, small
 
-BLANK = jnp.array([7.0])
+FILL = jnp.array([7.0])
 
 
 def _keys(count: int, step: int = 0) -> jax.Array:
@@ -75,35 +80,38 @@ def test_a_gradient_that_is_too_long_is_clipped() -> None:
 
 
 def test_digits_are_shifted_and_never_flipped_photographs_are() -> None:
-    spec = ImageSpec(32, 32, 3, 10)
-    assert suited(FinalDataConfig("digits"), SPEC) == Augmentation(1, False, 0)
-    assert suited(FinalDataConfig("cifar10"), spec) == Augmentation(4, True, 0)
-    assert suited(FinalDataConfig("svhn_cropped"), spec) == Augmentation(4, False, 0)
+    cases = {
+        "digits": (SPEC, Augmentation(1, False, 0)),
+        "cifar10": (ImageSpec(32, 32, 3, 10), Augmentation(4, True, 0)),
+        "svhn_cropped": (ImageSpec(32, 32, 3, 10), Augmentation(4, False, 0)),
+    }
+    for name, (spec, want) in cases.items():
+        assert choose_augmentation(FinalDataConfig(name), spec) == want, name
     given = FinalDataConfig("digits", pad=0, flip=True, cutout=2)
-    assert suited(given, SPEC) == Augmentation(0, True, 2)
+    assert choose_augmentation(given, SPEC) == Augmentation(0, True, 2)
 
 
 def test_a_shifted_image_is_a_crop_of_its_margin() -> None:
     images = _images(40)
-    shifted = np.asarray(augment(_keys(40), images, Augmentation(1, False, 0), BLANK))
+    shifted = np.asarray(augment(_keys(40), images, Augmentation(1, False, 0), FILL))
     padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=7.0)
     met = set()
     for image, wide in zip(shifted, padded, strict=True):
-        places = [
+        corners = [
             (y, x)
             for y in range(3)
             for x in range(3)
             if np.array_equal(image, wide[y : y + 8, x : x + 8])
         ]
-        assert len(places) == 1
-        met.update(places)
+        assert len(corners) == 1
+        met.update(corners)
     assert len(met) == 9
 
 
 def test_half_of_the_images_are_mirrored() -> None:
     images = np.asarray(_images(400))
     flipped = np.asarray(
-        augment(_keys(400), jnp.array(images), Augmentation(0, True, 0), BLANK)
+        augment(_keys(400), jnp.array(images), Augmentation(0, True, 0), FILL)
     )
     mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
     assert (mirrored | (flipped == images).all((1, 2, 3))).all()
@@ -112,7 +120,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_cutout_blanks_a_square() -> None:
     images = _images(60)
-    cut = np.asarray(augment(_keys(60), images, Augmentation(0, False, 3), BLANK))
+    cut = np.asarray(augment(_keys(60), images, Augmentation(0, False, 3), FILL))
     blank = (cut == 7.0).sum((1, 2, 3))
     assert blank.max() == 9  # a whole square
     assert blank.min() >= 2 * 2  # a corner of one, its centre inside
@@ -121,16 +129,16 @@ def test_cutout_blanks_a_square() -> None:
 
 def test_what_becomes_of_an_image_depends_on_its_own_key() -> None:
     images, how = _images(8), Augmentation(2, True, 2)
-    whole = augment(_keys(8), images, how, BLANK)
-    part = augment(_keys(8)[2:4], images[2:4], how, BLANK)
+    whole = augment(_keys(8), images, how, FILL)
+    part = augment(_keys(8)[2:4], images[2:4], how, FILL)
     np.testing.assert_array_equal(whole[2:4], part)
-    assert not np.array_equal(whole, augment(_keys(8, step=1), images, how, BLANK))
+    assert not np.array_equal(whole, augment(_keys(8, step=1), images, how, FILL))
 
 
 def test_mixup_blends_images_and_labels_alike() -> None:
     images = jnp.arange(4.0).reshape(4, 1, 1, 1) * jnp.ones((1, 2, 2, 1))
     labels = jnp.eye(4)
-    mixed, targets = augment_lib.mix(_keys(4), images, labels, 1.0)
+    mixed, targets = mixup(_keys(4), images, labels, 1.0)
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(targets @ jnp.arange(4.0), mixed[:, 0, 0, 0], rtol=1e-5)
     assert ((targets > 0).sum(-1) == 2).all()
@@ -195,8 +203,8 @@ def test_an_epoch_has_whole_updates() -> None:
     assert feed.steps == 4  # and not the 5 batches of 8 that there are
     batches = list(feed.train(0, 0))
     assert [len(batch.inputs) for batch in batches] == [8] * 4
-    places = np.concatenate([batch.inputs for batch in batches])
-    assert len(set(places)) == 32
+    indices = np.concatenate([batch.inputs for batch in batches])
+    assert len(set(indices)) == 32
     later = list(feed.train(0, 3))
     np.testing.assert_array_equal(later[0].inputs, batches[3].inputs)
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from bqnn.final.checkpoint import CheckpointError, Checkpoints, Saved
-from bqnn.final.job import first_state
 from bqnn.final.workdir import WorkdirError, load_model, read_run
 from tests.helpers import programs
 from tests.helpers.shared import TRAINED_BLOCK, TRAINED_FLAGS
 from tests.helpers.thorough import times
+from tests.helpers.trainings import first_state
 
 # Of an epoch, as a checkpoint keeps it.
 ROW = {
