@@ -1,7 +1,7 @@
-"""The early-stop recipe: train a network briefly, measure it.
+"""Fit: the early-stop recipe, which trains a network for a few epochs.
 
-The paper, early stop: Adam, a learning rate that falls every few epochs, no
-augmentation, and another start when the first epoch fails.
+The paper, early stop: Adam, a learning rate that decays every few epochs, no
+augmentation, and a restart if the first epoch fails.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class Fit(NamedTuple):
     """The outcome of a training.
 
     Attributes:
-      accuracy: on the validation part, as a fraction, after each epoch.
-      finite: whether every loss was.
-      restarts: how often training began again.
+      accuracy: validation accuracy after each epoch, as a fraction.
+      finite: whether every loss was finite.
+      restarts: number of restarts.
       seconds: wall time by phase: prepare, trace, compile, train, evaluate.
     """
 
@@ -41,31 +41,32 @@ def fit(
 ) -> Fit:
     """Train a network by the early-stop recipe.
 
-    When the first epoch ends worse than a random guess, or in a loss that is not
-    finite, training begins again from the same weights with a smaller learning rate.
+    If the first epoch ends with a loss that is not finite, or less accurate than a
+    random guess, training restarts from the same weights with a smaller learning rate.
 
     Args:
       engine: made from plan, recipe, data and seed.
-      state: what `engine.init` returned; taken over.
+      state: the result of `engine.init`; consumed.
       config: the recipe.
-      dataset: its training part is learnt from, its validation part measured on.
-      seed: of the order of the images.
+      dataset: the images to train on, and to validate on.
+      seed: seed of the order of the images.
       on_step: called before every step; may raise to end the training.
     """
     recipe = _Recipe(engine, config, dataset, seed, on_step)
-    restart = 0
+    restarts = 0
     while True:
-        rate = config.learning_rate * config.restart_decay**restart
-        patient = restart == config.restarts
-        accuracy, finite = recipe.run(state, rate, patient)
+        # The rate is an argument of the compiled step, so a restart compiles nothing.
+        rate = config.learning_rate * config.restart_decay**restarts
+        may_restart = restarts < config.restarts
+        accuracy, finite = recipe.run(state, rate, may_restart)
         if accuracy is not None:
-            return Fit(accuracy, finite, restart, engine.clock.seconds)
+            return Fit(accuracy, finite, restarts, engine.clock.seconds)
         state = engine.init()
-        restart += 1
+        restarts += 1
 
 
 class _Recipe(NamedTuple):
-    """One candidate's training."""
+    """The training of one network."""
 
     engine: Engine
     config: TrainConfig
@@ -74,9 +75,14 @@ class _Recipe(NamedTuple):
     on_step: Callable[[], None]
 
     def run(
-        self, state: Any, learning_rate: float, patient: bool
+        self, state: Any, learning_rate: float, may_restart: bool
     ) -> tuple[tuple[float, ...] | None, bool]:
-        """Train once; None for the accuracy if the first epoch asks for a restart."""
+        """Train once.
+
+        Returns:
+          Accuracy after each epoch, and whether every loss was finite. The accuracy is
+          None if training must restart.
+        """
         accuracy: list[float] = []
         for epoch in range(self.config.epochs):
             decays = epoch // self.config.decay_epochs
@@ -84,22 +90,22 @@ class _Recipe(NamedTuple):
             state, finite = self._epoch(state, epoch, rate)
             if finite:
                 accuracy.append(self._accuracy(state))
-            bad = not finite or accuracy[-1] < 1 / self.dataset.num_classes
-            if epoch == 0 and bad and not patient:
+            failed = not finite or accuracy[-1] < 1 / self.dataset.num_classes
+            if epoch == 0 and failed and may_restart:
                 return None, finite
             if not finite:
                 return tuple(accuracy), False
         return tuple(accuracy), True
 
     def _epoch(self, state: Any, epoch: int, rate: float) -> tuple[Any, bool]:
-        """Pass over the training part once."""
+        """Train on every image of the training part once."""
         total = len(self.dataset.train.labels)
         batches = epoch_batches(total, self._batch, self.seed, epoch)
         state, losses = self.engine.train(state, batches, rate, self.on_step)
         return state, bool(np.isfinite(losses).all())
 
     def _accuracy(self, state: Any) -> float:
-        """Measure the fraction of validation images that are classified right."""
+        """Return the fraction of validation images that are classified right."""
         total = len(self.dataset.validation.labels)
         batches = all_batches(total, self._batch)
         return self.engine.count_correct(state, batches) / total

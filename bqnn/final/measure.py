@@ -1,4 +1,7 @@
-"""Measures a trained network on the test split: what it gets right, and how fast."""
+"""Measure: accuracy of a trained network on the test split, and its speed.
+
+Axes: B batch, N images of the split, H W C image, K classes.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,26 +20,27 @@ from bqnn.final.metrics import Metrics, metrics
 from bqnn.final.model import Model, logits_function
 from bqnn.networks.cost import network_cost
 
-# From images in this machine's memory to logits there.  # [b, H, W, C], [b, K]
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-# A batch, and which of its images count.  # [b, H, W, C] and [b], [b]
-TestBatches = Iterator[tuple[Images, NDArray[np.bool_]]]
+"""Images uint8 `[B, H, W, C]` to logits float32 `[B, K]`, both in the host's memory."""
 
-_WARM_UP = 5
-_CALLS, _SECONDS = 50, 1.0
+TestBatches = Iterator[tuple[Images, NDArray[np.bool_]]]
+"""Batches of B images, with a mask, bool `[B]`, that is False where one is padding."""
+
+_WARM_UP = 5  # calls that are not timed
+_CALLS, _SECONDS = 50, 1.0  # time as many calls, and as long, at least
 
 
 class MeasureError(BqnnError):
-    """A network that cannot be measured."""
+    """The network cannot be measured."""
 
 
 class Speed(NamedTuple):
-    """How fast a network is, copies to the device and back included.
+    """Speed of a network, with the copies to the device and back.
 
     Attributes:
-      latency: milliseconds for one image: the median.
-      latency95: the 95th percentile.
-      images_per_second: when images come in batches.
+      latency: median time of one image, in milliseconds.
+      latency95: 95th percentile of the time of one image, in milliseconds.
+      images_per_second: throughput in batches.
     """
 
     latency: float
@@ -48,10 +52,10 @@ class Measured(NamedTuple):
     """All that is measured of a network.
 
     Attributes:
-      metrics: what it gets right.
-      speed: how fast it is.
+      metrics: metrics on the test split.
+      speed: its speed.
       params: number of its parameters.
-      batch: images of a batch.
+      batch: number of images in a batch.
     """
 
     metrics: Metrics
@@ -67,10 +71,11 @@ def measure(model: Model, run: TrainingRun, batch: int) -> Measured:
     Args:
       model: the trained network.
       run: its training.
-      batch: images of a batch.
+      batch: number of images in a batch.
 
     Raises:
-      DataError: if there is no test split, or it does not suit the network.
+      DataError: if there is no test split, or its images or classes are not those of
+        the network.
       MeasureError: if logits are not finite, or a batch does not fit in memory.
     """
     classify = _classifier(model)
@@ -90,8 +95,13 @@ def measure(model: Model, run: TrainingRun, batch: int) -> Measured:
 def test_batches(run: TrainingRun, batch: int) -> TestBatches:
     """Yield every image of the test split once, and padding.
 
+    Args:
+      run: the training of the network.
+      batch: number of images in a batch.
+
     Raises:
-      DataError: if there is none, or its images or classes are not the network's.
+      DataError: if there is no test split, or its images or classes are not those of
+        the network.
     """
     data = run.config.data
     if not data.streaming:
@@ -113,7 +123,14 @@ def test_batches(run: TrainingRun, batch: int) -> TestBatches:
 def test_logits(
     classify: Classify, batches: TestBatches
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Compute logits [N, K] of all images that count, and their labels [N].
+    """Compute the logits of the test split.
+
+    Args:
+      classify: the network.
+      batches: all images of the split; padding is left out.
+
+    Returns:
+      Logits, float32 `[N, K]`, and labels, int32 `[N]`.
 
     Raises:
       MeasureError: if logits are not finite.
@@ -134,29 +151,29 @@ def test_logits(
 def measure_speed(
     classify: Classify, image_shape: tuple[int, ...], batch: int
 ) -> Speed:
-    """Time calls, one after the other, with images of noise.
+    """Time calls on noise, one after the other.
 
     Args:
-      classify: what is timed.
+      classify: the network.
       image_shape: H, W, C.
-      batch: images of a batch.
+      batch: number of images in a batch.
     """
     rng = np.random.default_rng(0)
     one, many = (
         rng.integers(0, 256, (count, *image_shape), dtype=np.uint8)
         for count in (1, batch)
     )
-    alone = 1000 * _seconds(lambda: classify(one), _CALLS)
-    together = _seconds(lambda: classify(many), 3)
+    single = 1000 * _seconds(lambda: classify(one), _CALLS)
+    batched = _seconds(lambda: classify(many), 3)
     return Speed(
-        float(np.median(alone)),
-        float(np.percentile(alone, 95)),
-        batch * len(together) / float(together.sum()),
+        float(np.median(single)),
+        float(np.percentile(single, 95)),
+        batch * len(batched) / float(batched.sum()),
     )
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
-    """Write what was measured as JSON can hold it; what is undefined is null."""
+    """Convert to values that JSON can hold; NaN becomes null."""
     found = measured.metrics
     return {
         "top1": found.top1,
@@ -178,14 +195,14 @@ def to_json(measured: Measured) -> dict[str, Any]:
 
 
 def _classifier(model: Model) -> Classify:
-    """Compile a network for each size of a batch; its weights stay on the device."""
+    """Compile a network, once for each batch size. Its weights stay on the device."""
     logits = jax.jit(logits_function(model))
     variables = jax.device_put(model.variables)
     return lambda images: np.asarray(logits(variables, images))
 
 
 def _seconds(call: Callable[[], Any], calls: int) -> NDArray[np.float64]:
-    """Time at least so many calls, for a second at least; the first do not count."""
+    """Time each of at least `calls` calls, float64 `[calls or more]`."""
     for _ in range(min(_WARM_UP, calls)):
         call()
     times: list[float] = []

@@ -1,9 +1,9 @@
-"""Picture of a confusion matrix: images by class and by predicted class."""
+"""Confusion: picture of a confusion matrix, images by class and predicted class."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -15,35 +15,34 @@ from numpy.typing import NDArray
 from bqnn.errors import ConfigError
 from bqnn.report.foreign import literal
 
-# One hue from light to dark, readable in grey.
-_COLOURS = matplotlib.colormaps["Blues"]
-# Mistakes are few: a square root keeps them darker than zero.
+_COLOURS = "Blues"  # one hue from light to dark: readable in grey
+# Mistakes are rare. The square root of their share makes them visible.
 _NORM = PowerNorm(0.5, 0, 1)
 _TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
-_MOST_COUNTS, _MOST_NAMES, _LONGEST_NAME = 20, 40, 20
-_CELL, _LARGEST = 0.45, 11.0  # inches
-_PIXELS = 2  # of a cell, at least
+_MOST_COUNTS, _MOST_NAMES = 20, 40  # classes
+_LONGEST_NAME = 20  # characters
+_CELL, _LARGEST = 0.45, 11.0  # sides of a cell and of the matrix, in inches
+_PIXELS = 2  # least side of a cell
 
 
 def draw_confusion(
     axes: Axes, confusion: NDArray[np.int64], class_names: Sequence[str]
 ) -> AxesImage:
-    """Draw a confusion matrix: colours are shares of a row, numbers are images.
+    """Draw a confusion matrix; the colour of a cell is its share of its row.
 
-    Few classes have their numbers in the cells and their names on the axes; many have
-    their indices on the axes.
+    Up to 20 classes, cells also show numbers of images. Above 40 classes, the axes show
+    indices instead of names.
 
     Args:
-      axes: to draw on.
+      axes: the axes to draw on.
       confusion: number of images by class and predicted class, int64 `[K, K]`.
       class_names: names of the K classes.
 
     Returns:
       The image, for a colour bar.
     """
-    totals = np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    parts = confusion / totals
-    image = axes.imshow(parts, cmap=_COLOURS, norm=_NORM, interpolation="nearest")
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    image = axes.imshow(shares, cmap=_COLOURS, norm=_NORM, interpolation="nearest")
     axes.set(xlabel="taken for", ylabel="class")
     if len(confusion) <= _MOST_NAMES:
         _write_names(axes, class_names)
@@ -51,7 +50,7 @@ def draw_confusion(
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(10, integer=True))
     if len(confusion) <= _MOST_COUNTS:
-        _write_counts(axes, confusion, parts)
+        _write_counts(axes, confusion, shares)
     return image
 
 
@@ -60,8 +59,14 @@ def save_confusion(
 ) -> None:
     """Draw a confusion matrix to a file.
 
+    Args:
+      confusion: number of images by class and predicted class, int64 `[K, K]`.
+      class_names: names of the K classes.
+      title: title of the picture.
+      path: the file; its suffix is the format.
+
     Raises:
-      ConfigError: if it cannot be written.
+      ConfigError: if the file cannot be written.
     """
     side = min(max(4.0, 2 + _CELL * len(confusion)), _LARGEST)
     figure = Figure((side + 1, side), layout="constrained")
@@ -71,7 +76,7 @@ def save_confusion(
     bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=_TICKS)
     bar.set_label("part of the class's images")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    # Labels and colour bar take the rest.
+    # The matrix takes three quarters of the side; labels and colour bar take the rest.
     dpi = max(120, round(_PIXELS * len(confusion) / (0.75 * side)))
     try:
         figure.savefig(path, dpi=dpi)
@@ -80,28 +85,19 @@ def save_confusion(
 
 
 def _write_names(axes: Axes, class_names: Sequence[str]) -> None:
-    names = [literal(_shortened(name)) for name in class_names]
+    most = _LONGEST_NAME
+    names = [n if len(n) <= most else f"{n[: most - 1]}…" for n in class_names]
+    names = [literal(name) for name in names]
     ticks = range(len(names))
-    upright = max(map(len, names)) * len(names) <= _MOST_NAMES
-    axes.set_xticks(ticks, names, rotation=0 if upright else 90)
+    horizontal = max(map(len, names)) * len(names) <= _MOST_NAMES
+    axes.set_xticks(ticks, names, rotation=0 if horizontal else 90)
     axes.set_yticks(ticks, names)
 
 
 def _write_counts(
-    axes: Axes, confusion: NDArray[np.int64], parts: NDArray[np.float64]
+    axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.float64]
 ) -> None:
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small"}
     for row, column in np.argwhere(confusion):
-        dark = float(_NORM(parts[row, column])) > 0.5
-        axes.text(
-            column,
-            row,
-            str(confusion[row, column]),
-            ha="center",
-            va="center",
-            color="white" if dark else "black",
-            fontsize="small",
-        )
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        colour = "white" if _NORM(shares[row, column]) > 0.5 else "black"
+        axes.text(column, row, str(confusion[row, column]), color=colour, **style)
