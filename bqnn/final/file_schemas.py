@@ -88,28 +88,28 @@ _FRACTION = number(0, 1)
 _SECONDS = number(0, 1e12)
 
 
-def _measured(value: Any) -> float:
+def _loss(value: Any) -> float:
     """Want a number, also infinity or NaN: a loss may be either."""
     if isinstance(value, float) or (type(value) is int and abs(value) < 10**12):
         return float(value)
     return wrong(value, "a number")
 
 
-def _tested(value: Any) -> dict[str, float] | None:
+def _test_result(value: Any) -> dict[str, float] | None:
     return None if value is None else _TEST(value)
 
 
-_TEST = fields({"loss": _measured, "accuracy": _FRACTION})
+_TEST = fields({"loss": _loss, "accuracy": _FRACTION})
 ROW = fields(
     {
         "epoch": _COUNT,
         "step": _COUNT,
         "learning_rate": number(0, 1e12),
-        "loss": _measured,
+        "loss": _loss,
         "accuracy": _FRACTION,
         "seconds": _SECONDS,
         "images_per_second": number(0, 1e15),
-        "validation_loss": _measured,
+        "validation_loss": _loss,
         "validation_accuracy": _FRACTION,
     },
     optional=frozenset({"validation_loss", "validation_accuracy"}),
@@ -123,6 +123,6 @@ def history(value: Any) -> list[dict[str, Any]]:
 
 
 RESULT = fields(
-    {"epochs": _COUNT, "seconds": _SECONDS, "history": history, "test": _tested}
+    {"epochs": _COUNT, "seconds": _SECONDS, "history": history, "test": _test_result}
 )
 """The result of a training, as `bqnn.final.train.train_block` returns it."""
