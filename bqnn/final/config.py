@@ -77,7 +77,7 @@ class RecipeConfig(Section):
       decay: factor of the schedule `steps`.
       warmup: epochs over which the learning rate rises from 0 (Goyal et al., *Accurate,
         large minibatch SGD*, 2017).
-      momentum: of SGD.
+      momentum: coefficient of the momentum.
       nesterov: whether the momentum is Nesterov's (Sutskever et al., *On the importance
         of initialization and momentum*, 2013).
       weight_decay: decay of every parameter, those of normalisation included (ours).

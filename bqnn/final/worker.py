@@ -71,7 +71,8 @@ class FinalWorker:
 
 
 def final_workers(final: FinalConfig, workdir: Path) -> MakeWorker:
-    """Return what makes workers that train in full in folders of `workdir`."""
+    """Return a function that makes workers; they train in folders of `workdir`."""
+    # Absolute: a worker's process may have another current directory.
     return functools.partial(FinalWorker, final, workdir.absolute())
 
 
