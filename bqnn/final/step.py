@@ -151,7 +151,10 @@ def zero_totals() -> Totals:
 def make_train_step(
     setup: Setup,
 ) -> Callable[[State, Any, Batch], tuple[State, Array]]:
-    """Make the training step: (state, data, batch) -> state, loss []; over `AXIS`."""
+    """Make the training step: (state, data, batch) -> state and loss, float32 `[]`.
+
+    It must be mapped over `AXIS`. `data` is the `Feed.data` of the batches.
+    """
     synced = setup.config.sync_batch_stats
     network = (SyncedNetwork if synced else Network)(
         setup.plan, jnp.dtype(setup.config.dtype)
