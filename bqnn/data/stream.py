@@ -1,8 +1,9 @@
-"""Images read from disk while they are needed: for what does not fit in memory.
+"""Streams: images read from disk during training, for sets larger than the memory.
 
-Any image classification set of tensorflow_datasets, through grain. What image stands
-where, and how it is cropped, depends on seed, epoch and index alone: neither on the
-number of processes and workers nor on where a training went on.
+grain reads image classification sets of tensorflow_datasets. The order of the images
+and their crops depend on seed, epoch and index alone: not on the number of processes
+and workers, and not on the step where a training resumes. B counts the images of one
+process's part of a batch.
 """
 
 import multiprocessing
@@ -22,6 +23,7 @@ from PIL import Image
 from bqnn import schema
 from bqnn.config import DataConfig
 from bqnn.data import tfds_source
+from bqnn.data.batches import all_batches, epoch_batches
 from bqnn.data.crops import centre_crop, random_crop
 from bqnn.data.encoded import Crop, ReadImage, open_split
 from bqnn.data.source import Images
@@ -31,20 +33,20 @@ from bqnn.networks.plan import ImageSpec
 
 Indices = NDArray[np.int32]
 
-# Of ImageNet's training images, in units of pixels; as torchvision's models have them:
+# Of ImageNet's training images, in units of pixels. torchvision's models use the same:
 # (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), times 255.
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 
-# Batches made ahead, of this process or of every worker.
-_AHEAD = 2
+# Batches prefetched by this process, or by every worker.
+_PREFETCH = 2
 
 
 class Streams:
-    """A data set read from disk as it is needed.
+    """A data set that is read from disk batch by batch.
 
     Attributes:
-      images: shape of the images, and number of classes.
+      images: shape of the images and number of classes.
       class_names: in the order of the labels.
       train_images: number of images to learn from.
     """
@@ -73,60 +75,58 @@ class Streams:
     ) -> Iterator[Images]:
         """Yield one process's part of the training batches of an epoch.
 
-        Every image comes once, in random order, a random part of it resized; a last
-        partial batch is left out.
+        Every image comes once, in random order, as a random crop. A last partial batch
+        is dropped.
 
         Args:
           batch: images of a batch over all processes.
           seed: of order and crops.
           epoch: its number, from 0.
           start: the first batch to yield.
-          process: whose part, from 0.
+          process: the index of the process, from 0.
           processes: their number; divides `batch`.
 
         Yields:
-          Images, `[batch / processes, R, R, 3]`.
+          Images, uint8 `[B, H, W, 3]`, and labels, int32 `[B]`.
 
         Raises:
           DataError: if an image cannot be read.
         """
-        rng = np.random.Generator(np.random.Philox([seed, epoch]))
-        order = rng.permutation(self._train)
-        steps = len(order) // batch
-        batches = order[: steps * batch].reshape(steps, processes, batch // processes)
-        crop = partial(_varied, resolution=self._resolution, seed=seed, epoch=epoch)
-        yield from self._read("train", batches[start:, process], crop)
+        order = epoch_batches(len(self._train), batch, seed, epoch).indices[start:]
+        batches = self._train[_process_part(order, process, processes)]
+        crop = partial(
+            _training_crop, resolution=self._resolution, seed=seed, epoch=epoch
+        )
+        yield from self._read("train", batches, crop)
 
     def evaluation(
         self, part: str, batch: int, process: int, processes: int
     ) -> Iterator[tuple[Images, NDArray[np.bool_]]]:
-        """Yield one process's part of the batches of all images of a part.
+        """Yield one process's part of batches of every image, and padding.
 
         Args:
           part: `validation` or `test`.
           batch: images of a batch over all processes.
-          process: whose part, from 0.
+          process: the index of the process, from 0.
           processes: their number; divides `batch`.
 
         Yields:
-          Images and which of them count: every image once, over all processes; the
-          last batch is filled up.  # [batch / processes, R, R, 3], [batch / processes]
+          Images, uint8 `[B, H, W, 3]`, with labels, int32 `[B]`; and a mask, bool
+          `[B]`, which is False where an image is padding.
 
         Raises:
           DataError: if there is no such part, or an image cannot be read.
         """
-        split, indices = self._evaluated(part)
-        steps = -(-len(indices) // batch)
-        ranks = np.arange(steps * batch).reshape(steps, processes, batch // processes)
-        ranks = ranks[:, process]
-        mask = ranks < len(indices)
-        batches = indices[np.minimum(ranks, len(indices) - 1)]
-        read = self._read(
-            split, batches, partial(_centred, resolution=self._resolution)
+        split, indices = self._evaluation_part(part)
+        order, mask = (
+            _process_part(array, process, processes)
+            for array in all_batches(len(indices), batch)
         )
-        yield from zip(read, mask, strict=True)
+        crop = partial(_evaluation_crop, resolution=self._resolution)
+        yield from zip(self._read(split, indices[order], crop), mask, strict=True)
 
-    def _evaluated(self, part: str) -> tuple[str, Indices]:
+    def _evaluation_part(self, part: str) -> tuple[str, Indices]:
+        """Return the split that holds a part, and the part's indices in it."""
         if part == "validation":
             return "train", self._validation
         split = self._test_split()
@@ -134,7 +134,7 @@ class Streams:
         return split, np.arange(total, dtype=np.int32)
 
     def _test_split(self) -> str:
-        """Choose the split to test on: its classes must be known."""
+        """Choose the split to test on; it must have labels."""
         for split in ("test", "validation"):
             if split in self._builder.info.splits and self._labelled(split):
                 return split
@@ -144,19 +144,19 @@ class Streams:
         )
 
     def _labelled(self, split: str) -> bool:
-        # The labels of a contest's test split are hidden: all are -1.
+        # A competition hides the labels of its test split: all are -1.
         return open_split(self._builder, self._config.name, split).label(0) >= 0
 
     def _read(self, split: str, batches: Indices, crop: Crop) -> Iterator[Images]:
         """Read batches of images.
 
         Args:
-          split: that has them.
-          batches: indices in the split, `[S, b]`.
-          crop: makes an example's pixels.
+          split: the split to read.
+          batches: indices in the split, int32 `[S, B]`.
+          crop: maps an image and its index to pixels.
 
         Yields:
-          Images, `[b, R, R, 3]`.
+          Images, uint8 `[B, H, W, 3]`, and labels, int32 `[B]`.
         """
         if not batches.size:
             return
@@ -164,10 +164,10 @@ class Streams:
         examples = grain.MapDataset.source(batches.ravel()).map(
             ReadImage(encoded, crop)
         )
-        iterator = iter(_ahead(examples, batches.shape[1], self._workers))
+        iterator = iter(_prefetched(examples, batches.shape[1], self._workers))
         try:
             for images in iterator:
-                # Copied, as the worker's shared memory ends with grain's own array.
+                # Copied, because grain frees a worker's shared memory with its array.
                 yield Images(np.array(images.images), np.array(images.labels))
         finally:
             iterator.close()
@@ -176,18 +176,18 @@ class Streams:
 def open_streams(
     config: DataConfig, resolution: int | None, workers: int = 0
 ) -> Streams:
-    """Open a data set of tensorflow_datasets, and prepare it if need be.
+    """Open a data set of tensorflow_datasets; prepare it if it is not.
 
-    Its validation part is a random part of the training split: as labels would have to
-    be read first, it is not stratified.
+    The validation part is drawn from the whole training split, not from every class:
+    that would have to read all labels first.
 
     Args:
       config: name, directory and validation part.
-      resolution: R, the side that images are resized to.
+      resolution: side that images are resized to, in pixels.
       workers: processes that decode images; 0 for threads of this one.
 
     Raises:
-      DataError: if it is missing, has no training images or is unsuited, or no
+      DataError: if it is missing, has no training images or cannot be streamed, or no
         resolution is given.
     """
     name = config.name
@@ -216,50 +216,57 @@ def open_streams(
     return streams
 
 
-def _varied(
+def _training_crop(
     image: Image.Image, index: int, resolution: int, seed: int, epoch: int
 ) -> NDArray[np.uint8]:
     rng = np.random.Generator(np.random.Philox([seed, epoch, index]))
     return random_crop(image, resolution, rng)
 
 
-def _centred(image: Image.Image, index: int, resolution: int) -> NDArray[np.uint8]:
+def _evaluation_crop(
+    image: Image.Image, index: int, resolution: int
+) -> NDArray[np.uint8]:
     return centre_crop(image, resolution)
 
 
 def _parts(total: int, config: DataConfig) -> tuple[Indices, Indices]:
-    """Divide the indices of the training split into training and validation part."""
+    """Draw the indices of training and validation part from the training split."""
     rng = np.random.Generator(np.random.Philox(config.split_seed))
     order = rng.permutation(total).astype(np.int32)
     count = max(1, round(config.validation * total)) if config.validation else 0
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def _ahead(
+def _process_part(batches: NDArray[Any], process: int, processes: int) -> NDArray[Any]:
+    """Return one process's part of every batch, `[S, B]`."""
+    return np.split(batches, processes, axis=1)[process]
+
+
+def _prefetched(
     examples: grain.MapDataset[Images], batch: int, workers: int
 ) -> grain.IterDataset[Images]:
-    """Make batches of examples, some ahead, in their order.
+    """Batch examples in their order, and prefetch some batches.
 
-    Without workers, threads share every batch; a worker makes whole batches, and the
-    workers take turns. Workers are spawned, never forked.
+    Without workers, the threads of this process read each batch together. With workers,
+    each makes whole batches, in turn. They are spawned: a fork of jax could hang.
     """
     if workers:
-        # grain asks for a flag of its own, which outside a launcher nobody parsed.
+        # grain's workers read a flag of grain; only a launcher parses absl's flags.
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
         alone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-        turns = grain.MultiprocessingOptions(workers, _AHEAD)
+        turns = grain.MultiprocessingOptions(workers, _PREFETCH)
         batches: grain.MapDataset[Images] = examples.batch(batch)
         return batches.to_iter_dataset(alone).mp_prefetch(turns, _start_worker)
-    shared = grain.ReadOptions(cores(), max(_AHEAD * batch, cores()))
+    shared = grain.ReadOptions(cores(), max(_PREFETCH * batch, cores()))
     return examples.to_iter_dataset(shared).batch(batch)
 
 
 def _start_worker(worker: int, workers: int) -> None:
-    # Ctrl-C reaches all processes; the training finishes its step and ends the workers.
+    # Ctrl-C reaches all processes. The training finishes its step and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A killed training ends none. The death signal of Linux would come too early: it
-    # follows the thread that started the worker, and grain does so by a passing one.
+    # Else workers outlive a killed training. The death signal of Linux would come too
+    # early: when the thread that started the worker ends, and grain's thread is short.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
