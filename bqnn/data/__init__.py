@@ -1,6 +1,7 @@
-"""Data sets as arrays: `load` gives training and validation part, nothing else.
+"""Data sets as arrays: `load` returns the training and the validation part.
 
-The test split is read by `load_test` alone, so that no search can touch it.
+Only `load_test` reads the test split, so that no search can touch it. Axes: N images of
+a part, S steps, B images of a batch, H, W and C of an image.
 """
 
 from bqnn.data.dataset import Dataset, load, load_test

@@ -1,4 +1,4 @@
-"""Arrays of files that others may have made: no code is run, and memory is kept."""
+"""Arrays from files of others, read without running code or filling the memory."""
 
 import zipfile
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ class _Header(NamedTuple):
 def read_npz(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     """Read arrays by name.
 
-    What the file says of their sizes is compared with what it holds and with this
-    machine's memory before anything is unpacked: 16 MB may be 16 GB of zeros, packed.
+    The sizes in the headers are compared with the sizes of the members and with this
+    machine's memory before anything is unpacked: 16 MB can unpack to 16 GB of zeros.
 
     Raises:
-      DataError: if the file is missing, damaged, or has not these arrays, or they are
-        too large.
+      DataError: if the file is missing or damaged, or an array is missing or too
+        large.
     """
     try:
         with files.open_file(path) as file, zipfile.ZipFile(file) as archive:
@@ -36,14 +36,14 @@ def read_npz(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except Exception as error:
-        # A damaged file may raise anything.
+        # zipfile and NumPy raise errors of many types for a damaged file.
         raise DataError(
             f"{path}: not a NumPy .npz file of plain arrays ({error})"
         ) from error
 
 
 def check_memory(nbytes: int) -> None:
-    """Make sure that images fit in memory twice: they are divided by copying.
+    """Check that images fit in memory twice: dividing them copies them.
 
     Raises:
       DataError: if they do not.
@@ -69,7 +69,7 @@ def _check(archive: zipfile.ZipFile, names: Sequence[str]) -> None:
         header, size = _header(archive, name), found[name].file_size
         if header.dtype.kind not in "biuf":
             raise DataError(f"array {name} is {header.dtype}: want numbers")
-        # Exact integers: the product of a forged shape fits in no machine word.
+        # Python's integers are exact; the product of a forged shape may overflow int64.
         nbytes = header.dtype.itemsize
         for side in header.shape:
             nbytes *= side

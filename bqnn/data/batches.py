@@ -1,4 +1,4 @@
-"""Batches: the indices of the images of every step. S counts steps, B images."""
+"""Batches: the indices of the images of every step."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 
 class Batches(NamedTuple):
-    """Indices of the images to read, step by step.
+    """The images of every step.
 
     Attributes:
-      indices: into the data set, int32 `[S, B]`.
-      mask: which of them count, bool `[S, B]`; the others are padding.
+      indices: of images in the data set, int32 `[S, B]`.
+      mask: False where an image is padding, bool `[S, B]`.
     """
 
     indices: NDArray[np.int32]
@@ -19,7 +19,7 @@ class Batches(NamedTuple):
 
 
 def epoch_batches(total: int, batch: int, seed: int, epoch: int) -> Batches:
-    """Draw each of `total` images once; the last partial batch is left out (ours)."""
+    """Draw each of `total` images once; a last partial batch is dropped (ours)."""
     rng = np.random.Generator(np.random.Philox([seed, epoch]))
     order = rng.permutation(total).astype(np.int32)
     indices = order[: total // batch * batch].reshape(-1, batch)

@@ -1,4 +1,4 @@
-"""Load a data set by name, hold out a validation part, work out its statistics."""
+"""Data sets by name: training part, held-out validation part, test split."""
 
 import functools
 import hashlib
@@ -21,7 +21,10 @@ SOURCES: dict[str, Reader] = {
     "npz": npz.read,
     "folder": folder.read,
 }
-"""Readers (argument, data_dir, split) by the name before the colon; else tfds."""
+"""Readers (argument, data_dir, split) by the text before the colon of a name.
+
+Every other name is one of tensorflow_datasets.
+"""
 
 
 class Dataset(NamedTuple):
@@ -29,10 +32,10 @@ class Dataset(NamedTuple):
 
     Attributes:
       train: the part to learn from.
-      validation: the part to measure on, held out from the training split; it has no
+      validation: the part to measure on, held out from the training split; without
         images if nothing is held out.
       class_names: in the order of the labels.
-      mean, std: of the training part, by channel, in units of pixels, `[C] float32`.
+      mean, std: of the training part, in units of pixels, float32 `[C]`.
     """
 
     train: Images
@@ -69,22 +72,21 @@ def load(config: DataConfig) -> Dataset:
       DataError: if the data set is missing or malformed; one line with the cure.
     """
     split = _read(config, "train")
-    where = f"data set {config.name}"
     counts = np.bincount(split.data.labels, minlength=len(split.class_names))
     if config.validation and counts.min() < 2:
         worst = split.class_names[int(counts.argmin())]
         raise DataError(
-            f"{where}: class '{worst}' has {counts.min()} training images, want 2 or "
-            "more (one to learn from, one to validate on)"
+            f"data set {config.name}: class '{worst}' has {counts.min()} training "
+            "images, want 2 or more (one to learn from, one to validate on)"
         )
-    held_out = _held_out(split.data.labels, config.validation, config.split_seed)
-    train, validation = _take(split.data, ~held_out), _take(split.data, held_out)
+    mask = _validation_mask(split.data.labels, config.validation, config.split_seed)
+    train, validation = _select(split.data, ~mask), _select(split.data, mask)
     mean, std = statistics(train.images)
     return Dataset(train, validation, split.class_names, mean, std)
 
 
 def load_test(config: DataConfig) -> Images:
-    """Load the test split: for the final training alone, never for a search."""
+    """Load the test split: only for the full training, never for a search."""
     return _read(config, "test").data
 
 
@@ -95,35 +97,36 @@ def _read(config: DataConfig, split: str) -> Split:
     return tfds_source.read(config.name, config.data_dir, split)
 
 
-def _held_out(
+def _validation_mask(
     labels: NDArray[np.int32], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Mark `fraction` of every class, unless it is 0 one or more, not all, `[N]`."""
-    if not fraction:
-        return np.zeros(len(labels), bool)
+    """Draw the images to hold out: `fraction` of every class, bool `[N]`.
+
+    Unless `fraction` is 0, at least one image of a class is held out, and one is left.
+    """
     rng = np.random.Generator(np.random.Philox(seed))
     mask = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
+    for label in np.unique(labels) if fraction else ():
         members = rng.permutation(np.flatnonzero(labels == label))
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         mask[members[:count]] = True
     return mask
 
 
-def _take(data: Images, mask: NDArray[np.bool_]) -> Images:
+def _select(data: Images, mask: NDArray[np.bool_]) -> Images:
     return Images(data.images[mask], data.labels[mask])
 
 
 def statistics(
     images: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and standard deviation by channel, from exact integer histograms.
+    """Compute mean and standard deviation by channel, from exact histograms.
 
     Args:
-      images: [N, H, W, C] uint8.
+      images: uint8 `[N, H, W, C]`.
 
     Returns:
-      Both in units of pixels, `[C]`.
+      Both in units of pixels, float32 `[C]`.
     """
     levels = np.arange(256.0)
     means, stds = [], []
@@ -132,5 +135,5 @@ def statistics(
         mean = (counts @ levels) / counts.sum()
         means.append(mean)
         stds.append(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
-    # A constant channel carries nothing; dividing by one level keeps it finite.
+    # Images are divided by it: 1 keeps a constant channel finite.
     return np.array(means, np.float32), np.maximum(stds, 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Handwritten digits, shipped beside this module: 1,797 real 8x8 images of 10 classes.
+"""Digits: 1,797 handwritten 8x8 images of 10 classes, shipped beside this module.
 
 Alpaydin and Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning
-Repository, 1998, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0: its test
-set, as scikit-learn has it too. `digits.npz` holds `pixels` from 0 to 16 and `labels`.
+Repository, 1998, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0. This is its
+test set, as in scikit-learn. `digits.npz` holds `pixels` from 0 to 16 and `labels`.
 """
 
 from pathlib import Path
@@ -18,9 +18,7 @@ _FILE = Path(__file__).with_name("digits.npz")
 
 
 def read(argument: str, data_dir: str | None, split: str) -> Split:
-    """Read the digits; the last 360 are the test split (ours).
-
-    Pixels of 0 to 16 become 0 to 255.
+    """Read the digits, scaled to 0 to 255; the last 360 are the test split (ours).
 
     Raises:
       DataError: if the file is missing or damaged.
@@ -29,7 +27,7 @@ def read(argument: str, data_dir: str | None, split: str) -> Split:
         with np.load(_FILE, allow_pickle=False) as arrays:
             pixels, labels = arrays["pixels"], arrays["labels"]
     except Exception as error:
-        # A damaged archive makes NumPy raise more than OSError.
+        # zipfile and NumPy raise errors of many types for a damaged file.
         raise DataError(
             f"data set digits: cannot read {_FILE} ({error}): install bqnn again"
         ) from error

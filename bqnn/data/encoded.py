@@ -1,4 +1,4 @@
-"""Images of a prepared tensorflow_datasets set as the bytes of their files."""
+"""Encoded images: examples of a prepared tensorflow_datasets split, read one by one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from bqnn.data.source import Images
 from bqnn.errors import DataError
 
 Crop = Callable[[Image.Image, int], NDArray[np.uint8]]
-"""Makes pixels of an image and its index in the split."""
+"""Maps an image and its index in the split to pixels, uint8 `[H, W, 3]`."""
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSplit:
     """A split on disk.
 
     Attributes:
-      where: names it in messages.
-      examples: read by index.
-      image_key, label_key: of an example, whose image is not decoded.
+      where: names the split in messages.
+      examples: a sequence of dictionaries; the images are encoded.
+      image_key, label_key: keys of an example.
       classes: number of classes.
     """
 
@@ -39,7 +39,7 @@ class Encoded:
         return int(self.examples[index][self.label_key])
 
 
-def open_split(builder: Any, name: str, split: str) -> Encoded:
+def open_split(builder: Any, name: str, split: str) -> EncodedSplit:
     """Open a split of a prepared data set.
 
     Raises:
@@ -53,24 +53,25 @@ def open_split(builder: Any, name: str, split: str) -> Encoded:
         examples = builder.as_data_source(split=split, decoders=raw)
         examples[0]
     except Exception as error:
-        # A damaged or foreign file may raise anything.
+        # Errors of many types are raised for a damaged file or one of another format.
         raise tfds_source.unreadable(builder, name, split, error) from error
     classes = builder.info.features[label_key].num_classes
-    return Encoded(f"data set {name} {split}", examples, image_key, label_key, classes)
+    where = f"data set {name} {split}"
+    return EncodedSplit(where, examples, image_key, label_key, classes)
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Reads one image; a class, so that it can be sent to other processes."""
+    """Reads one image; a class, because grain's workers must unpickle it."""
 
-    encoded: Encoded
+    encoded: EncodedSplit
     crop: Crop
 
     def __call__(self, index: np.int32) -> Images:
         """Read and crop the image at `index`.
 
         Returns:
-          Pixels and label.  # [R, R, 3], []
+          Pixels, uint8 `[H, W, 3]`, and label, int32 `[]`.
 
         Raises:
           DataError: if it cannot be read, or its label is no class.
@@ -80,7 +81,7 @@ class ReadImage:
             example = encoded.examples[int(index)]
             pixels = self.crop(decode(example[encoded.image_key]), int(index))
         except Exception as error:
-            # A damaged file may raise anything.
+            # Pillow raises errors of many types for a damaged image.
             raise DataError(
                 f"{encoded.where}: image {index} cannot be read ({error}); prepare the "
                 "data set again"

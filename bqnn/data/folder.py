@@ -1,7 +1,7 @@
-"""A user's own image files: `folder:DIR`, one sub-folder per class.
+"""Folders: a user's own image files, `folder:DIR`, with one sub-folder per class.
 
-Either `DIR/CLASS/*.png` (as torchvision.datasets.ImageFolder), which has no test split,
-or `DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png` (as tfds.ImageFolder).
+The layout is `DIR/CLASS/*.png` (as torchvision.datasets.ImageFolder), without a test
+split, or `DIR/train/CLASS/*.png` and `DIR/test/CLASS/*.png` (as tfds.ImageFolder).
 """
 
 from pathlib import Path
@@ -15,17 +15,17 @@ from bqnn.errors import DataError
 
 
 def read(argument: str, data_dir: str | None, split: str) -> Split:
-    """Read the images below the folder named `argument`; classes sort by name.
+    """Read the images below the folder `argument`; classes are sorted by name.
 
-    Grey images stay grey when all are; otherwise all become RGB.
+    If all images are grey, they stay grey; otherwise all become RGB.
 
     Raises:
-      DataError: if there is no folder, no class, an empty class, an unreadable image,
-        or images of different sizes.
+      DataError: if the folder is missing, has fewer than two classes or an empty one,
+        an image cannot be read, or images differ in size.
     """
     try:
         return _read(argument, split)
-    except OSError as error:  # a folder that may not be listed
+    except OSError as error:  # a folder without permission to list it
         raise DataError(f"folder:{argument}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Image files that others made, opened by Pillow."""
+"""Image files of others, read by Pillow."""
 
 import warnings
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from bqnn import files, schema
 from bqnn.errors import DataError
 
-# Of Pillow's formats those that need no other program: EPS would run Ghostscript.
+# Pillow's formats that run no other program; EPS would run Ghostscript.
 _FORMATS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -20,7 +20,7 @@ _FORMATS = {
 }
 SUFFIXES = {suffix for suffixes in _FORMATS.values() for suffix in suffixes}
 
-# Pillow warns of more pixels than we take: one line is enough, and it is ours.
+# Pillow warns of more pixels than we accept. As an error, the warning becomes our line.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
@@ -29,7 +29,8 @@ def read_image(path: str | Path, mode: str | None = None) -> Image.Image:
 
     Args:
       path: of the file.
-      mode: `L` (grey) or `RGB`; by default grey images stay grey, others become RGB.
+      mode: `L` (grey) or `RGB`; by default, grey images stay grey and others become
+        RGB.
 
     Raises:
       DataError: if it cannot be read, or is too large.
@@ -38,12 +39,12 @@ def read_image(path: str | Path, mode: str | None = None) -> Image.Image:
         with files.open_file(path) as file:
             return decode(file, mode)
     except UnidentifiedImageError as error:
-        # Pillow's own message quotes our open file.
+        # Pillow's message would print the file object.
         raise DataError(
             f"{path}: not a readable image: want {', '.join(_FORMATS)}"
         ) from error
     except Exception as error:
-        # A damaged file makes Pillow raise more than OSError.
+        # Pillow raises errors of many types for a damaged image.
         raise DataError(f"{path}: not a readable image ({error})") from error
 
 
@@ -51,7 +52,8 @@ def decode(file: BinaryIO, mode: str | None = None) -> Image.Image:
     """Decode an image, as `read_image` does.
 
     Raises:
-      Exception: whatever Pillow raises if it is no image, or not all of one.
+      Exception: whatever Pillow raises if it is no image, or is cut off.
+      DataError: if it is too large.
     """
     with Image.open(file, formats=tuple(_FORMATS)) as image:
         if image.width * image.height > schema.MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""Resize images that are held in memory."""
+"""Resizing of images in memory."""
 
 import numpy as np
 from PIL import Image
@@ -9,11 +9,14 @@ from bqnn.data.source import Images
 
 
 def resized(dataset: Dataset, resolution: int) -> Dataset:
-    """Resize all images of a data set to squares; its statistics follow.
+    """Resize all images of a data set to squares, and compute its statistics again.
 
     Args:
-      dataset: is returned as it is if it has the size already.
-      resolution: side, in pixels.
+      dataset: returned as it is if its images have the size already.
+      resolution: side of the squares, in pixels.
+
+    Raises:
+      DataError: if the images would not fit in memory.
     """
     train = resized_images(dataset.train, resolution)
     validation = resized_images(dataset.validation, resolution)
@@ -24,14 +27,14 @@ def resized(dataset: Dataset, resolution: int) -> Dataset:
 
 
 def resized_images(data: Images, resolution: int) -> Images:
-    """Resize images to squares by bilinear interpolation, such as the test split.
+    """Resize images to squares by bilinear interpolation.
 
     Args:
-      data: is returned as it is if it has the size already.
-      resolution: side, in pixels.
+      data: returned as it is if its images have the size already.
+      resolution: side of the squares, in pixels.
 
     Raises:
-      DataError: if they would not fit in memory.
+      DataError: if the images would not fit in memory.
     """
     count, height, width, channels = data.images.shape
     if height == width == resolution:
@@ -39,7 +42,7 @@ def resized_images(data: Images, resolution: int) -> Images:
     check_memory(count * resolution**2 * channels)
     images = np.empty((count, resolution, resolution, channels), np.uint8)
     for image, result in zip(data.images, images, strict=True):
-        # Pillow knows no images of, say, two channels; one by one is the same.
+        # Channel by channel, because Pillow has no images of, say, two channels.
         for channel in range(channels):
             plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
             side = (resolution, resolution)

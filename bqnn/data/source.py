@@ -1,4 +1,4 @@
-"""Splits: the images and labels that a data source returns, and their checks."""
+"""Splits: images and labels as a data source returns them, checked."""
 
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ class Images(NamedTuple):
     """Images and their classes.
 
     Attributes:
-      images: [N, H, W, C] uint8.
-      labels: from 0 to the number of classes - 1, `[N] int32`.
+      images: uint8 `[N, H, W, C]`.
+      labels: from 0 to the number of classes - 1, int32 `[N]`.
     """
 
     images: NDArray[np.uint8]
@@ -32,16 +32,18 @@ class Split(NamedTuple):
 def make_split(
     where: str, images: Any, labels: Any, class_names: tuple[str, ...] | None = None
 ) -> Split:
-    """Check images and labels, and give them their shapes and dtypes.
+    """Check images and labels, and convert them to `Images`.
 
     Args:
       where: names the split in messages.
-      images: [N, H, W] or [N, H, W, C], uint8.
-      labels: [N], integers.
-      class_names: of the classes; by default `0`, `1`, ... up to the largest label.
+      images: uint8 `[N, H, W]` or `[N, H, W, C]`.
+      labels: integers `[N]`.
+      class_names: in the order of the labels; by default `0`, `1`, ... up to the
+        largest label.
 
     Raises:
-      DataError: for another shape or dtype, no images, or labels out of range.
+      DataError: if a shape or dtype is another, there are no images, or a label is out
+        of range.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.uint8:
@@ -68,7 +70,7 @@ def make_split(
 def _check_labels(
     where: str, labels: NDArray[Any], class_names: tuple[str, ...] | None
 ) -> None:
-    """Want labels that name a class, and classes that can be written down."""
+    """Check that every label has a class, and that names of classes are plain text."""
     names = class_names or ()
     if len(names) > schema.MOST_CLASSES:
         raise DataError(

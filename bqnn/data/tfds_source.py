@@ -1,7 +1,7 @@
-"""Any image classification set of tensorflow_datasets, by its name.
+"""Image classification data sets of tensorflow_datasets, by name.
 
-Reading a prepared data set needs no TensorFlow; preparing one for the first time does,
-so TensorFlow is not among the requirements.
+Only preparing a data set for the first time needs TensorFlow; reading a prepared one
+does not. So TensorFlow is not among the requirements.
 """
 
 import importlib.util
@@ -18,18 +18,18 @@ from bqnn.data.arrays import check_memory
 from bqnn.data.source import Split, make_split
 from bqnn.errors import DataError, quote, shortened
 
-# Below the folder of a data set: its configuration, and its version.
+# Levels of folders with metadata: the data set, its configuration, its version.
 _DEPTH = 3
-# As tensorflow_datasets writes them now, as protobuf reads them too, as of old.
+# Keys of class names: as written now, as protobuf also accepts it, as once written.
 _CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 def read(argument: str, data_dir: str | None, split: str) -> Split:
-    """Read a split of the data set named `argument`, preparing it if need be.
+    """Read a split of the data set `argument`; prepare the data set if it is not.
 
     Raises:
-      DataError: if tensorflow_datasets does not know the name, the data set is no
-        image classification set or has images of mixed size, or it is not prepared and
+      DataError: if tensorflow_datasets does not know the name, the data set is not for
+        image classification or has images of mixed size, or it is not prepared and
         cannot be prepared here.
     """
     builder = prepared(argument, data_dir)
@@ -38,12 +38,12 @@ def read(argument: str, data_dir: str | None, split: str) -> Split:
 
 
 def prepared(name: str, data_dir: str | None) -> Any:
-    """Find the builder of a data set, and prepare the data set if need be.
+    """Return the builder of a data set; prepare the data set if it is not.
 
     Raises:
       DataError: as `read` does.
     """
-    # absl warns about image decoders and folders it will create: no news to a user.
+    # absl warns about image decoders and new folders, which says nothing to a user.
     logger = logging.getLogger("absl")
     logger.setLevel(max(logger.level, logging.ERROR))
     builder = _builder(name, data_dir)
@@ -54,7 +54,7 @@ def prepared(name: str, data_dir: str | None) -> Any:
 
 
 def _check_task(builder: Any, name: str) -> None:
-    """Want an image and its class."""
+    """Check that an example is an image and its class."""
     keys, features = builder.info.supervised_keys, builder.info.features
     if len(keys or ()) < 2 or "image" not in keys[0] or keys[1] not in features:
         raise DataError(
@@ -62,7 +62,7 @@ def _check_task(builder: Any, name: str) -> None:
             f"are {quote(keys)}, want an image and a label)"
         )
     classes = getattr(features[keys[1]], "num_classes", None)
-    # Before their names are made: there may be no file of names, but a number.
+    # Checked before names are read: without a file of names, one is made per class.
     if classes is None or not 1 <= classes <= schema.MOST_CLASSES:
         raise DataError(
             f"data set {name}: it has {quote(classes)} classes, want 1 to "
@@ -71,7 +71,7 @@ def _check_task(builder: Any, name: str) -> None:
 
 
 def check_split(builder: Any, name: str, split: str) -> None:
-    """Make sure that a data set has a split.
+    """Check that a data set has a split.
 
     Raises:
       DataError: if it has none of this name.
@@ -84,7 +84,7 @@ def check_split(builder: Any, name: str, split: str) -> None:
 
 
 def unreadable(builder: Any, name: str, split: str, error: Exception) -> DataError:
-    """Say that a prepared split cannot be read."""
+    """Make the error for a prepared split that cannot be read."""
     return DataError(
         f"data set {name} in {builder.data_path}: cannot read its {split} split "
         f"({shortened(str(error), 300)}); it must be prepared with "
@@ -105,7 +105,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
             "a name from tensorflow_datasets, such as cifar100"
         ) from error
     except Exception as error:
-        # Damaged metadata may raise anything.
+        # Errors of many types are raised for damaged metadata.
         raise DataError(
             f"data set {quote(name)}: {shortened(str(error), 300)}"
         ) from error
@@ -114,8 +114,8 @@ def _builder(name: str, data_dir: str | None) -> Any:
 def _check_classes(data_dir: str, name: str) -> None:
     """Refuse a prepared data set that would run code of its own.
 
-    A feature names the Python class that reads it, and tensorflow_datasets imports
-    whatever module is named: one in a folder of the data set, for all it knows.
+    A feature names the Python class that reads it. tensorflow_datasets imports any
+    module that is named, even one from a folder of the data set.
     """
     root = Path(data_dir, re.split("[/:]", name)[0])
     for depth in range(_DEPTH):
@@ -133,7 +133,7 @@ def _check_classes(data_dir: str, name: str) -> None:
 
 
 def _class_names(value: Any) -> Iterator[str]:
-    """Yield all names of classes in what is written of features."""
+    """Yield the names of all Python classes in the JSON of features."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(item, dict | list):
             yield from _class_names(item)
@@ -142,7 +142,7 @@ def _class_names(value: Any) -> Iterator[str]:
 
 
 def _prepare(builder: Any, name: str, data_dir: str | None) -> None:
-    """Download and prepare, in the one format that can be read in any order."""
+    """Download and prepare a data set as ArrayRecord, which has random access."""
     if not _can_prepare():
         where = data_dir or "the default directory of tensorflow_datasets"
         raise DataError(
@@ -153,12 +153,12 @@ def _prepare(builder: Any, name: str, data_dir: str | None) -> None:
     try:
         builder.download_and_prepare(file_format="array_record")
     except Exception as error:
-        # Whatever a data set's own script may raise, the user learns which set it was.
+        # Scripts of data sets raise errors of many types. The message names the set.
         raise DataError(f"data set {name}: preparing it failed: {error}") from error
 
 
 def _can_prepare() -> bool:
-    # The scripts of most data sets open files and encode images by it.
+    # Scripts of most data sets call tf.io.gfile.GFile and tf.image.encode_png.
     return importlib.util.find_spec("tensorflow") is not None
 
 
@@ -171,7 +171,7 @@ def _read_split(builder: Any, name: str, split: str) -> Split:
     except DataError as error:
         raise DataError(f"data set {name}: {error}") from error
     except Exception as error:
-        # A damaged or foreign file may raise anything.
+        # Errors of many types are raised for a damaged file or one of another format.
         raise unreadable(builder, name, split, error) from error
     images = [example[image_key] for example in examples]
     shapes = {image.shape for image in images}
