@@ -1,6 +1,7 @@
-"""Contenders of a comparison: agents, written as calls with the fields that differ.
+"""Contenders: the agents of a comparison, written as calls.
 
-`q, q(shaped=False), evolution(population=20, batch=1)` names three.
+The keywords are the fields that differ from the configuration:
+`q, q(shaped=False), evolution(population=20, batch=1)` are three contenders.
 """
 
 import ast
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from bqnn.config import AgentConfig, Config, dictionary
 from bqnn.errors import ConfigError, quote
 
-# Section of the configuration that an agent's fields belong to; "" is `agent` itself.
+# The section of `agent` that holds an agent's fields; "" is `agent` itself.
 _SECTIONS = {"q": "", "random": "", "q_plus": "q_plus", "evolution": "evolution"}
 
 
@@ -32,12 +33,12 @@ def parse(text: str, config: Config) -> tuple[Contender, ...]:
     """Parse contenders.
 
     Args:
-      text: names of agents, separated by commas. Parentheses behind a name may set
-        fields of the agent's section, and `batch`.
-      config: gives all other values.
+      text: names of agents, separated by commas. Parentheses after a name may set
+        `batch` and fields of the agent's section.
+      config: has all other values.
 
     Raises:
-      ConfigError: if the text cannot be read, or a value is out of its range.
+      ConfigError: if the text cannot be parsed, or a value is out of its range.
     """
     try:
         tree = ast.parse(f"({text},)", mode="eval").body
