@@ -1,4 +1,4 @@
-"""The `flax` format: `bqnn.export.standalone` with its table filled in, and weights."""
+"""The `flax` format: weights, and a copy of `standalone` with the network filled in."""
 
 import math
 import types
@@ -20,12 +20,12 @@ from bqnn.networks.network import Variables, abstract_variables
 
 _BEGIN, _END = "# --- the network ---\n", "# --- end of the network ---\n"
 _DEFAULTS = Node._field_defaults
-# Bytes for the names, shape and dtype of one array.
-_NAMES = 1000
+# Bytes allowed for the names, shape and dtype of one array.
+_HEADER = 1000
 
 
 def write(model: Model, folder: Path) -> None:
-    """Write the file of code and the file of weights."""
+    """Write the code and the weights."""
     variables = jax.tree.map(np.asarray, dict(model.variables))
     weights = serialization.msgpack_serialize(variables)
     (folder / standalone.WEIGHTS).write_bytes(weights)
@@ -34,30 +34,30 @@ def write(model: Model, folder: Path) -> None:
 
 
 def read_weights(folder: Path, model: Model) -> Variables:
-    """Read the weights that the plan of a network needs, and nothing else.
+    """Read exactly the weights that the plan of a network needs.
 
     Args:
-      folder: of an export, which somebody else may have written.
-      model: what it says that it is.
+      folder: an export, perhaps from others.
+      model: the network of its manifest.
 
     Returns:
       `params` and `batch_stats`, trees of NumPy arrays.
 
     Raises:
-      ExportError: if a name, shape or dtype is another.
+      ExportError: if a name, shape or dtype differs from the plan's.
       OSError: if the file cannot be read.
       Exception: whatever msgpack raises if it is damaged.
     """
     wanted = traverse_util.flatten_dict(dict(abstract_variables(model.plan)))
     nbytes = sum(4 * math.prod(leaf.shape) for leaf in wanted.values())
     content = files.read_bytes(
-        folder / standalone.WEIGHTS, nbytes + _NAMES * (1 + len(wanted))
+        folder / standalone.WEIGHTS, nbytes + _HEADER * (1 + len(wanted))
     )
-    # Plain arrays, whose bytes lie in the file: no pickle, and no more memory.
+    # It restores plain arrays: no pickles, and no more memory than the file has bytes.
     variables = serialization.msgpack_restore(content)
     found = traverse_util.flatten_dict(variables)
     for path in sorted(wanted.keys() | found.keys(), key=str):
-        got, want = _described(found.get(path)), _described(wanted.get(path))
+        got, want = _describe(found.get(path)), _describe(wanted.get(path))
         if got != want:
             raise ExportError(
                 f"{folder / standalone.WEIGHTS}: {shortened('/'.join(map(str, path)))} "
@@ -67,9 +67,13 @@ def read_weights(folder: Path, model: Model) -> Variables:
 
 
 def run(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Run the file of code, as a user would: only where we have just written it."""
+    """Run the code of an export as a user does; only for an export just written.
+
+    Returns:
+      Its function of images, uint8 `[B, H, W, C]`, to logits, float32 `[B, K]`.
+    """
     path = folder / manifest.FILES["flax"]
-    # Not by the import system, which would leave its __pycache__ in the export.
+    # An import would leave a __pycache__ in the export.
     module = types.ModuleType("bqnn_exported_model")
     module.__file__ = str(path)
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
@@ -78,7 +82,7 @@ def run(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def source(model: Model) -> str:
-    """Fill the model into the text of `bqnn.export.standalone`."""
+    """Return the text of `bqnn.export.standalone` with the model filled in."""
     text = Path(standalone.__file__).read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
@@ -86,7 +90,6 @@ def source(model: Model) -> str:
 
 
 def _assignments(model: Model) -> Iterator[str]:
-    height, width, channels, _ = model.images
     yield f"# {model.block}\n"
     yield "NODES: tuple[Node, ...] = (\n"
     yield from (f"    {_node(node)},\n" for node in inference.nodes(model))
@@ -94,14 +97,14 @@ def _assignments(model: Model) -> Iterator[str]:
     yield "CLASS_NAMES: tuple[str, ...] = (\n"
     yield from (f"    {name!r},\n" for name in model.class_names)
     yield ")\n"
-    yield f"IMAGE_SHAPE = {(height, width, channels)}  # height, width, channels\n"
+    yield f"IMAGE_SHAPE = {model.images[:3]}  # height, width, channels\n"
     yield f"MEAN = {tuple(model.mean.tolist())}  # by channel, in units of pixels\n"
     yield f"STD = {tuple(model.std.tolist())}\n"
     yield f'DTYPE = "{model.dtype}"\n'
 
 
 def _node(node: Node) -> str:
-    """Write a node as code, without what is by default."""
+    """Write a node as code, without the fields that have their defaults."""
     inputs = ", ".join(f'"{name}"' for name in node.inputs)
     comma = "," if len(node.inputs) == 1 else ""
     given = "".join(
@@ -112,7 +115,7 @@ def _node(node: Node) -> str:
     return f'Node("{node.name}", "{node.op}", ({inputs}{comma}){given})'
 
 
-def _described(leaf: Any) -> str:
+def _describe(leaf: Any) -> str:
     if leaf is None:
         return "not there"
     if not isinstance(leaf, np.ndarray | jax.ShapeDtypeStruct):

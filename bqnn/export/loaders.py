@@ -1,4 +1,4 @@
-"""Exports read back, whoever wrote them."""
+"""Loaders: read exports, perhaps from others, without running their code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ class Predictor(NamedTuple):
     Attributes:
       class_names: in the order of the logits.
       image_shape: height, width and channels.
-      logits: maps images [B, H, W, C] uint8 to logits [B, K] float32.
+      logits: maps images, uint8 `[B, H, W, C]`, to logits, float32 `[B, K]`.
     """
 
     class_names: tuple[str, ...]
@@ -29,15 +29,15 @@ class Predictor(NamedTuple):
 
 
 def load(folder: Path) -> Predictor:
-    """Load an export, which somebody else may have written: no code of it is run.
+    """Load an export, perhaps from others, without running its code.
 
-    Of the format `flax` the block and the weights are read, and never `model.py`.
-    `stablehlo` and `onnx` are programs for jax and ONNX runtimes, which are not made to
-    withstand what was forged to harm them.
+    Of a `flax` export, the block and the weights are read, never `model.py`. Exports of
+    `stablehlo` and `onnx` are programs for jax and onnxruntime, which do not promise to
+    withstand programs forged to harm them.
 
     Raises:
-      ExportError: if it is missing, no export or damaged, or its format's library is
-        not installed.
+      ExportError: if it is missing, no export or damaged, or the library of its format
+        is not installed.
     """
     found = manifest.read(folder)
     try:
@@ -45,16 +45,14 @@ def load(folder: Path) -> Predictor:
     except ExportError:
         raise
     except Exception as error:
-        # Whatever jax, onnxruntime or msgpack raises.
-        raise damaged(folder, error) from error
-    height, width, channels, _ = found.model.images
-    shape = (height, width, channels)
-    checked = _checked(shape, len(found.model.class_names), folder, logits)
-    return Predictor(found.model.class_names, shape, checked)
+        # jax, onnxruntime and msgpack raise errors of many types.
+        raise _damaged(folder, error) from error
+    class_names, shape = found.model.class_names, found.model.images[:3]
+    checked = _checked(shape, len(class_names), folder, logits)
+    return Predictor(class_names, shape, checked)
 
 
-def damaged(folder: Path, error: Exception) -> ExportError:
-    """Say that a file of an export is not what it should be."""
+def _damaged(folder: Path, error: Exception) -> ExportError:
     text = shortened(one_line(f"{type(error).__name__}: {error}"), 300)
     return ExportError(f"{folder}: damaged ({text}): export the network again")
 
@@ -94,7 +92,7 @@ LOADERS: dict[str, Callable[[Path, Model], Logits]] = {
 def _checked(
     shape: tuple[int, int, int], classes: int, folder: Path, logits: Logits
 ) -> Logits:
-    """Reject images and logits of another shape or type than the network is for."""
+    """Make `logits` reject images and results that do not fit the network."""
 
     def checked(images: np.ndarray) -> np.ndarray:
         if images.dtype != np.uint8 or images.shape[1:] != shape:
@@ -105,8 +103,8 @@ def _checked(
         try:
             found = logits(images)
         except Exception as error:
-            # A program of another network, or too little memory.
-            raise damaged(folder, error) from error
+            # The program is another network's, or memory is too small.
+            raise _damaged(folder, error) from error
         if found.dtype != np.float32 or found.shape != (len(images), classes):
             raise ExportError(
                 f"{folder}: logits are {found.dtype} of shape {found.shape}: want "

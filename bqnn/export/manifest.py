@@ -1,4 +1,4 @@
-"""`model.json`: what an export says of itself."""
+"""Manifest: `model.json`, the description of an export."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from bqnn.schema import LARGEST_SIDE, fields, integer, listed
 NAME = "model.json"
 VERSION = 1
 
-# The file of each format that a program loads.
+# The file that a program loads, by format.
 FILES = {"flax": "model.py", "onnx": "model.onnx", "stablehlo": "model.stablehlo"}
 
 
@@ -26,11 +26,11 @@ class ExportError(BqnnError):
 
 
 class Manifest(NamedTuple):
-    """The facts that a user of an export needs.
+    """The description of an export.
 
     Attributes:
       format: a key of `FILES`.
-      model: the network, but for its variables: there are none.
+      model: the network, without variables.
     """
 
     format: str
@@ -39,14 +39,13 @@ class Manifest(NamedTuple):
 
 def write(model: Model, name: str, folder: Path) -> None:
     """Write the manifest of an export of `model` in the format `name`."""
-    height, width, channels, _ = model.images
     values = {
         "format": name,
         "format_version": VERSION,
         "bqnn_version": bqnn.__version__,
         "file": FILES[name],
         "class_names": model.class_names,
-        "image_shape": (height, width, channels),
+        "image_shape": model.images[:3],
         "mean": model.mean.tolist(),
         "std": model.std.tolist(),
         "dtype": model.dtype,
@@ -58,10 +57,11 @@ def write(model: Model, name: str, folder: Path) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Read the manifest of an export, which somebody else may have written.
+    """Read the manifest of an export, perhaps from others.
 
     Raises:
-      ExportError: if the folder is missing or no export, or of a newer version.
+      ExportError: if the folder is missing or no export, or the manifest is damaged or
+        of another version.
     """
     if not folder.is_dir():
         raise ExportError(
@@ -83,8 +83,8 @@ def read(folder: Path) -> Manifest:
         ) from error
 
 
-def most_bytes(model: Model) -> int:
-    """Return how large a file of the whole network can be: its weights, and code."""
+def max_bytes(model: Model) -> int:
+    """Return the largest size of a file that holds weights and program."""
     return 2 * 4 * network_cost(model.plan).params + 2**26
 
 

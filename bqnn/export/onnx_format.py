@@ -1,10 +1,7 @@
-"""The `onnx` format, by jax2onnx."""
+"""The `onnx` format: one graph with its weights, made by jax2onnx."""
 
 from pathlib import Path
 from typing import Any
-
-import jax
-import jax.numpy as jnp
 
 from bqnn import files
 from bqnn.export import inference, manifest
@@ -13,18 +10,18 @@ from bqnn.final.model import Model
 
 # Few runtimes have kernels for bfloat16.
 DTYPE = "float32"
-# Of 2022, which most runtimes read.
+# Of 2022; most runtimes read it.
 OPSET = 18
-_FATAL = 4
+_FATAL = 4  # a level of onnxruntime's log
 INPUT, OUTPUT = "images", "logits"
 
 
 def write(model: Model, folder: Path) -> None:
-    """Write the graph of `images` [b, H, W, C] uint8 to `logits` [b, K], for any b.
+    """Write the graph of images, uint8 `[B, H, W, C]`, to logits, float32 `[B, K]`.
 
     Args:
-      model: whose dtype is `DTYPE`.
-      folder: to write into.
+      model: the trained network, with dtype `DTYPE`.
+      folder: an existing directory.
 
     Raises:
       ExportError: if jax2onnx is not installed, or cannot convert the network.
@@ -33,23 +30,21 @@ def write(model: Model, folder: Path) -> None:
         import jax2onnx
         import onnx
     except ImportError as error:
-        raise not_installed(error) from error
+        raise _not_installed(error) from error
     network = inference.network(model)
-    batch = jax.export.symbolic_shape("b")
-    images = jax.ShapeDtypeStruct((*batch, *model.images[:3]), jnp.uint8)
     try:
         graph: Any = jax2onnx.to_onnx(
             lambda images: network.apply(model.variables, images),
-            [images],
+            [inference.abstract_images(model)],
             model_name="bqnn",
             opset=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
         )
     except Exception as error:
-        # It names no errors of its own.
+        # jax2onnx has no error type of its own.
         raise ExportError(f"jax2onnx cannot convert the network: {error!r}") from error
-    # It moves transpositions and leaves the shapes as they were before.
+    # jax2onnx moves transpositions, but does not update the shapes between them.
     del graph.graph.value_info[:]
     onnx.save(graph, str(folder / manifest.FILES["onnx"]))
 
@@ -57,7 +52,7 @@ def write(model: Model, folder: Path) -> None:
 def read(folder: Path, model: Model) -> Any:
     """Read the graph, an `onnxruntime.InferenceSession`.
 
-    From its bytes, so that it cannot name other files as parts of it.
+    The session gets bytes, not a path: then the graph cannot refer to other files.
 
     Raises:
       ExportError: if onnxruntime is not installed.
@@ -67,19 +62,18 @@ def read(folder: Path, model: Model) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise not_installed(error) from error
+        raise _not_installed(error) from error
     path = folder / manifest.FILES["onnx"]
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL  # errors are raised as well
+    options.log_severity_level = _FATAL  # errors are raised anyway
     return onnxruntime.InferenceSession(
-        files.read_bytes(path, manifest.most_bytes(model)),
+        files.read_bytes(path, manifest.max_bytes(model)),
         options,
         providers=["CPUExecutionProvider"],
     )
 
 
-def not_installed(error: ImportError) -> ExportError:
-    """Say how to install what the format needs."""
+def _not_installed(error: ImportError) -> ExportError:
     return ExportError(
         "format onnx needs jax2onnx and onnxruntime: pip install 'bqnn[onnx]' "
         f"({error})"

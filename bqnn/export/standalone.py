@@ -1,9 +1,10 @@
-"""A trained BlockQNN network in Flax; needs jax and flax, for image files pillow.
+"""A trained BlockQNN network in Flax. It needs jax and flax; for image files, pillow.
 
   python model.py image.png ...
 
 classifies image files. In a program, `logits(images)` runs the trained network, and
-`load(folder)` returns the module and its variables, to build upon.
+`load(folder)` returns the module and its variables to build upon. Axes: B images of a
+batch, K classes, H, W and C of an image.
 """
 
 import functools
@@ -26,12 +27,12 @@ class Node(NamedTuple):
     """One operation of the network.
 
     Attributes:
-      name: of the node, and of its parameters.
+      name: the name of the node and of its parameters.
       op: a key of `OPERATIONS`.
       inputs: names of the nodes that it reads.
-      filters: channels of its output, where it has weights.
-      kernel: side of its window, where it has one.
-      stride: of its window.
+      filters: channels of its output, if it has weights.
+      kernel: side of its window, if it has one.
+      stride: stride of its window.
     """
 
     name: str
@@ -43,11 +44,11 @@ class Node(NamedTuple):
 
 
 # --- the network ---
-# `bqnn.export.flax_format` writes that of a trained network here.
+# `bqnn.export.flax_format` replaces these lines by those of a trained network.
 NODES: tuple[Node, ...] = ()
 CLASS_NAMES: tuple[str, ...] = ()
 IMAGE_SHAPE = (0, 0, 0)  # height, width, channels
-MEAN: tuple[float, ...] = ()  # of every channel, in units of pixels
+MEAN: tuple[float, ...] = ()  # by channel, in units of pixels
 STD: tuple[float, ...] = ()
 DTYPE = "float32"
 # --- end of the network ---
@@ -61,7 +62,7 @@ class ConvolutionNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Map [B, H, W, C] to [B, H / stride, W / stride, filters]."""
+        """Map `[B, H, W, C]` to `[B, H / stride, W / stride, filters]`."""
         _, _, _, filters, kernel, stride = self.node
         x = nn.Conv(
             filters,
@@ -85,7 +86,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Map [B, H, W, C] to logits, `[B, K] float32`."""
+        """Map `[B, H, W, C]` to logits, float32 `[B, K]`."""
         dense = nn.Dense(
             self.node.filters, dtype=self.dtype, precision="highest", name="dense"
         )
@@ -93,13 +94,13 @@ class Head(nn.Module):
 
 
 def max_pool(node: Node, x: Array) -> Array:
-    """Take the largest value under a window."""
+    """Take the largest value in a window."""
     window, strides = (node.kernel,) * 2, (node.stride,) * 2
     return nn.max_pool(x, window_shape=window, strides=strides, padding="SAME")
 
 
 def average_pool(node: Node, x: Array) -> Array:
-    """Average the real pixels under a window; the padding does not count."""
+    """Average the pixels in a window; the padding does not count."""
     window, strides = (node.kernel,) * 2, (node.stride,) * 2
     pooled = nn.avg_pool(
         x.astype(jnp.float32),
@@ -129,12 +130,12 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class Network(nn.Module):
-    """The network: images of pixels to logits.
+    """The network, from pixels to logits.
 
     Attributes:
-      nodes: in an order in which they can be computed; `image` is the input.
-      mean, std: that pixels are normalised by, one of each for every channel.
-      dtype: of the computation.
+      nodes: in topological order; they read the input as `image`.
+      mean, std: constants that normalise the pixels, by channel.
+      dtype: the dtype of the computation.
     """
 
     nodes: tuple[Node, ...]
@@ -144,7 +145,7 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """Map images [B, H, W, C] uint8 to logits [B, K] float32."""
+        """Map images, uint8 `[B, H, W, C]`, to logits, float32 `[B, K]`."""
         mean, std = (
             jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1)
             for x in (self.mean, self.std)
@@ -167,10 +168,10 @@ def logits(images: Any) -> np.ndarray:
     """Run the trained network beside this file.
 
     Args:
-      images: pixels, `[B, H, W, C] uint8`.
+      images: pixels, uint8 `[B, H, W, C]`.
 
     Returns:
-      Logits, `[B, K] float32`.
+      Logits, float32 `[B, K]`.
     """
     apply, variables = _loaded()
     return np.asarray(apply(variables, images))
@@ -183,14 +184,14 @@ def _loaded() -> tuple[Callable[..., Array], Mapping[str, Any]]:
 
 
 def read_image(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Read an image file: cut out its middle, resize it.
+    """Read an image file; crop its centre to the aspect of `shape`, and resize it.
 
     Args:
-      path: of the file.
-      shape: height, width and channels (1: grey, 3: red, green and blue) to return.
+      path: the file.
+      shape: height, width and channels of the result (1: grey, 3: RGB).
 
     Returns:
-      The image, `[H, W, C] uint8`.
+      The image, uint8 `[H, W, C]`.
     """
     from PIL import Image
 
@@ -199,7 +200,7 @@ def read_image(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def fit(image: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """Cut out the middle of an image and resize it, as `read_image` does."""
+    """Crop the centre of an image and resize it, as `read_image` does."""
     from PIL import Image, ImageOps
 
     height, width, channels = shape
