@@ -16,8 +16,9 @@ from bqnn.executors.executor import Executor
 from bqnn.networks.plan import ImageSpec
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried, Told
+from bqnn.search.fold import fold
 from bqnn.search.history import Run
-from bqnn.search.master import search
+from bqnn.search.master import Limits, search
 from bqnn.search.problem import Problem, make_problem
 
 SPEC = ImageSpec(8, 8, 1, 10)
@@ -135,9 +136,47 @@ def run_search(
         executor.close()
 
 
+def search_table(
+    workdir: Path,
+    config: Config,
+    executor: TableExecutor | None = None,
+    limits: Limits | None = None,
+    stop_after: int | None = None,
+) -> list[Event]:
+    """Search by `tabulated` to the end, or until `stop_after` new events have come."""
+    events: list[Event] = []
+    with journal.create_or_open(workdir) as facts:
+        facts.start(Run(config, SPEC, "none", {}))
+        problem = problem_of(config)
+        steps = search(problem, facts, executor or TableExecutor(), limits or Limits())
+        for event in steps:
+            events.append(event)
+            if sum(not event.recorded for event in events) == stop_after:
+                steps.close()
+                break
+    return events
+
+
+def replay(workdir: Path) -> list[Event]:
+    """Replay a journal."""
+    with journal.open_readonly(workdir) as facts:
+        run, history = facts.run(), facts.history()
+    return list(fold(problem_of(run.config), history))
+
+
+def digests(events: Sequence[Event]) -> list[str]:
+    """Return the digests of the batches told."""
+    return [event.digest for event in events if isinstance(event, Told)]
+
+
+def evaluated(events: Sequence[Event]) -> list[Evaluated]:
+    """Return the events of evaluations that are known for good."""
+    return [event for event in events if isinstance(event, Evaluated)]
+
+
 def last_digest(events: Sequence[Event]) -> str:
     """Return the digest of the last batch told."""
-    return [event.digest for event in events if isinstance(event, Told)][-1]
+    return digests(events)[-1]
 
 
 def outcomes(events: Sequence[Event]) -> Counter[tuple[str, bool]]:

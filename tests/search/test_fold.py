@@ -1,0 +1,78 @@
+"""Fold: a journal replays to the state it was written from, or says where not."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bqnn.errors import JournalError
+from bqnn.evaluation.records import Status
+from bqnn.search import journal
+from bqnn.search.fold import ReplayError
+from tests.helpers.paths import ASSETS
+from tests.helpers.searches import (
+    digests,
+    evaluated,
+    problem_of,
+    replay,
+    search_table,
+    tiny_config,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def test_replay_reaches_every_digest(tmp_path: Path) -> None:
+    whole = search_table(tmp_path, tiny_config())
+    assert digests(replay(tmp_path)) == digests(whole)
+
+
+def _tamper(workdir: Path, statement: str) -> None:
+    connection = sqlite3.connect(workdir / journal.FILE_NAME)
+    with connection:
+        assert connection.execute(statement).rowcount == 1
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "iteration"),
+    [
+        ("evaluations SET accuracy = '[0.1, 0.9]' WHERE iteration = 2 AND slot = 1", 2),
+        # An epoch that no reward looks at.
+        ("evaluations SET accuracy = replace(accuracy, '[0.1,', '[0.2,') "
+         "WHERE iteration = 3 AND slot = 0", 3),
+        ("evaluations SET status = 'failed' WHERE iteration = 1 AND slot = 0", 1),
+        ("candidates SET block = '1,1,5,0,0;2,4,0,0,0' "
+         "WHERE iteration = 4 AND slot = 2", 4),
+        ("candidates SET flops = '5' WHERE iteration = 4 AND slot = 3", 4),
+        ("tells SET digest = 'beef' WHERE number = 3", 3),
+        ("asks SET epsilon = 0.7 WHERE iteration = 5", 5),
+    ],
+)  # fmt: skip
+def test_replay_names_the_first_iteration_that_differs(
+    tmp_path: Path, change: str, iteration: int
+) -> None:
+    search_table(tmp_path, tiny_config())
+    _tamper(tmp_path, f"UPDATE {change}")
+    with pytest.raises(ReplayError, match=f"^iteration {iteration}: "):
+        replay(tmp_path)
+    with pytest.raises(JournalError, match=f"^iteration {iteration}: "):
+        search_table(tmp_path, tiny_config())
+
+
+def test_a_journal_of_schema_version_1_still_replays(tmp_path: Path) -> None:
+    # Written by a real search on digits; its digests must come out everywhere.
+    shutil.copy(ASSETS / "journal_v1.sqlite", tmp_path / journal.FILE_NAME)
+    events = replay(tmp_path)
+    assert digests(events)[-1].startswith("8d3a1f5a6a4c15bd")
+    statuses = [e.evaluation.status for e in evaluated(events)]
+    assert {Status.OK, Status.REUSED} <= set(statuses)
+
+
+def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
+    events = evaluated(search_table(tmp_path, tiny_config()))
+    other = problem_of(tiny_config(reward={"mu": 0.0, "rho": 0.0}))
+    for event in events:
+        accuracy = other.reward(event.candidate, event.evaluation)
+        assert accuracy == event.evaluation.accuracy[-1]
