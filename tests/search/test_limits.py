@@ -2,67 +2,44 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bqnn.config import Config
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Status
 from bqnn.search import journal
-from bqnn.search.events import Asked, Evaluated, Event, Told
-from bqnn.search.fold import fold
+from bqnn.search.events import Asked, Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
+from tests.helpers.searches import (
+    SPEC,
+    TableExecutor,
+    digests,
+    problem_of,
+    replay,
+    search_table,
+    tiny_config,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def _run(
-    workdir: Path,
-    config: Config,
-    executor: TableExecutor | None = None,
-    limits: Limits | None = None,
-    stop_after: int | None = None,
-) -> list[Event]:
-    events: list[Event] = []
-    with journal.create_or_open(workdir) as facts:
-        facts.start(Run(config, SPEC, "none", {}))
-        problem = problem_of(config)
-        steps = search(problem, facts, executor or TableExecutor(), limits or Limits())
-        for event in steps:
-            events.append(event)
-            if len([e for e in events if not e.recorded]) == stop_after:
-                steps.close()
-                break
-    return events
-
-
-def _replay(workdir: Path) -> list[Event]:
-    with journal.open_readonly(workdir) as facts:
-        run, history = facts.run(), facts.history()
-    return list(fold(problem_of(run.config), history))
-
-
-def _digests(events: Sequence[Event]) -> list[str]:
-    return [event.digest for event in events if isinstance(event, Told)]
-
-
 def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     config = tiny_config()
-    whole = _digests(_run(tmp_path / "whole", config))
+    whole = digests(search_table(tmp_path / "whole", config))
     trained = 0
     for limit in (3, 4, 9, 99):
         executor = TableExecutor(capacity=2)
-        events = _run(tmp_path / "some", config, executor, Limits(candidates=limit))
+        events = search_table(
+            tmp_path / "some", config, executor, Limits(candidates=limit)
+        )
         trained += len(executor.attempts)
         assert trained <= limit
         if limit < 10:
             assert trained == limit
-    assert _digests(events) == whole
+    assert digests(events) == whole
 
 
 def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
@@ -70,15 +47,17 @@ def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
 ) -> None:
     config, executor = tiny_config(), TableExecutor(capacity=3)
     limits = Limits(out_of_time=lambda: len(executor.attempts) >= 2)
-    _run(tmp_path, config, executor, limits)
+    search_table(tmp_path, config, executor, limits)
     # Two were finished, and with them two more begun.
     assert len(executor.attempts) == 4
-    assert _digests(_run(tmp_path, config)) == _digests(_run(tmp_path / "2", config))
+    assert digests(search_table(tmp_path, config)) == digests(
+        search_table(tmp_path / "2", config)
+    )
 
 
 def test_the_largest_candidate_starts_first(tmp_path: Path) -> None:
     executor = TableExecutor(capacity=1)
-    _run(tmp_path, tiny_config(search={"lag": 0, "batch": 8}), executor)
+    search_table(tmp_path, tiny_config(search={"lag": 0, "batch": 8}), executor)
     first = [c.network_flops for c in executor.attempts if c.iteration == 0]
     assert len(first) > 2
     assert first == sorted(first, reverse=True)
@@ -95,7 +74,7 @@ def test_what_ran_out_of_shared_memory_runs_alone(tmp_path: Path) -> None:
             return super().collect()
 
     executor = Watched(faults={0: Status.OUT_OF_MEMORY}, capacity=3)
-    _run(tmp_path, tiny_config(), executor)
+    search_table(tmp_path, tiny_config(), executor)
     again = executor.attempts.index(executor.attempts[0], 1)
     assert beside[0] == 3
     assert beside[again] == 1
@@ -108,12 +87,12 @@ def test_arrival_order_keeps_workers_busy_and_replays(tmp_path: Path) -> None:
     seen = set()
     for number, pick in enumerate(picks):
         workdir = tmp_path / str(number)
-        events = _run(workdir, config, TableExecutor(pick, capacity=3))
-        digests = _digests(events)
-        assert len(digests) == 6
+        events = search_table(workdir, config, TableExecutor(pick, capacity=3))
+        found = digests(events)
+        assert len(found) == 6
         assert len([e for e in events if isinstance(e, Evaluated)]) == 24
-        assert _digests(_replay(workdir)) == digests
-        seen.add(digests[-1])
+        assert digests(replay(workdir)) == found
+        seen.add(found[-1])
     assert len(seen) > 1, "the order of arrival made no difference"
 
 
@@ -122,11 +101,11 @@ def test_arrival_order_goes_on_after_a_stop(tmp_path: Path, stop: int) -> None:
     config = tiny_config(search={"order": "arrival"})
     rng = np.random.default_rng(stop)
     random = TableExecutor(lambda n: int(rng.integers(n)), capacity=2)
-    _run(tmp_path, config, random, stop_after=stop)
-    events = _run(tmp_path, config, TableExecutor(capacity=2))
-    assert len(_digests(events)) == 6
+    search_table(tmp_path, config, random, stop_after=stop)
+    events = search_table(tmp_path, config, TableExecutor(capacity=2))
+    assert len(digests(events)) == 6
     assert len([e for e in events if isinstance(e, Asked)]) == 6
-    assert _digests(_replay(tmp_path)) == _digests(events)
+    assert digests(replay(tmp_path)) == digests(events)
 
 
 @pytest.mark.parametrize("part", ["journal.sqlite", "journal.sqlite-wal"])
@@ -148,7 +127,7 @@ def test_a_journal_cut_short_is_resumed_or_refused(tmp_path: Path, part: str) ->
         with open(workdir / part, "r+b") as file:
             file.truncate(int(rng.integers(size)))
         try:
-            assert _digests(_run(workdir, config)) == _digests(events)
+            assert digests(search_table(workdir, config)) == digests(events)
         except JournalError as error:
             refused += 1
             assert "\n" not in str(error)
@@ -161,12 +140,12 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     config = tiny_config(agent={"schedule": "1.0:120"}, search={"batch": 8})
     workdir, executors = small_disk / "run", (TableExecutor(), TableExecutor())
     with pytest.raises(JournalError, match=r"full; what was recorded is safe") as error:
-        _run(workdir, config, executors[0])
+        search_table(workdir, config, executors[0])
     assert "\n" not in str(error.value)
     more = ["mount", "-o", "remount,size=20m", str(small_disk)]
     subprocess.run(more, check=True)
-    events = _run(workdir, config, executors[1])
-    assert _digests(events) == _digests(_run(tmp_path / "whole", config))
+    events = search_table(workdir, config, executors[1])
+    assert digests(events) == digests(search_table(tmp_path / "whole", config))
     ids = [c.id for executor in executors for c in executor.attempts]
     # The one whose result did not fit is evaluated again.
     assert len(ids) - len(set(ids)) <= 1
