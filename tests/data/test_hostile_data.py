@@ -22,6 +22,7 @@ from bqnn.data.crops import decode
 from bqnn.data.dataset import Dataset
 from bqnn.data.resize import resized_images
 from bqnn.errors import BqnnError, DataError
+from tests.helpers.tfds_sets import write_tfds
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 LABELS = np.array([0, 1, 0, 1])
@@ -197,27 +198,12 @@ def test_an_image_of_a_stream_is_not_believed() -> None:
 
 
 def _prepared(directory: Path) -> Path:
-    """Write a data set as tensorflow_datasets does; return its folder."""
-    folder = directory / "tiny" / "1.0.0"
-    folder.mkdir(parents=True)
-    label = tfds.features.ClassLabel(num_classes=2)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(shape=(4, 4, 3)), "label": label}
-    )
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        "tiny", tfds.core.Version("1.0.0"), str(folder), "tests"
-    )
-    info = tfds.core.DatasetInfo(
-        builder=identity, features=features, supervised_keys=("image", "label")
-    )
-    writer = tfds.core.SequentialWriter(info, 10, file_format="array_record")
-    writer.initialize_splits(["train"])
+    """Write a prepared data set; return its folder."""
     pixels = io.BytesIO()
     Image.new("RGB", (4, 4)).save(pixels, "PNG")
-    image = pixels.getvalue()
-    writer.add_examples({"train": [{"image": image, "label": i % 2} for i in range(4)]})
-    writer.close_all()
-    return folder
+    examples = [{"image": pixels.getvalue(), "label": i % 2} for i in range(4)]
+    image = tfds.features.Image(shape=(4, 4, 3))
+    return write_tfds(directory, image, num_classes=2, shard=10, train=examples)
 
 
 METADATA = {
