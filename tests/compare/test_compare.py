@@ -1,6 +1,5 @@
 """Comparing agents: who, how often, how long, and what is said of it."""
 
-import csv
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -13,32 +12,18 @@ import pytest
 
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
-from bqnn.compare.csv_benchmarks import read_oracle
 from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
-from bqnn.compare.many_seeds import for_budget, search_seeds
-from bqnn.compare.oracle import canonical_blocks, train_blocks
-from bqnn.compare.statistics import (
-    Optimum,
-    Searches,
-    best_so_far,
-    evaluations_to,
-    found,
-    summarize,
-)
+from bqnn.compare.many_seeds import search_seeds
+from bqnn.compare.statistics import Optimum, Searches
 from bqnn.compare.tabular import TabularBenchmark, all_actions, make_benchmark
-from bqnn.config import AgentConfig, Config, dictionary
+from bqnn.config import Config, dictionary
 from bqnn.data import load
-from bqnn.errors import ConfigError, DataError, SearchError
-from bqnn.evaluation.records import Status
+from bqnn.errors import DataError
 from bqnn.search import fold, journal
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_candidate
 from bqnn.space.actions import NscSpace
-from bqnn.space.nsc import canonical_hash, parse
-from bqnn.stats import mean
-from launch.configs import rivals
-from tests.helpers.paths import ASSETS
 from tests.helpers.searches import (
     SPEC,
     TableExecutor,
@@ -49,7 +34,6 @@ from tests.helpers.searches import (
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-ORACLE = ASSETS / "oracle.csv"
 CONFIG = tiny_config(search={"batch": 4, "lag": 0})
 
 
@@ -64,91 +48,6 @@ def _benchmark() -> TabularBenchmark:
             yield work.reward(candidate, evaluation), evaluation.accuracy[-1]
 
     return make_benchmark(work.space.arrays, results())
-
-
-def test_contenders_are_written_as_calls() -> None:
-    text = (
-        "q, q(shaped=False, schedule='1.0:1,0.1:4', batch=2), q_plus(alpha=1), random"
-    )
-    found = contenders.parse(text, CONFIG)
-    assert [c.label for c in found] == [
-        "q",
-        "q(shaped=False, schedule=1.0:1,0.1:4, batch=2)",
-        "q_plus(alpha=1)",
-        "random",
-    ]
-    assert [c.agent.name for c in found] == ["q", "q", "q_plus", "random"]
-    assert [c.batch for c in found] == [4, 2, 4, 4]
-    assert [c.agent.shaped for c in found] == [True, False, True, True]
-    assert found[1].agent.schedule == "1.0:1,0.1:4"
-    assert found[2].agent.q_plus.alpha == 1.0
-    assert found[0].agent == CONFIG.agent
-    (evolution,) = contenders.parse("evolution(population=7)", CONFIG)
-    assert evolution.agent.evolution.population == 7
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "want names and fields"),
-        ("q(", "want names and fields"),
-        ("q(3)", "want names and fields"),
-        ("q(alpha=open('x'))", "want names and fields"),
-        ("sarsa", "no agent 'sarsa', only q, random, q_plus, evolution"),
-        ("q(alpha=7)", "agent.alpha is 7.0"),
-        ("q(beta=7)", "unknown configuration field agent.beta"),
-        ("evolution(alpha=1)", "unknown configuration field agent.evolution.alpha"),
-        ("q(batch=0)", "batch is 0: want a number from 1"),
-        ("q,q", "q is there twice"),
-    ],
-)
-def test_contenders_that_make_no_sense_get_one_line(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        contenders.parse(text, CONFIG)
-
-
-def test_a_schedule_is_stretched_over_the_budget() -> None:
-    agent = AgentConfig(schedule="1.0:5,0.5:3,0.1:2")
-    assert for_budget(agent, 40, 4).schedule == "1.0:5,0.5:3,0.1:2"
-    assert for_budget(agent, 78, 4).schedule == "1.0:10,0.5:6,0.1:4"
-    assert for_budget(agent, 10, 4).schedule == "1.0:2,0.5:1"
-
-
-SEARCHES = Searches(
-    rewards=np.array([[0.2, 0.5, 0.5, 0.4], [0.3, 0.1, 0.2, 0.6]]),
-    true_values=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
-)
-
-
-def test_the_first_best_counts_and_its_true_worth_may_fall() -> None:
-    expected = [[0.9, 0.7, 0.7, 0.7], [0.4, 0.4, 0.4, 0.3]]
-    np.testing.assert_array_equal(best_so_far(SEARCHES), expected)
-
-
-def test_evaluations_to_a_target_by_hand() -> None:
-    assert evaluations_to(SEARCHES.rewards, 0.5).tolist() == [2, 4]
-    assert evaluations_to(SEARCHES.rewards, 0.55).tolist() == [np.inf, 4]
-    assert found(SEARCHES, 0.6).tolist() == [0, 0, 0, 0.5]
-
-
-def test_the_bootstrap_interval_of_a_normal_mean() -> None:
-    values = np.random.default_rng(1).normal(5, 2, 400)
-    average, (low, high) = mean(values)
-    assert average == pytest.approx(values.mean())
-    half = 1.96 * values.std() / 20
-    assert high - average == pytest.approx(half, rel=0.1)
-    assert average - low == pytest.approx(half, rel=0.1)
-    lows = mean(np.stack([values, 2 * values], axis=1)).interval.low
-    np.testing.assert_allclose(lows[1], 2 * lows[0])
-
-
-def test_a_summary_by_hand() -> None:
-    row = summarize("q", 4, SEARCHES, Optimum(0.6, 0.95, 0.55), target=0.55)
-    assert row.true_value.value == pytest.approx(0.5)
-    assert row.regret == pytest.approx(0.45)
-    assert (row.needed, row.reached, row.found) == (np.inf, 0.5, 0.5)
-    unknown = summarize("q", 4, SEARCHES, None, None)
-    assert (unknown.regret, unknown.needed, unknown.found) == (None, None, None)
 
 
 def test_a_benchmark_knows_the_index_of_every_block() -> None:
@@ -230,54 +129,6 @@ def test_training_searches_are_journaled_and_go_on(tmp_path: Path) -> None:
     with journal.open_readonly(tmp_path / "random(batch=3)-7" / "1") as facts:
         run = facts.run()
     assert (run.config.search.seed, run.config.search.batch) == (1, 3)
-
-
-def test_an_oracle_has_one_row_for_all_ways_to_write_a_block(tmp_path: Path) -> None:
-    config = tiny_config(space={"max_layers": 2})
-    blocks = canonical_blocks(config, SPEC)
-    assert len({canonical_hash(block) for block in blocks}) == len(blocks)
-    table = dict(train_blocks(blocks, config, SPEC, 2, TableExecutor()))
-    assert table.keys() == set(blocks)
-    path = tmp_path / "oracle.csv"
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["block", "accuracy_0", "accuracy_1"])
-        rows.writerows([str(block), *pair] for block, pair in table.items())
-    benchmark = read_oracle(path, config, SPEC)
-    work = problem_of(config)
-    for actions in all_actions(work.space.arrays):
-        candidate = make_candidate(work, work.space.decode(actions))
-        index = int(benchmark.index_of(jnp.asarray(actions[None]))[0])
-        expected = work.reward(candidate, tabulated(candidate))
-        assert benchmark.rewards[index] == pytest.approx(expected)
-    with pytest.raises(DataError, match="up to 2 layers, this space has up to 6: want"):
-        read_oracle(path, tiny_config(space={"max_layers": 6}), SPEC)
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], *lines[2:]]))
-    with pytest.raises(DataError, match="has no row for 1,1,1,0,0;2,.*: want every"):
-        read_oracle(path, config, SPEC)
-
-
-def test_the_oracle_that_ships_is_exact() -> None:
-    values = rivals.get_config().to_dict()
-    values["space"]["max_layers"] = 3
-    benchmark = read_oracle(ORACLE, dictionary.from_dict(values, Config), SPEC)
-    known = np.isfinite(benchmark.rewards)
-    assert known.sum() == 8 * (18 * 31 + 1)
-    assert len(ORACLE.read_text().splitlines()) == 1 + 894
-    # Two convolutions side by side and their sum.
-    best = NscSpace(3).encode(parse("1,1,5,0,0;2,1,5,0,0;3,5,0,1,2"))
-    index = int(benchmark.index_of(jnp.asarray(best[None]))[0])
-    assert benchmark.true_values[index] == benchmark.true_values[known].max()
-    assert benchmark.true_values[index] == pytest.approx(0.900463)
-
-
-def test_an_oracle_without_an_accuracy_is_refused() -> None:
-    executor = TableExecutor(faults={1: Status.FAILED})
-    config = tiny_config(space={"max_layers": 1})
-    blocks = canonical_blocks(config, SPEC)
-    with pytest.raises(SearchError, match="failed, failed on purpose"):
-        list(train_blocks(blocks, config, SPEC, 1, executor))
 
 
 def test_what_a_table_evaluator_knows() -> None:

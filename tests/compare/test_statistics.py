@@ -1,0 +1,50 @@
+"""Statistics of searches, against numbers worked by hand."""
+
+import numpy as np
+import pytest
+
+from bqnn.compare.statistics import (
+    Optimum,
+    Searches,
+    best_so_far,
+    evaluations_to,
+    found,
+    summarize,
+)
+from bqnn.stats import mean
+
+SEARCHES = Searches(
+    rewards=np.array([[0.2, 0.5, 0.5, 0.4], [0.3, 0.1, 0.2, 0.6]]),
+    true_values=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
+)
+
+
+def test_the_first_best_counts_and_its_true_worth_may_fall() -> None:
+    expected = [[0.9, 0.7, 0.7, 0.7], [0.4, 0.4, 0.4, 0.3]]
+    np.testing.assert_array_equal(best_so_far(SEARCHES), expected)
+
+
+def test_evaluations_to_a_target_by_hand() -> None:
+    assert evaluations_to(SEARCHES.rewards, 0.5).tolist() == [2, 4]
+    assert evaluations_to(SEARCHES.rewards, 0.55).tolist() == [np.inf, 4]
+    assert found(SEARCHES, 0.6).tolist() == [0, 0, 0, 0.5]
+
+
+def test_the_bootstrap_interval_of_a_normal_mean() -> None:
+    values = np.random.default_rng(1).normal(5, 2, 400)
+    average, (low, high) = mean(values)
+    assert average == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 20
+    assert high - average == pytest.approx(half, rel=0.1)
+    assert average - low == pytest.approx(half, rel=0.1)
+    lows = mean(np.stack([values, 2 * values], axis=1)).interval.low
+    np.testing.assert_allclose(lows[1], 2 * lows[0])
+
+
+def test_a_summary_by_hand() -> None:
+    row = summarize("q", 4, SEARCHES, Optimum(0.6, 0.95, 0.55), target=0.55)
+    assert row.true_value.value == pytest.approx(0.5)
+    assert row.regret == pytest.approx(0.45)
+    assert (row.needed, row.reached, row.found) == (np.inf, 0.5, 0.5)
+    unknown = summarize("q", 4, SEARCHES, None, None)
+    assert (unknown.regret, unknown.needed, unknown.found) == (None, None, None)
