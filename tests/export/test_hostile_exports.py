@@ -22,9 +22,9 @@ from bqnn.export import loaders
 from bqnn.export.export import WRITERS, export
 from bqnn.export.manifest import ExportError
 from bqnn.report.foreign import foreign
-from tests.export.test_export import MODELS
 from tests.helpers.fuzzing import attempt, changed_json, printed
 from tests.helpers.thorough import times
+from tests.helpers.trained_models import MODELS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "no_hang")
 
