@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -63,3 +64,14 @@ def requests(chrome: "webdriver.Chrome") -> set[str]:
         if message["method"] == "Network.requestWillBeSent"
     ]
     return {url.partition(":")[0] for url in urls}
+
+
+def count(chrome: "webdriver.Chrome", selector: str) -> int:
+    """Count the elements that a CSS selector matches."""
+    return len(chrome.find_elements(By.CSS_SELECTOR, selector))
+
+
+def check_quiet(chrome: "webdriver.Chrome") -> None:
+    """Check that the page neither complains nor asks for anything from elsewhere."""
+    assert complaints(chrome) == []
+    assert requests(chrome) <= {"file", "data", "blob"}
