@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt

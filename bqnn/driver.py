@@ -14,7 +14,7 @@ from rich.console import Console
 from bqnn import runtime
 from bqnn.config import Config, RewardConfig
 from bqnn.data import load
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.executors.executor import Executor, Options
 from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
 from bqnn.executors.observed import ObservedExecutor
@@ -27,7 +27,7 @@ from bqnn.search import journal
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
 from bqnn.search.problem import make_problem
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, recorded
 
 _OPTIONS, _LIMITS = Options(), Limits()
 _IMAGES = ImageSpec(32, 32, 3, 10)
@@ -122,14 +122,6 @@ def train(
         return _search(facts, workdir, observed, preparing, limits, screen)
     finally:
         observed.close()
-
-
-def recorded(summary: Summary) -> str:
-    """Say what is safe, and how to go on."""
-    return (
-        f"{summary.done} of {summary.total} candidates are recorded; "
-        "run the same command"
-    )
 
 
 def _search(

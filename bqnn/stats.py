@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.floating]
 
@@ -65,6 +64,8 @@ def mean(values: Floats) -> Mean:
 
 def correlation(early: Sequence[float], final: Sequence[float]) -> Correlation:
     """Correlate two measures of the same blocks."""
+    from scipy import stats  # slow
+
     return Correlation(
         float(stats.spearmanr(early, final).statistic),
         float(stats.kendalltau(early, final).statistic),
@@ -87,6 +88,8 @@ def _resampled_spearman(early: Sequence[float], final: Sequence[float]) -> Float
     It is NaN where a resample holds a single block. `difference` subtracts two calls:
     both draw the same resamples, since the seed is the same.
     """
+    from scipy import stats
+
     count = len(final)
     indices = np.random.default_rng(0).integers(0, count, (_RESAMPLES, count))
     ranks = [

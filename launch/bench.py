@@ -28,16 +28,6 @@ from bqnn.errors import BqnnError
 from launch import cli
 
 try:
-    from benchmarks import (
-        agents,
-        candidates,
-        contenders,
-        kernels,
-        memory,
-        scale,
-        table,
-        throughput,
-    )
     from benchmarks.setting import BLOCKS, SETTINGS, random_blocks
 except ModuleNotFoundError as error:
     if error.name != "benchmarks":
@@ -120,6 +110,8 @@ def _refuse_what_has_no_effect(shown: Sequence[str]) -> None:
 def _candidates(console: Console) -> list[dict[str, Any]]:
     import jax
 
+    from benchmarks import candidates, contenders, table
+
     names = contenders.available(accelerated=jax.default_backend() != "cpu")
     if "PyTorch" not in names:
         console.print("without PyTorch: pip install torch==2.13.0 to compare with it")
@@ -137,6 +129,8 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
 
 
 def _search(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import table, throughput
+
     counts, cache_dir = _WORKERS.value, runtime.default_cache_dir()
     for on_search in _progress(console, "searches", len(counts)):
         rows = list(throughput.measure(counts, cache_dir, on_search))
@@ -145,6 +139,8 @@ def _search(console: Console) -> list[dict[str, Any]]:
 
 
 def _agent(console: Console) -> dict[str, Any]:
+    from benchmarks import agents
+
     for _ in _progress(console, "agent", None):
         times = agents.measure()
     console.print(agents.summary(times))
@@ -153,6 +149,8 @@ def _agent(console: Console) -> dict[str, Any]:
 
 
 def _memory(console: Console) -> dict[str, Any]:
+    from benchmarks import memory
+
     for on_job in _progress(console, "memory", _SOAK.value):
         growth = memory.measure(_SOAK.value, _SEED.value, on_job)
     console.print(
@@ -164,6 +162,8 @@ def _memory(console: Console) -> dict[str, Any]:
 
 
 def _kernels(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import kernels, table
+
     rows: list[kernels.KernelRow] = []
     for setting in _SETTINGS.value:
         for _ in _progress(console, f"kernels, {setting}", None):
@@ -173,6 +173,8 @@ def _kernels(console: Console) -> list[dict[str, Any]]:
 
 
 def _scale(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import scale, table
+
     rows: list[scale.ScaleRow] = []
     for order, workers in itertools.product(scale.ORDERS, scale.WORKERS):
         what = f"{order}, {workers:,} workers"

@@ -15,6 +15,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from rich.console import Console
@@ -24,15 +25,16 @@ from bqnn import runtime
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
 from bqnn.compare.csv_benchmarks import DATASETS, read_nasbench201, read_oracle
-from bqnn.compare.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
 from bqnn.compare.statistics import Optimum, summarize
 from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
-from bqnn.report import compared
 from bqnn.report.progress import track_start
 from launch import cli, config_flag, workers
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from bqnn.compare.evaluators import Evaluator, TrainingEvaluator
 
 _CONFIG = config_flag.define("searches", default="rivals")
 _AGENTS = flags.DEFINE_string(
@@ -71,8 +73,10 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _evaluator(config: Config, console: Console) -> Iterator[tuple[Evaluator, str]]:
+def _evaluator(config: Config, console: Console) -> Iterator[tuple["Evaluator", str]]:
     """Make the evaluator, and a text of all that its results depend on."""
+    from bqnn.compare.evaluators import TableEvaluator
+
     kind, _, file = _EVALUATOR.value.partition(":")
     facts: list[object] = [_SPACE.value, dictionary.to_dict(config)]
     if kind == "table" and file:
@@ -98,8 +102,10 @@ def _benchmark(file: Path, config: Config) -> TabularBenchmark:
 
 
 @contextlib.contextmanager
-def _started(config: Config, console: Console) -> Iterator[TrainingEvaluator]:
+def _started(config: Config, console: Console) -> Iterator["TrainingEvaluator"]:
     """Start workers; stop them at the end, whatever happens."""
+    from bqnn.compare.evaluators import TrainingEvaluator
+
     interrupted = cli.Interrupt()
     executor = workers.make_executor(config, interrupted)
     try:
@@ -130,6 +136,8 @@ def _follow(
 
 
 def _report(entries: list[Entry], optimum: Optimum | None, console: Console) -> None:
+    from bqnn.report import compared
+
     workdir, what = Path(_WORKDIR.value), _true_value()
     given = _TARGET.value
     target = given if given is not None or optimum is None else optimum.target

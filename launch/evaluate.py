@@ -12,10 +12,6 @@ from pathlib import Path
 from absl import flags
 
 from bqnn import machine, runtime
-from bqnn.final.measure import measure, to_json
-from bqnn.final.workdir import load_model, read_run, write_json
-from bqnn.report.confusion import save_confusion
-from bqnn.report.final_tables import class_table, measured_summary
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the training.", required=True)
@@ -30,6 +26,11 @@ _BATCH = flags.DEFINE_integer(
 
 def main() -> None:
     """Load the network, measure it, print and write what was found."""
+    from bqnn.final.measure import measure, to_json
+    from bqnn.final.workdir import load_model, read_run, write_json
+    from bqnn.report.confusion import save_confusion
+    from bqnn.report.final_tables import class_table, measured_summary
+
     workdir, checkpoint = Path(_WORKDIR.value), _CHECKPOINT.value
     folder = Path(_OUT.value) if _OUT.value else workdir / "evaluation"
     run = read_run(workdir)

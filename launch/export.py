@@ -13,20 +13,24 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn.export.export import WRITERS, export
-from bqnn.final.workdir import load_model
+from bqnn.export import manifest
 from launch import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the training.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
     "checkpoint", "last", ["last", "best"], "Weights to export."
 )
-_FORMAT = flags.DEFINE_enum("format", None, sorted(WRITERS), "To write.", required=True)
+_FORMAT = flags.DEFINE_enum(
+    "format", None, sorted(manifest.FILES), "To write.", required=True
+)
 _OUT = flags.DEFINE_string("out", None, "To this directory, not WORKDIR/export/FORMAT.")
 
 
 def main() -> None:
     """Load the network, export it, and say where it is."""
+    from bqnn.export.export import export
+    from bqnn.final.workdir import load_model
+
     # jax2onnx tells of every step.
     logging.getLogger().setLevel(logging.WARNING)
     workdir, name = Path(_WORKDIR.value), _FORMAT.value

@@ -8,6 +8,7 @@ network's aspect, and resized (bilinear). Prints the likeliest classes of every 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -15,10 +16,11 @@ from rich.table import Table
 
 from bqnn.data.image_files import read_image
 from bqnn.errors import ConfigError, DataError
-from bqnn.export.loaders import Predictor, load
-from bqnn.export.standalone import fit
 from bqnn.report.foreign import foreign
 from launch import cli
+
+if TYPE_CHECKING:
+    from bqnn.export.loaders import Predictor
 
 _MODEL = flags.DEFINE_string("model", None, "Directory of an export.", required=True)
 _TOP = flags.DEFINE_integer("top", 3, "Classes to print of every file.", lower_bound=1)
@@ -26,6 +28,8 @@ _TOP = flags.DEFINE_integer("top", 3, "Classes to print of every file.", lower_b
 
 def main(paths: Sequence[str]) -> None:
     """Print a table of files and their likeliest classes."""
+    from bqnn.export.loaders import load
+
     if not paths:
         raise ConfigError("no image file given: want --model=EXPORT_DIR image.png ...")
     predictor = load(Path(_MODEL.value))
@@ -37,6 +41,8 @@ def main(paths: Sequence[str]) -> None:
 
 
 def _read(path: str, shape: tuple[int, int, int]) -> np.ndarray:
+    from bqnn.export.standalone import fit
+
     if shape[2] not in (1, 3):
         raise DataError(
             f"--model takes images of {shape[2]} channels: want one of 1 (grey) or 3"
@@ -45,7 +51,7 @@ def _read(path: str, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _table(
-    paths: Sequence[str], logits: Sequence[np.ndarray], predictor: Predictor
+    paths: Sequence[str], logits: Sequence[np.ndarray], predictor: "Predictor"
 ) -> Table:
     table = Table()
     for name in ("file", "class"):

@@ -13,7 +13,6 @@ from absl import flags
 
 from bqnn import runtime
 from bqnn.search import journal
-from bqnn.search.fold import fold
 from bqnn.search.problem import make_problem
 from bqnn.search.summary import Summary, update
 from launch import cli
@@ -25,6 +24,8 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Replay the search and print its size and last digest."""
+    from bqnn.search.fold import fold
+
     runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()

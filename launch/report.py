@@ -19,8 +19,6 @@ from absl import flags
 
 from bqnn import runtime
 from bqnn.errors import ConfigError, printable
-from bqnn.report.page.page import watch, write_page
-from bqnn.report.page.payload import Source
 from launch import cli
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -33,6 +31,9 @@ _WATCH = flags.DEFINE_bool("watch", False, "Write it again whenever a journal ch
 
 def main() -> None:
     """Write the page once, or with --watch whenever a journal changes."""
+    from bqnn.report.page.page import watch, write_page
+    from bqnn.report.page.payload import Source
+
     workdirs = _WORKDIR.value or []
     if len(set(workdirs)) < len(workdirs):
         raise ConfigError("--workdir: the same directory was given twice")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from absl import flags
 
-from bqnn import runtime
 from bqnn.config import RewardConfig
 from bqnn.report.block_tables import best_blocks
 from bqnn.report.rows import rescored
@@ -34,7 +33,6 @@ _WEIGHTS = {
 
 def main() -> None:
     """Print the best blocks by the weights given."""
-    runtime.use_host_only()
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
     own = run.config.reward

@@ -14,11 +14,9 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bqnn import driver
 from bqnn.config import Config
 from bqnn.report.block_tables import best_blocks, outcomes
-from bqnn.search.master import Limits
-from bqnn.search.summary import Summary
+from bqnn.search.summary import Summary, recorded
 from launch import cli, config_flag
 from launch.workers import make_executor
 
@@ -51,6 +49,9 @@ _TENSORBOARD = flags.DEFINE_boolean(
 
 def main() -> None:
     """Run the search and print its best blocks."""
+    from bqnn import driver
+    from bqnn.search.master import Limits
+
     config, workdir = config_flag.config_of(_CONFIG, Config), Path(_WORKDIR.value)
     interrupted = cli.Interrupt()
     screen = driver.Screen(cli.console(), _TENSORBOARD.value, interrupted)
@@ -80,7 +81,7 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
         )
     else:
         console.print(
-            f"stopped at its limit: {driver.recorded(summary)} with a larger "
+            f"stopped at its limit: {recorded(summary)} with a larger "
             "--max_candidates or --max_hours to go on",
             soft_wrap=True,
         )

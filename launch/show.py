@@ -13,7 +13,6 @@ from absl import flags
 
 from bqnn.config import Config, NetworkConfig
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.report import draw
 from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
 from bqnn.space import nsc
 from launch import cli
@@ -49,6 +48,8 @@ def main() -> None:
     console.print(block_costs(block, SETTINGS, Config().reward))
     console.print(f"NSC: {block}", soft_wrap=True, highlight=False)
     console.print(f"canonical hash: {nsc.canonical_hash(block)}", highlight=False)
+    if _OUT.value or _NETWORK_OUT.value:
+        from bqnn.report import draw
     if _OUT.value:
         draw.save(draw.block_drawing(block), Path(_OUT.value))
         console.print(f"drawn: {_OUT.value}", soft_wrap=True)

@@ -21,16 +21,8 @@ from absl import flags
 from rich.console import Console
 
 from bqnn import machine, runtime
-from bqnn.data import load
 from bqnn.errors import ConfigError
-from bqnn.final import parallel, selection
 from bqnn.final.config import FinalConfig
-from bqnn.final.train import train_block
-from bqnn.final.workdir import write_json
-from bqnn.final.worker import final_workers, rank_folder
-from bqnn.report.epochs import EpochDisplay
-from bqnn.report.final_tables import final_ranking, trained_line
-from bqnn.report.progress import track_start
 from bqnn.space import nsc
 from bqnn.space.nsc import Block
 from launch import cli, config_flag, workers
@@ -73,6 +65,8 @@ def main() -> None:
         config.train.threads or machine.cores(), workers.cache_dir()
     )
     if _DISTRIBUTED.value or _COORDINATOR.value:
+        from bqnn.final import parallel
+
         # Before a search is read, which starts jax.
         parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     _train(_block(), config, console, interrupted)
@@ -94,6 +88,9 @@ def _refuse_what_has_no_effect() -> None:
 def _train(
     block: Block, config: FinalConfig, console: Console, interrupted: cli.Interrupt
 ) -> None:
+    from bqnn.final.train import train_block
+    from bqnn.report.epochs import EpochDisplay
+
     workdir = Path(_WORKDIR.value)
     with EpochDisplay(console, config.train.epochs) as display:
         try:
@@ -120,6 +117,13 @@ def _outcome(result: dict[str, Any]) -> str:
 def _select(
     config: FinalConfig, top: int, console: Console, interrupted: cli.Interrupt
 ) -> None:
+    from bqnn.data import load
+    from bqnn.final import selection
+    from bqnn.final.workdir import write_json
+    from bqnn.final.worker import final_workers, rank_folder
+    from bqnn.report.final_tables import final_ranking, trained_line
+    from bqnn.report.progress import track_start
+
     if not _SEARCH.value:
         raise ConfigError("--top needs --search=DIR")
     workdir, shared = Path(_WORKDIR.value), selection.worker_config(config)
@@ -147,6 +151,8 @@ def _select(
 
 def _block() -> Block:
     """Parse the block, or take it from a search."""
+    from bqnn.final import selection
+
     text, search = _BLOCK.value, _SEARCH.value
     if text and not search:
         return nsc.parse(text)

@@ -13,7 +13,6 @@ from absl import flags
 from rich.console import RenderableType
 from rich.live import Live
 
-from bqnn import runtime
 from bqnn.report import watch
 from bqnn.report.foreign import foreign
 from bqnn.report.record import Record, read
@@ -57,7 +56,6 @@ class _Watcher:
 
 def main() -> None:
     """Show the search until it is complete."""
-    runtime.use_host_only()
     watcher, console = _Watcher(Path(_WORKDIR.value)), cli.console()
     watcher.read()
     if not console.is_terminal:

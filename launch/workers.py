@@ -7,9 +7,13 @@ from absl import flags
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
-from bqnn.executors.executor import Executor, Options
+from bqnn.executors.executor import (
+    Executor,
+    MakeWorker,
+    Options,
+    training_worker,
+)
 from bqnn.executors.registry import EXECUTORS
-from bqnn.executors.worker import MakeWorker, Worker
 from launch import cli
 
 _EXECUTOR = flags.DEFINE_enum(
@@ -74,7 +78,9 @@ def refuse(why: str) -> None:
 
 
 def make_executor(
-    config: Config, interrupted: cli.Interrupt, make_worker: MakeWorker = Worker
+    config: Config,
+    interrupted: cli.Interrupt,
+    make_worker: MakeWorker = training_worker,
 ) -> Executor:
     """Make the executor that the flags ask for; call it before jax starts.
 

@@ -6,16 +6,18 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bqnn import files
 from bqnn.compare.contenders import Contender
-from bqnn.compare.evaluators import Evaluator
 from bqnn.compare.statistics import Searches
 from bqnn.data.arrays import read_npz
 from bqnn.errors import DataError
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from bqnn.compare.evaluators import Evaluator
 
 # Arrays of a stored file, in the order of the fields of `Searches`.
 _ARRAYS = ("rewards", "reported")
@@ -102,7 +104,7 @@ def compare(
     contenders: Sequence[Contender],
     budgets: Sequence[int],
     seeds: int,
-    evaluator: Evaluator,
+    evaluator: "Evaluator",
     store: Store,
 ) -> Iterator[SeedsDone | Entry]:
     """Let every agent search within every budget, with the same seeds.

@@ -15,7 +15,7 @@ from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.executors.executor import Executor
-from bqnn.search import fold, journal
+from bqnn.search import journal, settled
 from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import search
@@ -122,4 +122,4 @@ class TrainingEvaluator:
             for _ in search(problem, opened, self._executor):
                 if self._interrupted():
                     raise KeyboardInterrupt
-            return list(fold.evaluated(problem, opened.history()))[:budget]
+            return list(settled.evaluated(problem, opened.history()))[:budget]

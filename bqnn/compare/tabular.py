@@ -3,15 +3,16 @@
 import itertools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jax import Array
-from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
 from bqnn.space.actions import Int32, Space
+
+if TYPE_CHECKING:  # slow to import
+    from jax import Array
 
 # There are 14 million blocks of five layers: they can be listed.
 _MOST = 2 * 10**7
@@ -34,7 +35,7 @@ class TabularBenchmark(NamedTuple):
     rewards: Float32
     true_values: Float32
 
-    def index_of(self, actions: Array) -> Array:
+    def index_of(self, actions: "Array") -> "Array":
         """Return the index of every block.
 
         Args:
@@ -43,6 +44,8 @@ class TabularBenchmark(NamedTuple):
         Returns:
           Indices, int32 `[B]`.
         """
+        from jax import numpy as jnp
+
         return jnp.maximum(actions, 0) @ jnp.asarray(_digits(self.space))
 
 

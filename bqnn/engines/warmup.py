@@ -4,23 +4,17 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from bqnn import numerics
 from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.engines.registry import engine_name
 from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.unit_state import unit_layout
 from bqnn.engines.units import UnitSignature, space_signatures
 from bqnn.engines.walk import reader, specs_of
-
-
-class WarmUpProgress(NamedTuple):
-    """WarmUpProgress of a warm-up: programs compiled, and programs in all."""
-
-    done: int
-    total: int
 
 
 def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:

@@ -11,7 +11,7 @@ from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import MakeWorker, Ready
+from bqnn.executors.executor import MakeWorker, Ready
 from bqnn.executors.worker_process import limit_memory
 
 

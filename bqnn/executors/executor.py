@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import (
     Candidate,
     CandidateId,
@@ -13,9 +14,63 @@ from bqnn.evaluation.records import (
     is_settled,
 )
 from bqnn.executors.activity import Activity
-from bqnn.executors.worker import MakeWorker, Worker
 
 Attempt = tuple[Candidate, Evaluation]
+
+
+class CandidateWorker(Protocol):
+    """The interface of a worker to executors.
+
+    Attributes:
+      pipelined: whether it prepares the candidate that follows.
+    """
+
+    @property
+    def pipelined(self) -> bool: ...  # noqa: D102
+
+    def warm_up(self) -> Iterator[WarmUpProgress]:
+        """Compile, once, what all candidates need; yields how far it is."""
+
+    def run(
+        self,
+        candidate: Candidate,
+        following: Candidate | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Evaluation:
+        """Evaluate a candidate; whatever goes wrong is a status.
+
+        Args:
+          candidate: what to evaluate.
+          following: what will be evaluated next, if that is known.
+          interrupted: tells, before every training step, whether to stop.
+
+        Raises:
+          BqnnError: as `run_guarded` lets it through.
+          KeyboardInterrupt: if interrupted.
+        """
+
+
+MakeWorker = Callable[[Config, Dataset], CandidateWorker]
+"""(configuration of the search, data) -> worker."""
+
+
+class Ready(NamedTuple):
+    """A worker has started, and takes candidates.
+
+    Attributes:
+      pipelined: whether it prepares the candidate that follows.
+      host: of a cluster's node; empty on this machine.
+    """
+
+    pipelined: bool
+    host: str = ""
+
+
+def training_worker(config: Config, dataset: Dataset) -> CandidateWorker:
+    """Make a worker that trains candidates; only who calls this imports the engines."""
+    from bqnn.executors.worker import Worker
+
+    return Worker(config, dataset)
 
 
 class Options(NamedTuple):
@@ -37,13 +92,13 @@ class Options(NamedTuple):
     memory: int | None = None
     resources: Mapping[str, float] | None = None
     address: str | None = None
-    make_worker: MakeWorker = Worker
+    make_worker: MakeWorker = training_worker
 
 
 class Executor(Protocol):
     """Takes candidates, gives evaluations, in whatever order they end.
 
-    An implementation evaluates with `bqnn.executors.worker.run_guarded` on
+    An implementation evaluates with `bqnn.executors.guard.run_guarded` on
     `config.train.threads` CPU threads, and lets a `BqnnError` through: that one would
     meet every candidate. The master decides which candidate comes when, and what is
     tried again.

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors.activity import Activity
-from bqnn.executors.executor import Attempt, Options
-from bqnn.executors.worker import CandidateWorker
+from bqnn.executors.executor import Attempt, CandidateWorker, Options
 
 
 class InlineExecutor:

@@ -11,8 +11,8 @@ from bqnn.config import Config
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors import awake
 from bqnn.executors.activity import Activity
-from bqnn.executors.executor import Attempt, Options
-from bqnn.executors.worker import Ready, timed_out
+from bqnn.executors.executor import Attempt, Options, Ready
+from bqnn.executors.guard import timed_out
 
 # Queue depth of a worker that prepares ahead: training, preparing, waiting.
 _PIPELINED = 3

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.errors import ConfigError, quote
 from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation, Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
-from bqnn.executors.worker import run_guarded
+from bqnn.executors.guard import run_guarded
 from bqnn.space.nsc import Block
 
 Objective = Callable[[Block], float]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity

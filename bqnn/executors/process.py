@@ -15,7 +15,7 @@ from pathlib import Path
 from bqnn import machine
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate
 from bqnn.executors import worker_process
 from bqnn.executors.child import ChildDiedError, wait_for_any

@@ -6,8 +6,9 @@ from bqnn.errors import BqnnError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors import awake, worker_process
 from bqnn.executors.child import Child, ChildDiedError
+from bqnn.executors.executor import Ready
+from bqnn.executors.guard import failure
 from bqnn.executors.lane import Done, Lane, Lost, News, State
-from bqnn.executors.worker import Ready, failure
 from bqnn.executors.worker_process import Report, Settings
 
 # How often in a row a worker may fail to start: by itself, and because it was killed.

@@ -15,13 +15,13 @@ from typing import Any
 
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.errors import BqnnError, ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.actor import Actor
-from bqnn.executors.executor import Attempt, Options
+from bqnn.executors.executor import Attempt, Options, Ready
+from bqnn.executors.guard import failure
 from bqnn.executors.lane import Done, Lane, LaneExecutor, Lost, News, State
-from bqnn.executors.worker import Ready, failure
 
 # Seconds between two looks whether the user has asked to stop, and between two looks
 # at the cluster's nodes.

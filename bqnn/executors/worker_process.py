@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import CandidateWorker, MakeWorker, Ready
+from bqnn.executors.executor import CandidateWorker, MakeWorker, Ready
 
 
 class Settings(NamedTuple):
@@ -60,6 +60,8 @@ def start(settings: Settings) -> None:
     runtime.configure_process(settings.config.train.threads, settings.cache_dir)
     if settings.limited:
         limit_memory(settings.memory)
+    import bqnn.executors.worker  # noqa: F401, slow: all workers do so at once
+
     _state["settings"], _state["dataset"] = settings, load(settings.config.data)
 
 
@@ -82,7 +84,7 @@ def work(candidate: Candidate, following: Candidate | None) -> Report:
     """Evaluate a candidate.
 
     Raises:
-      BqnnError: as `bqnn.executors.worker.run_guarded` raises it.
+      BqnnError: as `bqnn.executors.guard.run_guarded` raises it.
     """
     worker: CandidateWorker = _state["worker"]
     return Report(worker.run(candidate, following), resident_memory())

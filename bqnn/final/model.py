@@ -1,17 +1,17 @@
 """Model: a trained network with all that is needed to use it on images."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 
 from bqnn.config import NetworkConfig
-from bqnn.networks.network import Network
 from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
 from bqnn.space.nsc import Block
+
+if TYPE_CHECKING:  # slow to import
+    from jax import Array
 
 
 class Model(NamedTuple):
@@ -42,16 +42,20 @@ class Model(NamedTuple):
         return plan(self.block, self.network, self.images)
 
 
-def logits_function(model: Model) -> Callable[[Mapping[str, Any], Array], Array]:
+def logits_function(model: Model) -> "Callable[[Mapping[str, Any], Array], Array]":
     """Make the pure function of a network.
 
     Returns:
       A function of variables and images, uint8 `[B, H, W, C]`, to logits, float32
       `[B, K]`.
     """
+    import jax.numpy as jnp
+
+    from bqnn.networks.network import Network
+
     network = Network(model.plan, jnp.dtype(model.dtype))
 
-    def logits(variables: Mapping[str, Any], images: Array) -> Array:
+    def logits(variables: Mapping[str, Any], images: "Array") -> "Array":
         inputs = normalise_images(images, model.mean, model.std)
         found, _ = network.apply(variables, inputs, train=False, mutable=[])
         return found
@@ -60,8 +64,8 @@ def logits_function(model: Model) -> Callable[[Mapping[str, Any], Array], Array]
 
 
 def normalise_images(
-    images: Array, mean: NDArray[np.float32], std: NDArray[np.float32]
-) -> Array:
+    images: "Array", mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> "Array":
     """Normalise images channel by channel.
 
     Args:
@@ -73,4 +77,4 @@ def normalise_images(
       Images, float32 `[B, H, W, C]`.
     """
     mean, std = (x.reshape(1, 1, 1, -1) for x in (mean, std))
-    return (images.astype(jnp.float32) - mean) / std
+    return (images.astype(np.float32) - mean) / std

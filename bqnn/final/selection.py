@@ -16,8 +16,8 @@ from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.search import journal
 from bqnn.search.events import Evaluated
-from bqnn.search.fold import evaluated
 from bqnn.search.problem import make_problem
+from bqnn.search.settled import evaluated
 from bqnn.search.summary import Summary, update
 from bqnn.stats import Correlation, Interval, correlation, difference
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.worker import MakeWorker, run_guarded
+from bqnn.executors.executor import MakeWorker
+from bqnn.executors.guard import run_guarded
 from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
 from bqnn.final.train import OutOfMemoryError, train_block

@@ -15,8 +15,8 @@ from rich.text import Text
 from bqnn.compare.comparison import Entry
 from bqnn.compare.statistics import AgentSummary, best_so_far
 from bqnn.errors import DataError
-from bqnn.report.draw import LINES
 from bqnn.report.foreign import foreign, literal
+from bqnn.report.palette import LINES
 from bqnn.report.table import make_table, numbers
 from bqnn.stats import Mean, mean
 

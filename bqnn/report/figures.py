@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from bqnn.report.draw import LINES
+from bqnn.report.palette import LINES
 from bqnn.report.rows import EvaluationRow, front
 from bqnn.report.series import IterationStats
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from bqnn.space.nsc import Block, Layer, LayerType
 
@@ -152,6 +151,8 @@ def _coordinates(graph: _Graph) -> NDArray[np.float64]:
     Returns:
       x by node, float64 `[nodes]`, on the grid.
     """
+    from scipy.optimize import isotonic_regression  # slow
+
     order = np.concatenate(graph.rows)
     ranks = np.array(graph.ranks)
     upper = np.concatenate([chain[:-1] for chain in graph.chains])

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bqnn.engines.warmup import WarmUpProgress
+from bqnn.engines.progress import WarmUpProgress
 from bqnn.report.foreign import foreign
 from bqnn.report.table import duration
 from bqnn.search.events import Evaluated, Event, Retried, Told

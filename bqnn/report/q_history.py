@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bqnn.agents import agent
 from bqnn.agents.q import QState, greedy_actions
-from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
 from bqnn.search.problem import Problem, tell_batch
+from bqnn.search.settled import settled_evaluations
 from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
 

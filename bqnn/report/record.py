@@ -8,9 +8,9 @@ from bqnn.report.rows import EvaluationRow, Times
 from bqnn.report.series import IterationStats
 from bqnn.search import journal
 from bqnn.search.events import Asked, Event, Told
-from bqnn.search.fold import evaluated
 from bqnn.search.history import History, Run
 from bqnn.search.problem import Problem, make_problem
+from bqnn.search.settled import evaluated
 from bqnn.search.summary import Summary, update
 
 

@@ -1,15 +1,16 @@
 """Rows of a search, one per evaluation, for tables and `pandas.DataFrame`; rankings."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bqnn.config import RewardConfig
 from bqnn.networks.cost import Density
 from bqnn.search.events import Evaluated
-from bqnn.search.fold import evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
 from bqnn.search.reward import last_accuracy, make_reward
+from bqnn.search.settled import evaluated
 from bqnn.search.summary import headline
 
 Times = Mapping[tuple[int, int, int], float]
@@ -125,7 +126,7 @@ def rescored(
     before = ranking(list(evaluated(problem, history)))
     ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
     reward = make_reward(weights, problem.config.network, problem.images)
-    now = ranking(list(evaluated(problem._replace(reward=reward), history)))
+    now = ranking(list(evaluated(dataclasses.replace(problem, reward=reward), history)))
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
 
 

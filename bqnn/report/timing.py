@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from bqnn.evaluation.records import Evaluation, Status
 from bqnn.report.rows import Times, busy_seconds
-from bqnn.search.fold import settled_evaluations
 from bqnn.search.history import History
+from bqnn.search.settled import settled_evaluations
 from bqnn.search.summary import headline
 
 AttemptId = tuple[int, int, int]  # iteration, slot, attempt

@@ -1,15 +1,16 @@
 """Fold a journal into the agent's state: resume and replay are this one function."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import Candidate, CandidateId, Evaluation, is_settled
-from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
+from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.search.events import Asked, Event, Retried, Told
 from bqnn.search.history import Ask, History, Tell
 from bqnn.search.problem import Problem, ask_blocks, batch_digest, tell_batch
+from bqnn.search.settled import recorded_event, settled_evaluations
 
 
 class ReplayError(JournalError):
@@ -54,39 +55,14 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
         batch = [(candidates[i], finals[i]) for i in tell.ids]
         for candidate, evaluation in batch:
             untold.pop(candidate.id, None)
-            yield _evaluated(problem, candidate, evaluation)
+            yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
         yield _check_tell(state, tell, batch)
     for ask in asks[len(history.tells)]:
         yield _check_ask(problem, state, ask)
     for candidate_id in untold:
-        yield _evaluated(problem, candidates[candidate_id], finals[candidate_id])
+        yield recorded_event(problem, candidates[candidate_id], finals[candidate_id])
     return state
-
-
-def evaluated(problem: Problem, history: History) -> Iterator[Evaluated]:
-    """Yield what is known of every candidate that is done, without its agent."""
-    finals = settled_evaluations(history)
-    for ask in history.asks:
-        for candidate in ask.candidates:
-            if candidate.id in finals:
-                yield _evaluated(problem, candidate, finals[candidate.id])
-
-
-def settled_evaluations(history: History) -> dict[CandidateId, Evaluation]:
-    """Map the id of every candidate that is done to its final evaluation."""
-    return {
-        candidate_id: attempts[-1]
-        for candidate_id, attempts in history.attempts.items()
-        if is_settled([attempt.status for attempt in attempts])
-    }
-
-
-def _evaluated(
-    problem: Problem, candidate: Candidate, evaluation: Evaluation
-) -> Evaluated:
-    reward = problem.reward(candidate, evaluation)
-    return Evaluated(candidate, evaluation, reward, recorded=True)
 
 
 def _check_ask(problem: Problem, state: AgentState, recorded: Ask) -> Asked:

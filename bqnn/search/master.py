@@ -11,12 +11,13 @@ from bqnn.agents.agent import AgentState
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor
 from bqnn.search.events import Asked, Event, Told
-from bqnn.search.fold import fold, settled_evaluations
+from bqnn.search.fold import fold
 from bqnn.search.history import Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
 from bqnn.search.orders import ORDERS, SearchProgress
 from bqnn.search.problem import Problem, ask_batch, batch_digest, tell_batch
+from bqnn.search.settled import settled_evaluations
 
 
 class Limits(NamedTuple):

@@ -1,13 +1,14 @@
 """Problem: the pure parts of a search, bound to one configuration and image shape."""
 
+import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bqnn.agents.agent import Agent, AgentState, make_agent
 from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.networks import cost
@@ -17,15 +18,18 @@ from bqnn.search.reward import Reward, make_reward
 from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 
+if TYPE_CHECKING:  # jax, which is slow to import
+    from bqnn.agents.agent import Agent, AgentState
 
-class Problem(NamedTuple):
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
     """A search to be done.
 
     Attributes:
       config: the configuration.
       images: shape of the images and number of classes.
       space: the blocks.
-      agent: the learner over them.
       iterations: batches to ask.
       reward: (candidate, its final evaluation) -> what the agent is told.
     """
@@ -33,9 +37,15 @@ class Problem(NamedTuple):
     config: Config
     images: ImageSpec
     space: NscSpace
-    agent: Agent
     iterations: int
     reward: Reward
+
+    @functools.cached_property
+    def agent(self) -> "Agent":
+        """The learner over the blocks, made when it is first used: that imports jax."""
+        from bqnn.agents.agent import make_agent
+
+        return make_agent(self.space, self.config)
 
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
@@ -45,14 +55,13 @@ def make_problem(config: Config, images: ImageSpec) -> Problem:
         config=config,
         images=images,
         space=space,
-        agent=make_agent(space, config),
         iterations=schedule.parse(config.agent.schedule).iterations,
         reward=make_reward(config.reward, config.network, images),
     )
 
 
 def ask_blocks(
-    problem: Problem, state: AgentState, iteration: int
+    problem: Problem, state: "AgentState", iteration: int
 ) -> tuple[list[nsc.Block], float]:
     """Ask the agent for the blocks of batch `iteration`.
 
@@ -63,7 +72,7 @@ def ask_blocks(
     return [problem.space.decode(row) for row in actions], info.epsilon
 
 
-def ask_batch(problem: Problem, state: AgentState, iteration: int, told: int) -> Ask:
+def ask_batch(problem: Problem, state: "AgentState", iteration: int, told: int) -> Ask:
     """Ask the agent for batch `iteration`, after it was told `told` batches."""
     blocks, epsilon = ask_blocks(problem, state, iteration)
     candidates = tuple(
@@ -102,9 +111,9 @@ def make_candidate(
 
 def tell_batch(
     problem: Problem,
-    state: AgentState,
+    state: "AgentState",
     batch: Sequence[tuple[Candidate, Evaluation]],
-) -> AgentState:
+) -> "AgentState":
     """Tell the agent a batch of evaluated candidates, in the order given.
 
     Takes over the buffers of `state`.

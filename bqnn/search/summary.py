@@ -90,6 +90,14 @@ def update(summary: Summary, event: Event) -> Summary:
     )
 
 
+def recorded(summary: Summary) -> str:
+    """Say what is safe, and how to go on."""
+    return (
+        f"{summary.done} of {summary.total} candidates are recorded; "
+        "run the same command"
+    )
+
+
 def _count(counts: dict[Status, int], status: Status) -> dict[Status, int]:
     return {**counts, status: counts.get(status, 0) + 1}
 

@@ -19,7 +19,7 @@ from bqnn.compare.tabular import TabularBenchmark, all_actions, make_benchmark
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import DataError
-from bqnn.search import fold, journal
+from bqnn.search import journal, settled
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_candidate
@@ -74,7 +74,7 @@ def test_many_searches_at_once_are_the_launched_search(
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
-        events = list(fold.evaluated(work, facts.history()))
+        events = list(settled.evaluated(work, facts.history()))
     rows = np.stack([work.space.encode(event.candidate.block) for event in events])
     np.testing.assert_array_equal(indices[0], benchmark.index_of(jnp.asarray(rows)))
     rewards = np.array([event.reward for event in events], np.float32)

@@ -15,7 +15,7 @@ from bqnn.data import load
 from bqnn.errors import ConfigError
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.worker import run_guarded
+from bqnn.executors.guard import run_guarded
 from bqnn.search import problem
 from bqnn.space.nsc import parse
 from tests.helpers.paths import ROOT
@@ -91,7 +91,7 @@ def test_a_training_that_diverges_says_so() -> None:
 
 def test_a_timeout_ends_the_training() -> None:
     config = dataclasses.replace(tiny_config(), budget=BudgetConfig(timeout=1e-3))
-    result = run_guarded(_candidate(config), config, lambda: False)
+    result = run_guarded(_candidate(config), config, lambda: False, evaluate)
     assert result.status == Status.TIMED_OUT
     assert "0.001 s" in result.error
 
@@ -129,7 +129,7 @@ def test_an_interrupt_ends_the_training_between_two_steps() -> None:
     config = tiny_config()
     answers = iter([False, False, True])
     with pytest.raises(KeyboardInterrupt):
-        run_guarded(_candidate(config), config, lambda: next(answers))
+        run_guarded(_candidate(config), config, lambda: next(answers), evaluate)
 
 
 def test_threads_cannot_change_once_jax_has_started() -> None:

@@ -13,8 +13,9 @@ import psutil
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Status
 from bqnn.search import journal
-from bqnn.search.fold import fold, settled_evaluations
+from bqnn.search.fold import fold
 from bqnn.search.history import History
+from bqnn.search.settled import settled_evaluations
 from tests.helpers import disturbed
 from tests.helpers.paths import ROOT
 from tests.helpers.searches import last_digest, problem_of

@@ -16,7 +16,8 @@ from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.evaluation.evaluate import Prepared
 from bqnn.evaluation.records import Candidate, Evaluation
-from bqnn.executors.worker import MakeWorker, Worker
+from bqnn.executors.executor import MakeWorker
+from bqnn.executors.worker import Worker
 
 # Of an epoch of `tests.helpers.searches.TINY`.
 STEPS = 17

@@ -19,16 +19,20 @@ from typing import Any
 # Together they import nearly all of bqnn, jax, Flax, Orbax and Matplotlib. None starts
 # jax: its threads would not survive a fork.
 _MODULES = (
-    "bqnn.compare.comparison",
+    "bqnn.compare.evaluators",
     "bqnn.data",
     "bqnn.evaluation.evaluate",
     "bqnn.executors.registry",
     "bqnn.final.selection",
     "bqnn.final.train",
+    "bqnn.report.confusion",
+    "bqnn.report.draw",
     "bqnn.report.page.page",
     "bqnn.search.master",
     "ml_collections.config_flags",
     "rich.progress",
+    "scipy.optimize",
+    "scipy.stats",
 )
 _LONGEST = 200  # seconds, after which a command is killed
 

@@ -39,6 +39,27 @@ def test_help_lists_programs_and_imports_none(
     assert done.stdout == "set()\n"
 
 
+def test_no_program_imports_what_is_slow_before_it_has_read_its_flags() -> None:
+    # Then a search imports jax alone of these: its workers import the engines.
+    # Programs share names of flags, but no process.
+    code = f"""
+import importlib, sys
+from absl import flags
+for name in {command.PROGRAMS}:
+    importlib.import_module(f"launch.{{name}}")
+    for flag in list(flags.FLAGS):
+        delattr(flags.FLAGS, flag)
+slow = {{"flax", "jax", "matplotlib", "optax", "orbax", "scipy", "tensorstore"}}
+print(slow & {{*sys.modules}})
+import bqnn.driver
+print(sorted(slow & {{*sys.modules}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("set()\n['jax']\n", "")
+
+
 @pytest.mark.parametrize("argument", [[], ["serach"]])
 def test_an_unknown_program_is_one_line(
     monkeypatch: pytest.MonkeyPatch,

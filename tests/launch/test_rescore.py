@@ -6,7 +6,7 @@ from pathlib import Path
 from bqnn.config import RewardConfig
 from bqnn.report.rows import ranking, rescored
 from bqnn.search import journal
-from bqnn.search.fold import evaluated
+from bqnn.search.settled import evaluated
 from bqnn.search.summary import Summary, update
 from tests.helpers.programs import answers
 from tests.helpers.searches import problem_of

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import dictionary
-from bqnn.report.draw import COLOURS, LINES
 from bqnn.report.layout import GRID, columns, layout
+from bqnn.report.palette import COLOURS, LINES
 from bqnn.report.q_history import QHistory
 from bqnn.report.record import Record, read, summarize
 from bqnn.report.rows import EvaluationRow, front
