@@ -6,6 +6,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from bqnn.report.progress import Display, track_start
 from bqnn.search import journal
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import make_problem
+from bqnn.search.problem import Problem, make_problem
 from bqnn.search.summary import Summary, recorded
 
 _OPTIONS, _LIMITS = Options(), Limits()
@@ -124,6 +125,11 @@ def train(
         observed.close()
 
 
+def _first_ask(problem: Problem) -> None:
+    """Have the agent compiled, while workers start; the batch is asked again later."""
+    problem.agent.ask(problem.agent.init())
+
+
 def _search(
     facts: Run,
     workdir: Path,
@@ -141,8 +147,11 @@ def _search(
         try:
             # The journal is read first: a damaged one is reported before workers start.
             if len(opened.history().tells) < problem.iterations:
-                for _ in track_start(console, preparing):
-                    pass
+                with ThreadPoolExecutor(1, "agent") as pool:
+                    asking = pool.submit(_first_ask, problem)
+                    for _ in track_start(console, preparing):
+                        pass
+                    asking.result()
             board = None
             if screen.tensorboard:
                 board = Board(workdir / "tensorboard", display.summary)
