@@ -55,12 +55,10 @@ def load_or_compile(
     Raises:
       ConfigError: if others may write to the directory.
     """
-    directory = jax.config.values["jax_compilation_cache_dir"]
-    if not directory:
+    path = _path(lower_all, decides)
+    if path is None:
         return _compile(lower_all)
-    folder = Path(directory) / "bqnn"
-    files.make_private(folder)
-    path = folder / _key(lower_all, decides)
+    files.make_private(path.parent)
     try:
         return _loads(path.read_bytes())
     except Exception:
@@ -69,6 +67,18 @@ def load_or_compile(
     with contextlib.suppress(OSError):
         files.write_atomic(path, _dumps(programs), durable=False)
     return programs
+
+
+def is_kept(lower_all: Callable[[], Iterable[Lowered]], *decides: Any) -> bool:
+    """Tell whether programs are on disk; arguments as of `load_or_compile`."""
+    path = _path(lower_all, decides)
+    return path is not None and path.is_file()
+
+
+def _path(lower_all: Callable[[], Any], decides: tuple[Any, ...]) -> Path | None:
+    """Name the file of programs; None if nothing is kept."""
+    directory = jax.config.values["jax_compilation_cache_dir"]
+    return Path(directory) / "bqnn" / _key(lower_all, decides) if directory else None
 
 
 def _compile(lower_all: Callable[[], Iterable[Lowered]]) -> Programs:

@@ -17,7 +17,7 @@ from jax import Array
 from jax.stages import Lowered
 
 from bqnn.config import TrainConfig
-from bqnn.engines.program_store import load_or_compile
+from bqnn.engines.program_store import is_kept, load_or_compile
 from bqnn.engines.unit_functions import UnitFunctions, make_backward, make_forward
 from bqnn.engines.unit_state import Arrays
 from bqnn.engines.units import UnitSignature
@@ -91,6 +91,12 @@ def accumulate(shape: tuple[int, ...], dtype: str) -> Callable[..., Array]:
     return program
 
 
+def are_kept(signature: UnitSignature, config: TrainConfig, batch: int) -> bool:
+    """Tell whether the programs of a unit are on disk; as `unit_programs` otherwise."""
+    lower = _LOWER.get(signature.nodes[-1].op, _lower_unit)
+    return is_kept(*_entry(lower, signature, config, batch))
+
+
 _Lower = Callable[[UnitSignature, TrainConfig, int], tuple[Lowered, ...]]
 
 _RATE = jax.ShapeDtypeStruct((), jnp.float32)
@@ -99,9 +105,16 @@ _RATE = jax.ShapeDtypeStruct((), jnp.float32)
 def _load_or_compile(
     lower: _Lower, signature: UnitSignature, config: TrainConfig, batch: int
 ) -> Any:
+    return load_or_compile(*_entry(lower, signature, config, batch))
+
+
+def _entry(
+    lower: _Lower, signature: UnitSignature, config: TrainConfig, batch: int
+) -> tuple[Any, ...]:
+    """Collect the arguments of `load_or_compile`."""
     recipe = (config.dtype, config.b1, config.b2, config.eps)
     lower_all = functools.partial(lower, signature, config, batch)
-    return load_or_compile(lower_all, signature, recipe, batch)
+    return lower_all, signature, recipe, batch
 
 
 def _lower_unit(
@@ -143,6 +156,10 @@ def _lower_head(
     mask = jax.ShapeDtypeStruct((batch,), jnp.bool_)
     step = _lower(unit.head_step, params, opt_state, x, labels, _RATE, donate=(0, 1))
     return step, _lower(unit.head_correct, params, x, labels, mask)
+
+
+# By operation; all others are lowered by `_lower_unit`.
+_LOWER: dict[str, _Lower] = {"add": _lower_sum, "head": _lower_head}
 
 
 def _sum_forward(

@@ -11,17 +11,22 @@ from bqnn.config import Config, TrainConfig
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
 from bqnn.engines.registry import engine_name
-from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
-from bqnn.engines.unit_state import unit_layout
-from bqnn.engines.units import UnitSignature, space_signatures
+from bqnn.engines.unit_programs import (
+    accumulate,
+    are_kept,
+    head_programs,
+    unit_programs,
+)
+from bqnn.engines.units import Shape, UnitSignature, space_signatures
 from bqnn.engines.walk import reader, specs_of
 
 
 def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:
     """Compile the programs of all units of a search space, in parallel threads.
 
-    Programs that are kept on disk (`bqnn.engines.program_store`) are only loaded. Where
-    candidates are compiled whole, there is nothing to do.
+    Units whose programs are on disk (`bqnn.engines.program_store`) are left out: the
+    first candidate that needs one loads it, in a few milliseconds. Where candidates are
+    compiled whole, there is nothing to do.
 
     Args:
       config: the configuration of the search.
@@ -50,22 +55,28 @@ def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
         key=_size,
         reverse=True,
     )
-    batch = min(config.train.batch, len(dataset.train.labels))
+    train, batch = config.train, min(config.train.batch, len(dataset.train.labels))
+    outputs = {_output(s) for s in signatures if s.nodes[-1].op != "head"}
     return [
-        *(partial(_compile_unit, s, config.train, batch) for s in signatures),
+        *(
+            partial(_compile_unit, s, train, batch)
+            for s in signatures
+            if not are_kept(s, train, batch)
+        ),
+        *(partial(accumulate, (batch, *shape), train.dtype) for shape in outputs),
         partial(reader, batch, specs_of(dataset.train)),
         partial(reader, batch, specs_of(dataset.validation)),
     ]
 
 
 def _compile_unit(signature: UnitSignature, config: TrainConfig, batch: int) -> None:
-    unit_layout(signature, config)
+    is_head = signature.nodes[-1].op == "head"
+    (head_programs if is_head else unit_programs)(signature, config, batch)
+
+
+def _output(signature: UnitSignature) -> Shape:
     last = signature.nodes[-1]
-    if last.op == "head":
-        head_programs(signature, config, batch)
-    else:
-        unit_programs(signature, config, batch)
-        accumulate((batch, last.height, last.width, last.channels), config.dtype)
+    return last.height, last.width, last.channels
 
 
 def _size(signature: UnitSignature) -> int:

@@ -80,22 +80,24 @@ def test_a_second_run_compiles_nothing_and_broken_files_are_replaced(
     assert later == 0, "a candidate compiled something after the warm-up"
     assert twin[-1] == accuracy
 
+    # Units on disk are left to the first candidate that needs them.
     again = _finish(_start(cache))
-    assert again == (total, total, 0, 0, accuracy)
+    assert again[0] == again[1] < total
+    assert again[2:] == (0, 0, accuracy)
 
     files = sorted(tmp_path.glob("cache/*/bqnn/*"))
     assert len(files) > 10
     files[0].write_bytes(files[0].read_bytes()[:100])
     files[1].write_bytes(b"")
-    for index in range(2, 6):
+    for index, file in enumerate(files[2:], 2):
         # A flipped byte may load, and end the process once the program is called.
-        data = bytearray(files[index].read_bytes())
-        data[len(data) * index // 6] ^= 0x10
-        files[index].write_bytes(data)
+        data = bytearray(file.read_bytes())
+        data[len(data) * index // (len(files) + 1)] ^= 0x10
+        file.write_bytes(data)
     mended = _finish(_start(cache))
-    assert 6 <= mended[2] < compiled
+    assert 0 < mended[2] + mended[3] < compiled
     assert mended[-1] == accuracy
-    assert _finish(_start(cache))[2] == 0
+    assert _finish(_start(cache))[2:] == (0, 0, accuracy)
 
 
 READ_BACK = """
