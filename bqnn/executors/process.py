@@ -47,7 +47,7 @@ class ProcessExecutor(LaneExecutor[ProcessLane]):
         self._cache_dir = options.cache_dir or self._folder.name
 
     def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
-        """Start the workers; the first compiles, the others load what it compiled."""
+        """Start the workers; the first compiles, and the others wait for that."""
         del dataset  # every worker loads its own
         found = machine.accelerators()
         fit = found.devices or max(1, machine.cores() // self._config.train.threads)

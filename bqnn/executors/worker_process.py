@@ -66,7 +66,7 @@ def start(settings: Settings) -> None:
 
 
 def make_ready(progress_file: str | None) -> Ready:
-    """Compile what candidates are made of, or load it.
+    """Compile what candidates are made of, where it is not on disk.
 
     Args:
       progress_file: where to write how far it is, if anywhere.
