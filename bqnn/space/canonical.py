@@ -99,7 +99,7 @@ class _Search(NamedTuple):
     def _around(
         colours: list[int], edges: tuple[tuple[int, int], ...]
     ) -> tuple[tuple[int, int], ...]:
-        return tuple(sorted((colours[node], port) for node, port in edges))
+        return tuple(sorted([(colours[node], port) for node, port in edges]))
 
 
 def _rank(values: Sequence[Any]) -> list[int]:
