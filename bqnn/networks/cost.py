@@ -1,11 +1,11 @@
 """Cost: parameters, FLOPs and memory of a network, from its plan, in exact integers."""
 
-import dataclasses
+import functools
 from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
-from bqnn.space.nsc import Block, as_block, parse
+from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType, as_block, parse
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
@@ -102,15 +102,57 @@ def stacked_cost(
 ) -> tuple[Cost, int]:
     """Return `network_cost` and `block_flops` of the network of a block.
 
-    With the uniform width rule all repeats of a block cost the same, and only one of
-    them is planned: planning whole networks was most of the master's work.
+    With the uniform width rule, the cost of a layer depends on its type and kernel
+    alone, and that of all else on the number of sinks. So each is planned once: to plan
+    every network was most of the master's work.
     """
-    times = config.repeats if config.width == "uniform" else 1
-    once = dataclasses.replace(config, repeats=config.repeats // times)
-    network = plan(block, once, images)
-    costs = [(node_cost(network, n), times if n.repeat else 1) for n in network.nodes]
-    total = Cost(*(sum(cost[i] * n for cost, n in costs) for i in range(3)))
-    return total, block_flops(network)
+    if config.width != "uniform":
+        network = plan(block, config, images)
+        return network_cost(network), block_flops(network)
+    parts = [_rest(config, images, len(block.sinks))]
+    parts += [_layer(config, images, x.type, x.kernel) for x in block.layers]
+    flops = sum(part.first_flops for part in parts)
+    total = _total([part.whole for part in parts])
+    return total, max(_least_flops(config, images), flops)
+
+
+class _Part(NamedTuple):
+    """Cost of some nodes, and the FLOPs of those among them in the first block."""
+
+    whole: Cost
+    first_flops: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _layer(config: NetworkConfig, images: ImageSpec, kind: int, kernel: int) -> _Part:
+    """Return the cost of a layer in all its repeats."""
+    preds = (0, 1) if SIGNATURES[LayerType(kind)].num_predecessors == 2 else (0, 0)
+    block = Block((*_identities(1).layers, Layer(2, kind, kernel, *preds)))
+    return _part(plan(block, config, images), layer=2)
+
+
+@functools.lru_cache(maxsize=1024)
+def _rest(config: NetworkConfig, images: ImageSpec, sinks: int) -> _Part:
+    """Return the cost of what is outside the layers: what joins sinks, stem, head."""
+    return _part(plan(_identities(sinks), config, images), layer=0)
+
+
+@functools.lru_cache(maxsize=1024)
+def _least_flops(config: NetworkConfig, images: ImageSpec) -> int:
+    return block_flops(plan(_identities(1), config, images))
+
+
+def _identities(count: int) -> Block:
+    """Make a block whose layers are all sinks."""
+    kind = LayerType.IDENTITY
+    return Block(tuple(Layer(i, kind, 0, 0, 0) for i in range(1, count + 1)))
+
+
+def _part(network: NetworkPlan, layer: int) -> _Part:
+    nodes = [node for node in network.nodes if node.layer == layer]
+    first = [node for node in nodes if (node.stage, node.repeat) == (1, 1)]
+    costs, firsts = ([node_cost(network, n) for n in ns] for ns in (nodes, first))
+    return _Part(_total(costs), _total(firsts).flops)
 
 
 def layer_cost(
