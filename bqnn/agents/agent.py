@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -55,6 +55,8 @@ class Agent(NamedTuple):
         reused: for a loop that keeps the newest state only. This saves a copy of a
         table of 10 MB.
       iterations: of the schedule, each a batch to ask and to tell.
+      changes: (state) -> arrays that hold all that the last `tell` of a whole batch has
+        written.
 
     Raises:
       SearchError: `ask` and `tell`, if the iteration is beyond the schedule; `tell`, if
@@ -66,6 +68,7 @@ class Agent(NamedTuple):
     tell: _Tell
     tell_donating: _Tell
     iterations: int
+    changes: Callable[[AgentState], Any]
 
 
 def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
@@ -128,11 +131,12 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
         functools.partial(tell, jax.jit(learner.tell)),
         functools.partial(tell, jax.jit(learner.tell, donate_argnums=0)),
         iterations,
+        numerics.pinned()(jax.jit(learner.changes)),
     )
 
 
 def digest(state: AgentState) -> str:
-    """Hash every bit of `state` (sha256, hexadecimal)."""
+    """Hash every bit of `state`, or of its changes (sha256, hexadecimal)."""
     sha = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
         sha.update(np.ascontiguousarray(leaf).data)

@@ -24,6 +24,8 @@ class Learner(NamedTuple):
       sample: (state, iteration `[]`, epsilon `[]`) -> actions, int32 `[B, T]`, -1 after
         the end of a block. Samples the batch of that iteration.
       tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state.
+      changes: (state) -> arrays that hold all that the last `tell` of B blocks has
+        written, read from the state after it. By default that is the whole state.
       epsilons: the epsilon of every iteration. It is 1 where all blocks are random, and
         0 for learners without epsilon-greedy.
     """
@@ -32,6 +34,7 @@ class Learner(NamedTuple):
     sample: Callable[[State, ArrayLike, ArrayLike], Array]
     tell: Callable[[State, ArrayLike, ArrayLike], State]
     epsilons: tuple[float, ...]
+    changes: Callable[[State], Any] = lambda state: state
 
 
 _STREAMS = {"ask": 0, "tell": 1}

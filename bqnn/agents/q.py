@@ -70,6 +70,7 @@ def _make(
         sample=functools.partial(_sample_batch, space, config, batch),
         tell=functools.partial(_tell, space, config),
         epsilons=epsilons,
+        changes=functools.partial(_changes, space, config, batch),
     )
 
 
@@ -108,18 +109,38 @@ def _tell(
 ) -> QState:
     """Add a batch to the memory, then learn from draws of it, or from the batch."""
     memory = replay.add(state.memory, actions, rewards)
-    if config.replay_updates:
-        key = key_of(state.key, state.iteration, "tell")
-        actions, rewards = replay.sample(
-            memory, key, config.replay_updates, config.replay_newest, config.replay_best
-        )
+    key = key_of(state.key, state.iteration, "tell")
+    lessons = _lessons(config, memory, key, len(rewards))
     rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped, config.spread)
 
     def learn(q_values: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
         return qtable.update(space, rule, q_values, *block), None
 
-    q_values, _ = lax.scan(learn, state.q_values, (actions, rewards))
+    q_values, _ = lax.scan(learn, state.q_values, lessons)
     return QState(q_values, memory, state.key, state.iteration + 1)
+
+
+def _lessons(
+    config: QConfig, memory: ReplayMemory, key: chex.PRNGKey, told: int
+) -> tuple[Array, Array]:
+    """Draw what to learn from, after `told` blocks were added to the memory."""
+    if not config.replay_updates:
+        return replay.newest(memory, told)
+    return replay.sample(
+        memory, key, config.replay_updates, config.replay_newest, config.replay_best
+    )
+
+
+def _changes(
+    space: Space, config: QConfig, batch: int, state: QState
+) -> tuple[Array, ...]:
+    """Draw the lessons of the last `tell` again, and read all that it has written."""
+    key = key_of(state.key, state.iteration - 1, "tell")
+    actions, _ = _lessons(config, state.memory, key, batch)
+    cells = jax.vmap(functools.partial(qtable.cells_of, space))(actions)
+    values = jnp.where(actions >= 0, state.q_values[cells], 0)
+    told = replay.newest(state.memory, batch)
+    return actions, values, *told, state.memory.size, state.iteration
 
 
 def _sample_batch(

@@ -172,7 +172,7 @@ def update(
     chex.assert_rank([q_values, a_t, reward], [1, 1, 0])
     taken = a_t >= 0
     a_tm1 = _previous(a_t)
-    cells = _cells(space, a_t)
+    cells = cells_of(space, a_t)
     # After the end of the block, any value may be read, and none is written.
     read = jnp.where(taken, cells, 0)
     written = jnp.where(taken, cells, len(q_values) + jnp.arange(len(a_t)))
@@ -197,7 +197,7 @@ def _previous(a_t: Array) -> Array:
     return jnp.concatenate([jnp.zeros(1, a_t.dtype), a_t[:-1]])
 
 
-def _cells(space: Space, a_t: Array) -> Array:
+def cells_of(space: Space, a_t: Array) -> Array:
     """Return the index of the Q-value of each action, `[T]`; any index for -1."""
     counts = jnp.asarray(space.num_actions)
     return jnp.asarray(space.row_start) + _previous(a_t) * counts + a_t

@@ -47,6 +47,15 @@ def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
     )
 
 
+def newest(memory: ReplayMemory, num: int) -> tuple[Array, Array]:
+    """Return the `num` blocks told last, of `num` at least: as `sample` does."""
+    start = memory.size - num
+    return (
+        lax.dynamic_slice_in_dim(memory.actions, start, num),
+        lax.dynamic_slice_in_dim(memory.rewards, start, num),
+    )
+
+
 def sample(
     memory: ReplayMemory, key: chex.PRNGKey, num: int, newest: int = 1, best: int = 1
 ) -> tuple[Array, Array]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn.agents import agent
 from bqnn.agents.q import QState, greedy_actions
+from bqnn.search.digests import same_digest
 from bqnn.search.history import History
 from bqnn.search.problem import Problem, tell_batch
 from bqnn.search.settled import settled_evaluations
@@ -39,7 +39,7 @@ class QHistory:
 
     Attributes:
       snapshots: after each batch told; none for an agent without Q-values.
-      differs: whether the last digest is not the one recorded.
+      differs: whether a digest is not the one recorded.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -64,12 +64,14 @@ class QHistory:
         settled = settled_evaluations(history)
         candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
+            number = len(self.snapshots)
             batch = [(candidates[name], settled[name]) for name in told.ids]
             self._state = tell_batch(self._problem, self._state, batch)
             actions = [self._problem.space.encode(c.block) for c, _ in batch]
             self.snapshots.append(self._snapshot(np.stack(actions)))
-        if new:
-            self.differs = agent.digest(self._state) != new[-1].digest
+            previous = history.tells[number - 1].digest if number else ""
+            digest = same_digest(self._problem, self._state, told.digest, previous)
+            self.differs |= digest != told.digest
 
     def _snapshot(self, actions: Int32) -> QSnapshot:
         assert isinstance(self._state, QState)

@@ -6,7 +6,7 @@ from typing import Any
 from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, CandidateId, is_settled
 from bqnn.schema import FactError
-from bqnn.search.facts import row_name
+from bqnn.search.facts import CHANGES, row_name
 from bqnn.search.history import Ask, Attempts, Tell
 
 
@@ -53,16 +53,22 @@ def check_attempts(known: Iterable[CandidateId], attempts: Attempts) -> None:
 def check_tells(config: Config, tells: Sequence[Tell], attempts: Attempts) -> None:
     """Want batches in order, of candidates that are done and were not told before.
 
+    The first and the last digest must be of the whole state.
+
     Raises:
       FactError: names the row.
     """
     _check_numbers("tells", [tell.number for tell in tells], len(tells))
+    ends = 0, schedule.parse(config.agent.schedule).iterations - 1
     before: set[CandidateId] = set()
     for tell in tells:
         size = len(tell.ids)
         if size != config.search.batch:
             wanted = f"want {config.search.batch}, as search.batch says"
             raise _error("tells", [tell.number], f"it has {size} candidates: {wanted}")
+        if tell.number in ends and tell.digest.endswith(CHANGES):
+            what = "its digest is of changes: want one of the whole state"
+            raise _error("tells", [tell.number], what)
         for candidate_id in tell.ids:
             tried = [attempt.status for attempt in attempts.get(candidate_id, ())]
             if candidate_id in before:

@@ -54,7 +54,7 @@ class Told(NamedTuple):
 
     Attributes:
       number: how many were told before.
-      digest: hash of the agent's state afterwards.
+      digest: of the agent's state afterwards, as `bqnn.search.digests` says.
       recorded: whether it was read from the journal.
     """
 

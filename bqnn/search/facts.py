@@ -41,6 +41,10 @@ def _images(value: Any) -> ImageSpec:
 
 
 HASH = text("[0-9a-f]{1,64}", "hexadecimal digits")
+CHANGES = ":changes"
+"""Ends a digest that does not cover the whole state (`bqnn.search.digests`)."""
+
+DIGEST = text(f"[0-9a-f]{{1,64}}({CHANGES})?", f"hexadecimal digits, or so{CHANGES}")
 STATUS = text("|".join(Status), f"one of {', '.join(Status)}")
 PHASE = text("[a-z_]{1,40}", "the name of a phase")
 
@@ -100,7 +104,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
     "tells": {
         "number": INDEX,
         "places": parsed(listed(ID, "a list of candidates", 1)),
-        "digest": HASH,
+        "digest": DIGEST,
         "evidence": HASH,
     },
 }

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Generator, Sequence
 
-from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.search.digests import same_digest
 from bqnn.search.events import Asked, Event, Retried, Told
 from bqnn.search.history import Ask, History, Tell
 from bqnn.search.problem import Problem, ask_blocks, batch_digest, tell_batch
@@ -21,7 +21,7 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     """Tell the agent all that the journal records, checking every step.
 
     Every batch asked is asked again and must come out the same; after every batch told
-    the digest must be the one recorded.
+    the digest must be the one recorded (`bqnn.search.digests`).
 
     Args:
       problem: the search that the journal belongs to.
@@ -46,6 +46,7 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     for ask in history.asks:
         asks[ask.told].append(ask)
 
+    previous = ""
     for candidate_id, attempts in history.attempts.items():
         for attempt in attempts[: -1 if candidate_id in finals else None]:
             yield Retried(candidates[candidate_id], attempt, recorded=True)
@@ -57,7 +58,8 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
             untold.pop(candidate.id, None)
             yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
-        yield _check_tell(state, tell, batch)
+        yield _check_tell(problem, state, tell, batch, previous)
+        previous = tell.digest
     for ask in asks[len(history.tells)]:
         yield _check_ask(problem, state, ask)
     for candidate_id in untold:
@@ -83,12 +85,14 @@ def _check_ask(problem: Problem, state: AgentState, recorded: Ask) -> Asked:
 
 
 def _check_tell(
+    problem: Problem,
     state: AgentState,
     recorded: Tell,
     batch: Sequence[tuple[Candidate, Evaluation]],
+    previous: str,
 ) -> Told:
     """Compare the agent's state, and what it was told, with the journal."""
-    digest = agent.digest(state)
+    digest = same_digest(problem, state, recorded.digest, previous)
     for what, old, new in (
         ("digest", recorded.digest, digest),
         ("hash of its evaluations", recorded.batch_digest, batch_digest(batch)),

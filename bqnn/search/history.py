@@ -51,7 +51,7 @@ class Tell(NamedTuple):
     Attributes:
       number: how many were told before.
       ids: of its candidates, in the order told.
-      digest: hash of the agent's state afterwards.
+      digest: of the agent's state afterwards, as `bqnn.search.digests` says.
       batch_digest: hash of the candidates and of their evaluations.
     """
 
@@ -77,6 +77,11 @@ class History(NamedTuple):
     asks: tuple[Ask, ...]
     attempts: Attempts
     tells: tuple[Tell, ...]
+
+    @property
+    def last_digest(self) -> str:
+        """Return the digest of the last batch told, or nothing."""
+        return self.tells[-1].digest if self.tells else ""
 
     @property
     def trained(self) -> int:

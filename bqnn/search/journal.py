@@ -21,7 +21,7 @@ from bqnn.schema import FactError
 from bqnn.search import consistency, facts, sqlite
 from bqnn.search.history import Ask, Attempts, History, Run, Tell
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")

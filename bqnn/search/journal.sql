@@ -1,4 +1,4 @@
--- Schema version 1. Facts are added, never changed. Times are seconds since 1970.
+-- Schema version 2. Facts are added, never changed. Times are seconds since 1970.
 CREATE TABLE IF NOT EXISTS run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   config TEXT NOT NULL,       -- JSON, whole
@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS evaluations (
 CREATE TABLE IF NOT EXISTS tells (
   number INTEGER PRIMARY KEY,
   places TEXT NOT NULL,       -- JSON: [iteration, slot] in the order told
-  digest TEXT NOT NULL,       -- sha256 of the agent's state afterwards
+  digest TEXT NOT NULL,       -- sha256 of the agent's state afterwards; HASH:changes, from
+                              -- version 2 on, of what is new in it (search/digests.py)
   evidence TEXT NOT NULL,     -- sha256 of the candidates told and their evaluations
   time REAL NOT NULL
 );

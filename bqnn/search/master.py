@@ -6,10 +6,9 @@ The paper's controller, between master and compute nodes, is part of the master 
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor
+from bqnn.search.digests import next_digest
 from bqnn.search.events import Asked, Event, Told
 from bqnn.search.fold import fold
 from bqnn.search.history import Tell
@@ -63,7 +62,7 @@ def search(
     """
     config, iterations = problem.config.search, problem.iterations
     in_flight = InFlight(problem, journal, executor, limits.failures_in_a_row)
-    state, told, asked = yield from _resume(problem, journal, in_flight)
+    state, digest, told, asked = yield from _resume(problem, journal, in_flight)
     order = ORDERS[config.order](config, iterations)
     while told < iterations:
         room = _room(limits, in_flight.trained + len(in_flight.started))
@@ -78,8 +77,10 @@ def search(
             asked += 1
         elif not ask_due and (ids := order.ready(now)):
             batch = [in_flight.done.pop(candidate_id) for candidate_id in ids]
-            state, event = _tell(problem, journal, state, told, batch)
-            yield event
+            state = tell_batch(problem, state, batch)
+            digest = next_digest(problem, state, told, digest)
+            journal.add_tell(Tell(told, tuple(ids), digest, batch_digest(batch)))
+            yield Told(told, digest, recorded=False)
             told += 1
         else:
             if not stopping:
@@ -98,11 +99,11 @@ def _room(limits: Limits, begun: int) -> int | None:
 
 def _resume(
     problem: Problem, journal: Journal, in_flight: InFlight
-) -> Generator[Event, None, tuple[AgentState, int, int]]:
+) -> Generator[Event, None, tuple[AgentState, str, int, int]]:
     """Fold the journal, and admit the candidates that it leaves untold.
 
     Returns:
-      The agent's state, the number of batches told, the number of batches asked.
+      The agent's state, the last digest, the number of batches told, of those asked.
     """
     history = journal.history()
     state = yield from fold(problem, history)
@@ -112,19 +113,4 @@ def _resume(
         candidates = [c for c in ask.candidates if c.id not in told]
         yield from in_flight.admit(candidates, finals, history.attempts)
     in_flight.trained = history.trained
-    return state, len(history.tells), len(history.asks)
-
-
-def _tell(
-    problem: Problem,
-    journal: Journal,
-    state: AgentState,
-    number: int,
-    batch: list[tuple[Candidate, Evaluation]],
-) -> tuple[AgentState, Told]:
-    """Tell a batch to the agent, then record it."""
-    state = tell_batch(problem, state, batch)
-    digest = agent.digest(state)
-    ids = tuple(candidate.id for candidate, _ in batch)
-    journal.add_tell(Tell(number, ids, digest, batch_digest(batch)))
-    return state, Told(number, digest, recorded=False)
+    return state, history.last_digest, len(history.tells), len(history.asks)

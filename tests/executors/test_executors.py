@@ -19,11 +19,13 @@ from bqnn.evaluation.records import Status
 from bqnn.executors import process_lane
 from bqnn.executors.executor import Executor, Options
 from bqnn.executors.registry import EXECUTORS
+from bqnn.search import digests as digests_lib
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
 from tests.helpers.faults import AheadWorker, dying_at_start, faulty, slow, victims_of
 from tests.helpers.searches import (
+    digests_of,
     last_digest,
     outcomes,
     run_search,
@@ -46,15 +48,25 @@ def _config(lag: int) -> Config:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hashes_changes() -> Iterator[None]:
+    """Hash the changes of a batch instead of the state, small as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests_lib, "BYTES_PER_CANDIDATE", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
-def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
-    """The last digest of a search in one process, by lag."""
+def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
+    """The digests of a search in one process, by lag."""
     found = {}
     for lag in (0, 1):
         workdir = tmp_path_factory.mktemp("inline")
         events = run_search(workdir, _config(lag), _make("inline", _config(lag)))
-        found[lag] = last_digest(events)
-    assert found[0] != found[1]
+        found[lag] = digests_of(events)
+    assert found[0][-1] != found[1][-1]
+    # The whole state, twice its changes, the whole state.
+    assert [":" in digest for digest in found[0]] == [False, True, True, False]
     return found
 
 
@@ -75,34 +87,34 @@ def cluster() -> Iterator[Any]:
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_processes_give_the_same_search(
-    tmp_path: Path, digests: dict[int, str], workers: int, lag: int
+    tmp_path: Path, digests: dict[int, list[str]], workers: int, lag: int
 ) -> None:
     executor = _make("process", _config(lag), workers=workers)
     events = run_search(tmp_path, _config(lag), executor, workers)
-    assert last_digest(events) == digests[lag]
+    assert digests_of(events) == digests[lag]
     seen = {e.worker for es in _history(tmp_path).attempts.values() for e in es}
     assert seen - {""} <= {f"worker {n}" for n in range(workers)}
     assert len(seen - {""}) == workers
 
 
 def test_preparing_the_next_candidate_changes_no_result(
-    tmp_path: Path, digests: dict[int, str]
+    tmp_path: Path, digests: dict[int, list[str]]
 ) -> None:
     executor = _make("process", _config(1), workers=1, make_worker=AheadWorker)
     events = run_search(tmp_path, _config(1), executor)
-    assert last_digest(events) == digests[1]
+    assert digests_of(events) == digests[1]
     attempts = [e for es in _history(tmp_path).attempts.values() for e in es]
     assert any(e.seconds.get("hidden", 0) > 0 for e in attempts)
 
 
 @ray_forks
 def test_a_cluster_gives_the_same_search(
-    tmp_path: Path, digests: dict[int, str], cluster: Any
+    tmp_path: Path, digests: dict[int, list[str]], cluster: Any
 ) -> None:
     for lag in (0, 1):
         executor = _make("ray", _config(lag), address=cluster.address)
         events = run_search(tmp_path / str(lag), _config(lag), executor, workers=2)
-        assert last_digest(events) == digests[lag]
+        assert digests_of(events) == digests[lag]
 
 
 @ray_forks
@@ -183,7 +195,7 @@ def test_each_fault_has_its_status_and_no_other_candidate_suffers(
 )
 def test_whoever_is_killed_or_stopped_while_starting_is_replaced(
     tmp_path: Path,
-    digests: dict[int, str],
+    digests: dict[int, list[str]],
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     times: int,
@@ -194,7 +206,7 @@ def test_whoever_is_killed_or_stopped_while_starting_is_replaced(
     executor = _make("process", _config(1), workers=2, make_worker=dying)
     events = run_search(tmp_path, _config(1), executor)
     assert len(list(marks.iterdir())) == times
-    assert last_digest(events) == digests[1]
+    assert digests_of(events) == digests[1]
     assert not any(isinstance(event, Retried) for event in events)
 
 

@@ -177,7 +177,7 @@ def replay(workdir: Path) -> list[Event]:
     return list(fold(problem_of(run.config), history))
 
 
-def digests(events: Sequence[Event]) -> list[str]:
+def digests_of(events: Sequence[Event]) -> list[str]:
     """Return the digests of the batches told."""
     return [event.digest for event in events if isinstance(event, Told)]
 
@@ -189,7 +189,7 @@ def evaluated(events: Sequence[Event]) -> list[Evaluated]:
 
 def last_digest(events: Sequence[Event]) -> str:
     """Return the digest of the last batch told."""
-    return digests(events)[-1]
+    return digests_of(events)[-1]
 
 
 def outcomes(events: Sequence[Event]) -> Counter[tuple[str, bool]]:

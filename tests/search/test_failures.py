@@ -12,7 +12,7 @@ from bqnn.search.events import Evaluated, Event
 from bqnn.search.summary import Summary, update
 from tests.helpers.searches import (
     TableExecutor,
-    digests,
+    digests_of,
     evaluated,
     problem_of,
     search_table,
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 def test_a_lost_worker_is_replaced_and_teaches_nothing(tmp_path: Path) -> None:
     config = tiny_config()
-    whole = digests(search_table(tmp_path / "whole", config))
+    whole = digests_of(search_table(tmp_path / "whole", config))
     lost = dict.fromkeys((0, 1, 2, 5, 9), Status.WORKER_LOST)
     executor = TableExecutor(faults=lost)
-    assert digests(search_table(tmp_path / "lost", config, executor)) == whole
+    assert digests_of(search_table(tmp_path / "lost", config, executor)) == whole
     with journal.open_readonly(tmp_path / "lost") as facts:
         statuses = [e.status for es in facts.history().attempts.values() for e in es]
     assert statuses.count(Status.WORKER_LOST) == 5

@@ -12,7 +12,7 @@ from bqnn.search import journal
 from bqnn.search.fold import ReplayError
 from tests.helpers.paths import ASSETS
 from tests.helpers.searches import (
-    digests,
+    digests_of,
     evaluated,
     problem_of,
     replay,
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 def test_replay_reaches_every_digest(tmp_path: Path) -> None:
     whole = search_table(tmp_path, tiny_config())
-    assert digests(replay(tmp_path)) == digests(whole)
+    assert digests_of(replay(tmp_path)) == digests_of(whole)
 
 
 def _tamper(workdir: Path, statement: str) -> None:
@@ -65,7 +65,7 @@ def test_a_journal_of_schema_version_1_still_replays(tmp_path: Path) -> None:
     # Written by a real search on digits; its digests must come out everywhere.
     shutil.copy(ASSETS / "journal_v1.sqlite", tmp_path / journal.FILE_NAME)
     events = replay(tmp_path)
-    assert digests(events)[-1].startswith("8d3a1f5a6a4c15bd")
+    assert digests_of(events)[-1].startswith("8d3a1f5a6a4c15bd")
     statuses = [e.evaluation.status for e in evaluated(events)]
     assert {Status.OK, Status.REUSED} <= set(statuses)
 

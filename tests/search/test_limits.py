@@ -16,7 +16,7 @@ from bqnn.search.master import Limits, search
 from tests.helpers.searches import (
     SPEC,
     TableExecutor,
-    digests,
+    digests_of,
     problem_of,
     replay,
     search_table,
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     config = tiny_config()
-    whole = digests(search_table(tmp_path / "whole", config))
+    whole = digests_of(search_table(tmp_path / "whole", config))
     trained = 0
     for limit in (3, 4, 9, 99):
         executor = TableExecutor(capacity=2)
@@ -39,7 +39,7 @@ def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) ->
         assert trained <= limit
         if limit < 10:
             assert trained == limit
-    assert digests(events) == whole
+    assert digests_of(events) == whole
 
 
 def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
@@ -50,7 +50,7 @@ def test_when_time_is_over_what_runs_is_finished_and_no_more_begun(
     search_table(tmp_path, config, executor, limits)
     # Two were finished, and with them two more begun.
     assert len(executor.attempts) == 4
-    assert digests(search_table(tmp_path, config)) == digests(
+    assert digests_of(search_table(tmp_path, config)) == digests_of(
         search_table(tmp_path / "2", config)
     )
 
@@ -88,10 +88,10 @@ def test_arrival_order_keeps_workers_busy_and_replays(tmp_path: Path) -> None:
     for number, pick in enumerate(picks):
         workdir = tmp_path / str(number)
         events = search_table(workdir, config, TableExecutor(pick, capacity=3))
-        found = digests(events)
+        found = digests_of(events)
         assert len(found) == 6
         assert len([e for e in events if isinstance(e, Evaluated)]) == 24
-        assert digests(replay(workdir)) == found
+        assert digests_of(replay(workdir)) == found
         seen.add(found[-1])
     assert len(seen) > 1, "the order of arrival made no difference"
 
@@ -103,9 +103,9 @@ def test_arrival_order_goes_on_after_a_stop(tmp_path: Path, stop: int) -> None:
     random = TableExecutor(lambda n: int(rng.integers(n)), capacity=2)
     search_table(tmp_path, config, random, stop_after=stop)
     events = search_table(tmp_path, config, TableExecutor(capacity=2))
-    assert len(digests(events)) == 6
+    assert len(digests_of(events)) == 6
     assert len([e for e in events if isinstance(e, Asked)]) == 6
-    assert digests(replay(tmp_path)) == digests(events)
+    assert digests_of(replay(tmp_path)) == digests_of(events)
 
 
 @pytest.mark.parametrize("part", ["journal.sqlite", "journal.sqlite-wal"])
@@ -127,7 +127,7 @@ def test_a_journal_cut_short_is_resumed_or_refused(tmp_path: Path, part: str) ->
         with open(workdir / part, "r+b") as file:
             file.truncate(int(rng.integers(size)))
         try:
-            assert digests(search_table(workdir, config)) == digests(events)
+            assert digests_of(search_table(workdir, config)) == digests_of(events)
         except JournalError as error:
             refused += 1
             assert "\n" not in str(error)
@@ -145,7 +145,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     more = ["mount", "-o", "remount,size=20m", str(small_disk)]
     subprocess.run(more, check=True)
     events = search_table(workdir, config, executors[1])
-    assert digests(events) == digests(search_table(tmp_path / "whole", config))
+    assert digests_of(events) == digests_of(search_table(tmp_path / "whole", config))
     ids = [c.id for executor in executors for c in executor.attempts]
     # The one whose result did not fit is evaluated again.
     assert len(ids) - len(set(ids)) <= 1

@@ -13,7 +13,7 @@ from bqnn.search import journal
 from bqnn.search.events import Asked, Evaluated, Told
 from tests.helpers.searches import (
     TableExecutor,
-    digests,
+    digests_of,
     evaluated,
     search_table,
     tabulated,
@@ -41,7 +41,7 @@ def test_the_order_of_completion_does_not_matter(tmp_path: Path, lag: int) -> No
     rng = np.random.default_rng(0)
     orders = [lambda n: 0, lambda n: n - 1, lambda n: int(rng.integers(n))]
     found = [
-        digests(search_table(tmp_path / str(i), config, TableExecutor(order)))
+        digests_of(search_table(tmp_path / str(i), config, TableExecutor(order)))
         for i, order in enumerate(orders)
     ]
     assert found[0] == found[1] == found[2]
@@ -56,9 +56,9 @@ def test_lag_says_which_state_a_batch_is_asked_from(tmp_path: Path) -> None:
 
 
 def test_seeds_decide_the_trajectory(tmp_path: Path) -> None:
-    one = digests(search_table(tmp_path / "1", tiny_config()))
-    same = digests(search_table(tmp_path / "2", tiny_config()))
-    other = digests(search_table(tmp_path / "3", tiny_config(search={"seed": 1})))
+    one = digests_of(search_table(tmp_path / "1", tiny_config()))
+    same = digests_of(search_table(tmp_path / "2", tiny_config()))
+    other = digests_of(search_table(tmp_path / "3", tiny_config(search={"seed": 1})))
     assert one == same
     assert one[-1] != other[-1]
 
@@ -93,7 +93,7 @@ def test_a_search_stopped_after_any_event_goes_on_to_the_same_end(
         executors = TableExecutor(), TableExecutor()
         search_table(workdir, config, executors[0], stop_after=stop)
         events = search_table(workdir, config, executors[1])
-        assert digests(events) == digests(whole)
+        assert digests_of(events) == digests_of(whole)
         attempts = [c.id for e in executors for c in e.attempts]
         assert len(attempts) == len(set(attempts)), "an evaluation was repeated"
         assert len(evaluated(events)) == 24
@@ -106,7 +106,7 @@ def test_a_complete_search_evaluates_nothing_more(tmp_path: Path) -> None:
     again = search_table(tmp_path, tiny_config(), executor)
     assert executor.attempts == []
     assert all(event.recorded for event in again)
-    assert digests(again) == digests(first)
+    assert digests_of(again) == digests_of(first)
     assert {e[:3] for e in map(_key, evaluated(again))} == {
         e[:3] for e in map(_key, evaluated(first))
     }
