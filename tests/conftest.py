@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # One thread, as every executor enforces: the bits of an evaluation depend on it.
 os.environ["NPROC"] = "1"
@@ -17,6 +18,8 @@ os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" /
 import hypothesis
 import jax
 import pytest
+from jax._src import compiler
+from jax.experimental.compilation_cache import compilation_cache
 
 from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.walk import reader
@@ -32,33 +35,73 @@ hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
 
 
+_CACHES = Path(os.environ["XDG_CACHE_HOME"])
+_NO_OPTIMIZATIONS = "jax_disable_most_optimizations"
+_full_options = compiler.get_compile_options
+
 # Modules whose tests take longest.
 _LONG = ("test_chaos", "test_search", "test_train", "test_executors")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark of tests that compare numbers within a tolerance."""
+    line = "quick_compilation: XLA optimises little, where nothing takes as long"
+    config.addinivalue_line("markers", line)
+    # Of one that another process is writing: it is compiled again.
+    warning = "ignore:.*persistent compilation cache entry"
+    config.addinivalue_line("filterwarnings", warning)
+    _compile(quickly=False)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that all processes end together."""
-    items.sort(key=lambda item: item.path.stem not in _LONG)
+    """Begin with what takes long, so that all processes end together.
 
-
-@pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Have XLA compile with few optimisations, where nothing takes as long as that.
-
-    For tests that compare numbers within a tolerance. Programs compiled so are kept
-    neither on disk nor for the tests that follow in this process.
+    Tests that compile alike stand together, for they share programs.
     """
-    flag = "jax_disable_most_optimizations"
-    before = jax.config.read(flag)
-    cache_dir = jax.config.values["jax_compilation_cache_dir"]
-    jax.config.update(flag, True)
+    items.sort(key=lambda item: (item.path.stem not in _LONG, _is_quick(item)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compile as the test's mark says."""
+    if _is_quick(item) != jax.config.read(_NO_OPTIMIZATIONS):
+        jax.clear_caches()
+        for cached in (unit_programs, head_programs, accumulate, reader):
+            cached.cache_clear()
+        _compile(quickly=_is_quick(item))
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quick_compilation") is not None
+
+
+def _compile(quickly: bool) -> None:
+    """Have XLA optimise little or fully, and keep programs of the two kinds apart."""
+    jax.config.update(_NO_OPTIMIZATIONS, quickly)
+    compiler.get_compile_options = _quick_options if quickly else _full_options
+    kind = "quick" if quickly else "full"
+    jax.config.update("jax_compilation_cache_dir", str(_CACHES / kind))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()
+
+
+def _quick_options(*args: Any, env_options_overrides: Any = None, **kwargs: Any) -> Any:
+    """Do without the emitters of fusions: they take half the time of a compilation.
+
+    JAX takes this option from a call of `jit` or from the environment, which programs
+    that a test starts would inherit.
+    """
+    options = {"xla_cpu_use_fusion_emitters": False, **(env_options_overrides or {})}
+    return _full_options(*args, env_options_overrides=options, **kwargs)
+
+
+@pytest.fixture
+def no_program_store() -> Iterator[None]:
+    """Keep programs of units in this process alone."""
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
     yield
-    jax.config.update(flag, before)
-    jax.config.update("jax_compilation_cache_dir", cache_dir)
-    jax.clear_caches()
-    for cached in (unit_programs, head_programs, accumulate, reader):
-        cached.cache_clear()
+    jax.config.update("jax_compilation_cache_dir", before)
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_an_agent_computes_the_same_under_options(names: list[str]) -> None:
     assert digest(state)[:16] == "68dc44a10779b1f7"
 
 
+@pytest.mark.usefixtures("no_program_store")
 def test_an_evaluation_is_the_same_under_all_options() -> None:
     config = tiny_config(space={"max_layers": 1})
     problem = problem_of(config)

@@ -1,5 +1,6 @@
 """The agent: what it samples, what it learns, that its state is a value."""
 
+import functools
 from typing import Any
 
 import chex
@@ -17,7 +18,7 @@ from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import Block, parse
 
 # The digests known below came out of full compilation: they hold in either.
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def _agent(
@@ -74,7 +75,8 @@ def test_without_exploration_the_largest_q_value_decides() -> None:
     state = agent.init()
     rule = qtable.UpdateRule(0.5, 1.0, True)
     a_t = jnp.asarray(space.encode(block))
-    q = qtable.update(space.arrays, rule, state.q_values, a_t, jnp.float32(1))
+    update = jax.jit(functools.partial(qtable.update, space.arrays, rule))
+    q = update(state.q_values, a_t, jnp.float32(1))
     actions, info = agent.ask(state._replace(q_values=q), 20)
     assert info.epsilon == 0.0
     assert {space.decode(row) for row in actions} == {block}
@@ -157,8 +159,9 @@ def test_learning_without_replay_uses_the_batch_just_told() -> None:
     rewards = np.array([0.5, 0.25], np.float32)
     state = agent.tell(agent.init(), actions, rewards)
     rule, q = qtable.UpdateRule(0.5, 1.0, True), agent.init().q_values
-    for row, reward in zip(jnp.asarray(actions), jnp.asarray(rewards), strict=True):
-        q = qtable.update(space.arrays, rule, q, row, reward)
+    update = jax.jit(functools.partial(qtable.update, space.arrays, rule))
+    for row, reward in zip(actions, rewards, strict=True):
+        q = update(q, row, reward)
     np.testing.assert_array_equal(state.q_values, q)
 
 
@@ -273,7 +276,8 @@ def test_replay_draws_only_from_what_was_told() -> None:
     actions = np.array([[1, 2], [3, -1], [5, 6]], np.int32)
     memory = replay.add(memory, jnp.asarray(actions), jnp.float32([1, 2, 3]))
     assert int(memory.size) == 3
-    drawn, rewards = replay.sample(memory, jax.random.key(0), 200)
+    draw = jax.jit(replay.sample, static_argnums=2)
+    drawn, rewards = draw(memory, jax.random.key(0), 200)
     assert set(np.asarray(rewards).tolist()) == {1.0, 2.0, 3.0}
     for row, reward in zip(np.asarray(drawn), np.asarray(rewards), strict=True):
         np.testing.assert_array_equal(row, actions[int(reward) - 1])

@@ -30,7 +30,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 SWITCHES: dict[str, Any] = {
     "replay_newest": 2,
@@ -161,11 +161,14 @@ def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
 
 def test_replay_can_prefer_the_new_and_the_good() -> None:
     memory = replay.init(capacity=8, steps=1)
-    rewards = jnp.float32([0.9, 0.1, 0.2, 0.3])
-    memory = replay.add(memory, jnp.arange(4, dtype=jnp.int32)[:, None], rewards)
+    rewards = np.float32([0.9, 0.1, 0.2, 0.3])
+    added = np.arange(4, dtype=np.int32)[:, None]
+    memory = replay.add(memory, jnp.asarray(added), jnp.asarray(rewards))
     means = {}
     for newest, best in ((1, 1), (3, 1), (1, 3)):
-        actions, drawn = replay.sample(memory, jax.random.key(1), 4000, newest, best)
+        draw = jax.jit(replay.sample, static_argnums=(2, 3, 4))
+        sampled = draw(memory, jax.random.key(1), 4000, newest, best)
+        actions, drawn = map(np.asarray, sampled)
         np.testing.assert_array_equal(rewards[actions[:, 0]], drawn)
         means[newest, best] = float(actions.mean()), float(drawn.mean())
     # The largest of three draws from 0..3: (1 * 7 + 2 * 19 + 3 * 37) / 64.
@@ -179,7 +182,8 @@ def test_replay_can_prefer_the_new_and_the_good() -> None:
 def test_a_mutant_is_another_block_one_code_away(max_layers: int) -> None:
     space = NscSpace(max_layers)
     keys = jax.random.split(jax.random.key(0), 300)
-    parents = random_blocks(space.arrays, "types", keys)
+    draw = jax.jit(lambda keys: random_blocks(space.arrays, "types", keys))
+    parents = draw(keys)
     change = jax.jit(jax.vmap(lambda a, key: mutate(space.arrays, a, key)))
     mutants = np.asarray(change(parents, jax.random.split(jax.random.key(1), 300)))
     grown = 0

@@ -14,6 +14,8 @@ from bqnn.agents.qtable import UpdateRule
 from bqnn.space.actions import NscSpace, Space
 from bqnn.space.nsc import parse
 
+pytestmark = pytest.mark.quick_compilation
+
 F = np.float32
 
 

@@ -46,7 +46,7 @@ def test_blocks_of_a_setting_are_made_of_units_that_the_warm_up_knows(
         assert {u.signature for u in units(setting.plan(block))} <= set(known)
 
 
-@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.quick_compilation
 def test_plain_layers_are_the_same_function_of_the_same_parameters() -> None:
     narrow = NetworkConfig("small", (4, 8), repeats=1)
     setting = SETTINGS["quickstart"]._replace(network=narrow)

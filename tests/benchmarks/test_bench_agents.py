@@ -13,7 +13,7 @@ from bqnn.agents import qtable
 from bqnn.space.actions import NscSpace, Space
 from bqnn.space.nsc import parse
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 F = np.float32
 

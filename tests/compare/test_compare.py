@@ -32,7 +32,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 CONFIG = tiny_config(search={"batch": 4, "lag": 0})
 

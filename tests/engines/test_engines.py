@@ -25,7 +25,7 @@ from bqnn.space.nsc import Block, parse
 from tests.helpers.blocks import all_blocks, random_block
 from tests.helpers.networks import SPEC, random_dataset, small
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 DATA = random_dataset(train=70, validation=40)
 BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0")
@@ -90,25 +90,27 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
     """One step of plain gradient descent shows every gradient."""
     rng = np.random.default_rng(1)
     batches = jax.tree.map(lambda a: a[:1], epoch_batches(70, 16, 0, 0))
-    read = functools.partial(steps.gather, mean=DATA.mean, std=DATA.std)
-    images = read(jnp.asarray(DATA.train.images), batches.indices[0])
-    labels = jnp.asarray(DATA.train.labels)[batches.indices[0]]
+    read = jax.jit(functools.partial(steps.gather, mean=DATA.mean, std=DATA.std))
+    images = read(DATA.train.images, batches.indices[0])
+    labels = DATA.train.labels[batches.indices[0]]
     for block in (BLOCK, random_block(rng, 4), random_block(rng, 4)):
         network = plan(block, small(widths=WIDTHS), SPEC)
         variables = init_variables(network, 0)
-        # Not jitted: operations are compiled once for all blocks.
-        (loss, stats), grads = jax.value_and_grad(
-            lambda p, v=variables, n=network: steps.loss_fn(
-                Network(n), p, v["batch_stats"], images, labels
-            ),
-            has_aux=True,
-        )(variables["params"])
+        loss_fn = functools.partial(steps.loss_fn, Network(network))
+        differentiate = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+        given = variables["params"], variables["batch_stats"]
+        (loss, stats), grads = differentiate(*given, images, labels)
         engine = WalkEngine(network, DESCENT, DATA, 0)
         state, losses = engine.train(engine.init(), batches, 1e6, lambda: None)
         walked = variables_of(engine.units, state, DESCENT)
         assert losses[0] == pytest.approx(float(loss), rel=1e-5)
-        moved = jax.tree.map(jnp.subtract, variables["params"], walked["params"])
-        scale = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads))
+        grads = jax.device_get(grads)
+        moved = jax.tree.map(
+            lambda a, b: np.asarray(a) - np.asarray(b),
+            variables["params"],
+            walked["params"],
+        )
+        scale = max(np.abs(g).max() for g in jax.tree.leaves(grads))
         for one, other in zip(*map(jax.tree.leaves, (moved, grads)), strict=True):
             np.testing.assert_allclose(one, other, atol=2e-3 * scale)
         for one, other in zip(
@@ -140,7 +142,8 @@ def test_walked_logits_of_evaluation_are_those_of_the_whole_network() -> None:
     images = steps.gather(
         jnp.asarray(DATA.validation.images), jnp.arange(40), DATA.mean, DATA.std
     )
-    logits: Any = Network(network).apply(init_variables(network, 0), images, False)
+    apply = jax.jit(functools.partial(Network(network).apply, train=False))
+    logits: Any = apply(init_variables(network, 0), images)
     right = int((logits.argmax(-1) == DATA.validation.labels).sum())
     assert engine.count_correct(state, all_batches(40, 16)) == right
 
@@ -155,6 +158,7 @@ def test_states_of_units_hold_all_variables_of_a_network() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.usefixtures("no_program_store")
 def test_the_second_candidate_compiles_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -17,6 +17,8 @@ from bqnn.networks.plan import ImageSpec, plan
 from bqnn.space.nsc import parse
 from tests.helpers.networks import random_dataset, small
 
+pytestmark = pytest.mark.quick_compilation
+
 BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,1,2")
 CONFIG = TrainConfig(epochs=3, batch=16, learning_rate=0.02, engine="walk")
 SPEC = ImageSpec(8, 8, 1, num_classes=4)

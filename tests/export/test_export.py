@@ -26,11 +26,11 @@ from tests.helpers.trained_models import (
     noise,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory, quick_compilation: None) -> Path:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every model in every format: MODEL/FORMAT; and images to try them with."""
     folder = tmp_path_factory.mktemp("exports")
     for name, model in MODELS.items():

@@ -26,14 +26,14 @@ from tests.helpers.fuzzing import attempt, changed_json, printed
 from tests.helpers.thorough import times
 from tests.helpers.trained_models import MODELS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "no_hang")
+pytestmark = [pytest.mark.quick_compilation, pytest.mark.usefixtures("no_hang")]
 
 MODEL = MODELS["native"]
 IMAGES = np.zeros((2, 8, 8, 1), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory, quick_compilation: None) -> Path:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model in every format."""
     folder = tmp_path_factory.mktemp("exports")
     for name in WRITERS:

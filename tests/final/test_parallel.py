@@ -42,7 +42,7 @@ def want() -> list[float]:
     return replicas.losses()
 
 
-@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.quick_compilation
 def test_any_number_of_devices_and_processes_trains_alike(want: list[float]) -> None:
     assert want[-1] < want[0]
     for process in [_start(devices) for devices in ("2", "8")]:
@@ -53,7 +53,7 @@ def test_any_number_of_devices_and_processes_trains_alike(want: list[float]) -> 
         np.testing.assert_allclose(_losses(process), want, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.quick_compilation
 def test_statistics_of_one_device_are_those_of_the_batch_either_way(
     want: list[float],
 ) -> None:

@@ -1,6 +1,7 @@
 """The recipe, augmentation and step of a full training, by numbers worked by hand."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -25,16 +26,24 @@ from bqnn.networks.plan import ImageSpec
 from bqnn.space import nsc
 from tests.helpers.networks import SPEC, random_dataset, small
 
-FILL = jnp.array([7.0])
+pytestmark = pytest.mark.quick_compilation
 
 
-def _keys(count: int, step: int = 0) -> jax.Array:
-    return image_keys(0, jnp.int32(step), jnp.arange(count))
+def _augment(
+    images: np.ndarray, how: Augmentation, first: int = 0, step: int = 0
+) -> np.ndarray:
+    """Augment images of a step, the first of which has position `first`."""
+    fill = jnp.array([7.0])
+    keys = image_keys(0, np.int32(step), first + np.arange(len(images)))
+    return np.asarray(_augment_all(keys, images, how, fill))
 
 
-def _images(count: int) -> jax.Array:
+_augment_all = jax.jit(augment, static_argnums=2)
+
+
+def _images(count: int) -> np.ndarray:
     rng = np.random.default_rng(0)
-    return jnp.array(rng.uniform(20, 90, (count, 8, 8, 1)), jnp.float32)
+    return rng.uniform(20, 90, (count, 8, 8, 1)).astype(np.float32)
 
 
 def test_the_papers_learning_rate_falls_at_its_milestones() -> None:
@@ -93,7 +102,7 @@ def test_digits_are_shifted_and_never_flipped_photographs_are() -> None:
 
 def test_a_shifted_image_is_a_crop_of_its_margin() -> None:
     images = _images(40)
-    shifted = np.asarray(augment(_keys(40), images, Augmentation(1, False, 0), FILL))
+    shifted = _augment(images, Augmentation(1, False, 0))
     padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=7.0)
     met = set()
     for image, wide in zip(shifted, padded, strict=True):
@@ -109,10 +118,8 @@ def test_a_shifted_image_is_a_crop_of_its_margin() -> None:
 
 
 def test_half_of_the_images_are_mirrored() -> None:
-    images = np.asarray(_images(400))
-    flipped = np.asarray(
-        augment(_keys(400), jnp.array(images), Augmentation(0, True, 0), FILL)
-    )
+    images = _images(400)
+    flipped = _augment(images, Augmentation(0, True, 0))
     mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
     assert (mirrored | (flipped == images).all((1, 2, 3))).all()
     assert 160 < mirrored.sum() < 240
@@ -120,27 +127,29 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_cutout_blanks_a_square() -> None:
     images = _images(60)
-    cut = np.asarray(augment(_keys(60), images, Augmentation(0, False, 3), FILL))
+    cut = _augment(images, Augmentation(0, False, 3))
     blank = (cut == 7.0).sum((1, 2, 3))
     assert blank.max() == 9  # a whole square
     assert blank.min() >= 2 * 2  # a corner of one, its centre inside
-    np.testing.assert_array_equal(cut[cut != 7.0], np.asarray(images)[cut != 7.0])
+    np.testing.assert_array_equal(cut[cut != 7.0], images[cut != 7.0])
 
 
 def test_what_becomes_of_an_image_depends_on_its_own_key() -> None:
     images, how = _images(8), Augmentation(2, True, 2)
-    whole = augment(_keys(8), images, how, FILL)
-    part = augment(_keys(8)[2:4], images[2:4], how, FILL)
+    whole = _augment(images, how)
+    part = _augment(images[2:4], how, first=2)
     np.testing.assert_array_equal(whole[2:4], part)
-    assert not np.array_equal(whole, augment(_keys(8, step=1), images, how, FILL))
+    assert not np.array_equal(whole, _augment(images, how, step=1))
 
 
 def test_mixup_blends_images_and_labels_alike() -> None:
-    images = jnp.arange(4.0).reshape(4, 1, 1, 1) * jnp.ones((1, 2, 2, 1))
-    labels = jnp.eye(4)
-    mixed, targets = mixup(_keys(4), images, labels, 1.0)
+    levels = np.arange(4, dtype=np.float32)
+    images = np.tile(levels.reshape(4, 1, 1, 1), (1, 2, 2, 1))
+    keys = image_keys(0, np.int32(0), np.arange(4))
+    blend = jax.jit(functools.partial(mixup, alpha=1.0))
+    mixed, targets = map(np.asarray, blend(keys, images, np.eye(4, dtype=np.float32)))
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
-    np.testing.assert_allclose(targets @ jnp.arange(4.0), mixed[:, 0, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(targets @ levels, mixed[:, 0, 0, 0], rtol=1e-5)
     assert ((targets > 0).sum(-1) == 2).all()
 
 

@@ -12,7 +12,7 @@ from bqnn.export.export import export
 from tests.helpers.programs import answers
 from tests.helpers.trained_models import MODELS, NAMES, logits_of, noise
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def test_predict(tmp_path: Path) -> None:

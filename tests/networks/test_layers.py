@@ -11,6 +11,8 @@ from jax import Array
 from bqnn.networks.layers import MODULES
 from bqnn.networks.plan import Node
 
+pytestmark = pytest.mark.quick_compilation
+
 
 def _node(op: str, kernel: int = 0, stride: int = 1, channels: int = 1) -> Node:
     return Node("node", op, kernel, stride, (0,), 0, 0, channels, 0, 0, 0)
@@ -18,9 +20,13 @@ def _node(op: str, kernel: int = 0, stride: int = 1, channels: int = 1) -> Node:
 
 def _apply(node: Node, *inputs: Array, train: bool = False) -> Array:
     module = MODULES[node.op](node, jnp.float32)
-    variables = module.init(jax.random.key(0), *inputs, train=False)
-    output: Any = module.apply(variables, *inputs, train=train, mutable=["batch_stats"])
-    result: Array = output[0]
+
+    @jax.jit
+    def run(*inputs: Array) -> Any:
+        variables = module.init(jax.random.key(0), *inputs, train=False)
+        return module.apply(variables, *inputs, train=train, mutable=["batch_stats"])
+
+    result: Array = run(*inputs)[0]
     return result
 
 

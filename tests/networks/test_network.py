@@ -1,5 +1,6 @@
 """Whole networks: shapes, width rules, initialisation, gradients."""
 
+import functools
 import re
 from typing import Any
 
@@ -19,7 +20,7 @@ from bqnn.space.nsc import Block, parse
 from tests.helpers.blocks import random_block, reordered
 from tests.helpers.networks import SPEC, random_dataset, small
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def _ops(network: NetworkPlan) -> list[tuple[str, tuple[int, int, int]]]:
@@ -115,8 +116,8 @@ def test_the_network_has_the_shapes_of_its_plan(width: str, stem: str) -> None:
 def test_drawn_variables_are_those_of_flax_in_shape_and_in_spread() -> None:
     network = plan(parse("1,1,5,0,0;2,1,1,0,0"), small(widths=(64, 32)), SPEC)
     drawn = traverse_util.flatten_dict(dict(init_variables(network, 0)))
-    x = jnp.zeros((1, 8, 8, 1))
-    real: Any = Network(network).init(jax.random.key(0), x, train=False)
+    init = jax.jit(functools.partial(Network(network).init, train=False))
+    real: Any = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     flat = traverse_util.flatten_dict(real)
     assert drawn.keys() == flat.keys()
     for path, leaf in flat.items():

@@ -27,7 +27,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 WIDTHS = (1400, 400)
 
 

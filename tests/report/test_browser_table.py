@@ -14,7 +14,7 @@ from bqnn.report.page.page import write_page
 from bqnn.report.page.payload import Source
 from tests.helpers.browser import check_quiet, load
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 WIDTHS = (1400, 400)

@@ -30,7 +30,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.searches import SPEC, TableExecutor, run_search, tiny_config
 from tests.helpers.thorough import times
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def unpacked(text: str, name: str) -> bytes:

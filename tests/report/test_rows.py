@@ -20,6 +20,8 @@ from bqnn.search.history import History
 from tests.helpers.hand_journal import HAND, by_hand
 from tests.helpers.searches import problem_of, tiny_config
 
+pytestmark = pytest.mark.quick_compilation
+
 
 def _read(workdir: Path) -> tuple[History, dict[tuple[int, int, int], float]]:
     with journal.open_readonly(workdir) as facts:

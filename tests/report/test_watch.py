@@ -32,7 +32,7 @@ from bqnn.space import nsc
 from tests.helpers.paths import ROOT
 from tests.helpers.searches import TableExecutor, problem_of, run_search, tiny_config
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 CONFIG = tiny_config(agent={"name": "random"})
 

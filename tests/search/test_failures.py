@@ -19,7 +19,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def test_a_lost_worker_is_replaced_and_teaches_nothing(tmp_path: Path) -> None:

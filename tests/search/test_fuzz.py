@@ -38,7 +38,7 @@ from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
 from tests.helpers.thorough import times
 from tests.test_errors import HARMFUL
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 CONFIG = tiny_config(
     space={"max_layers": 2},

@@ -23,7 +23,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def test_a_limit_of_candidates_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:

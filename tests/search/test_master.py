@@ -20,7 +20,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 
 def test_a_search_tells_every_batch_in_order(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from bqnn.space.nasbench201 import NasBench201Space
 from bqnn.stats import mean
 from tests.helpers.paths import SHARED
 
+pytestmark = pytest.mark.quick_compilation
+
 TABLE = SHARED / "data" / "nasbench201.csv"
 needs_table = pytest.mark.skipif(not TABLE.exists(), reason="NAS-Bench-201 is missing")
 CELL = "|avg_pool_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
