@@ -34,7 +34,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
 
-
 _CACHES = Path(os.environ["XDG_CACHE_HOME"])
 _NO_OPTIMIZATIONS = "jax_disable_most_optimizations"
 _full_options = compiler.get_compile_options
@@ -78,21 +77,23 @@ def _is_quick(item: pytest.Item) -> bool:
 def _compile(quickly: bool) -> None:
     """Have XLA optimise little or fully, and keep programs of the two kinds apart."""
     jax.config.update(_NO_OPTIMIZATIONS, quickly)
-    compiler.get_compile_options = _quick_options if quickly else _full_options
+    options: Any = _quick_options if quickly else _full_options
+    compiler.get_compile_options = options
     kind = "quick" if quickly else "full"
     jax.config.update("jax_compilation_cache_dir", str(_CACHES / kind))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     compilation_cache.reset_cache()
 
 
-def _quick_options(*args: Any, env_options_overrides: Any = None, **kwargs: Any) -> Any:
+def _quick_options(**settings: Any) -> Any:
     """Do without the emitters of fusions: they take half the time of a compilation.
 
     JAX takes this option from a call of `jit` or from the environment, which programs
     that a test starts would inherit.
     """
-    options = {"xla_cpu_use_fusion_emitters": False, **(env_options_overrides or {})}
-    return _full_options(*args, env_options_overrides=options, **kwargs)
+    given = settings.pop("env_options_overrides", None) or {}
+    options = {"xla_cpu_use_fusion_emitters": False, **given}
+    return _full_options(env_options_overrides=options, **settings)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from bqnn.search.problem import make_problem
 from bqnn.space.nsc import Block
 from tests.helpers.searches import tiny_config
 
+pytestmark = pytest.mark.quick_compilation
+
 CONFIG = bqnn.Config(
     space=bqnn.SpaceConfig(max_layers=3),
     search=bqnn.SearchConfig(batch=4),

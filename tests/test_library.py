@@ -16,6 +16,8 @@ import pytest
 import bqnn
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.quick_compilation
+
 BLOCK = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2"
 
 

@@ -161,7 +161,7 @@ def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
 
 def test_replay_can_prefer_the_new_and_the_good() -> None:
     memory = replay.init(capacity=8, steps=1)
-    rewards = np.float32([0.9, 0.1, 0.2, 0.3])
+    rewards = np.array([0.9, 0.1, 0.2, 0.3], np.float32)
     added = np.arange(4, dtype=np.int32)[:, None]
     memory = replay.add(memory, jnp.asarray(added), jnp.asarray(rewards))
     means = {}

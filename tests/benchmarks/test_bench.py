@@ -72,6 +72,7 @@ def test_plain_layers_are_the_same_function_of_the_same_parameters() -> None:
             np.testing.assert_allclose(one, other, atol=1e-3 * scale)
 
 
+@pytest.mark.quick_compilation
 def test_kernels_are_measured_at_the_shapes_of_the_stages() -> None:
     rows = list(kernels.measure(SETTINGS["quickstart"], repeats=1))
     assert {row.shape for row in rows} == {

@@ -54,6 +54,7 @@ def test_training_times_are_heavy_tailed_and_foreseen() -> None:
     assert np.corrcoef(logs, np.arange(2000))[0, 1] > 0.8
 
 
+@pytest.mark.quick_compilation
 def test_lag_and_arrival_keep_workers_busy() -> None:
     orders = (SearchOrder("slot", 0), SearchOrder("slot", 2), SearchOrder("arrival", 0))
     barrier, lagging, arrival = (

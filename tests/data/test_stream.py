@@ -204,6 +204,7 @@ def test_a_test_split_without_labels_gives_way_to_the_validation_split(
     assert labels.tolist() == list(range(5)) and mask.all()
 
 
+@pytest.mark.quick_compilation
 def test_a_training_goes_on_in_the_middle_of_an_epoch_bit_for_bit(
     directory: Path, tmp_path: Path
 ) -> None:

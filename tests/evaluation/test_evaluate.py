@@ -29,6 +29,7 @@ def _candidate(config: Config, text: str = TEXT) -> Candidate:
     return problem.make_candidate(work, parse(text))
 
 
+@pytest.mark.quick_compilation
 def test_a_candidate_is_trained_and_measured_on_real_digits() -> None:
     config = tiny_config(
         train={"epochs": 3, "learning_rate": 0.01}, network={"widths": (8, 16)}
@@ -82,6 +83,7 @@ def test_over_budget_is_refused_before_anything_is_built(
     assert result.error.startswith("max_params")
 
 
+@pytest.mark.quick_compilation
 def test_a_training_that_diverges_says_so() -> None:
     config = tiny_config(train={"learning_rate": 1e38})
     result = evaluate(_candidate(config), config)
@@ -125,6 +127,7 @@ def test_an_error_of_the_user_is_not_a_failure_of_the_candidate() -> None:
         run_guarded(_candidate(config), config, lambda: False, fail)
 
 
+@pytest.mark.quick_compilation
 def test_an_interrupt_ends_the_training_between_two_steps() -> None:
     config = tiny_config()
     answers = iter([False, False, True])

@@ -24,6 +24,8 @@ from bqnn.stats import correlation, difference
 from tests.helpers.networks import small
 from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
 
+pytestmark = pytest.mark.quick_compilation
+
 Best = tuple[Evaluated, ...]
 
 FINAL = FinalConfig(

@@ -34,11 +34,12 @@ def _augment(
 ) -> np.ndarray:
     """Augment images of a step, the first of which has position `first`."""
     fill = jnp.array([7.0])
-    keys = image_keys(0, np.int32(step), first + np.arange(len(images)))
+    keys = _keys(0, np.array(step), first + np.arange(len(images)))
     return np.asarray(_augment_all(keys, images, how, fill))
 
 
 _augment_all = jax.jit(augment, static_argnums=2)
+_keys = jax.jit(image_keys)
 
 
 def _images(count: int) -> np.ndarray:
@@ -145,7 +146,7 @@ def test_what_becomes_of_an_image_depends_on_its_own_key() -> None:
 def test_mixup_blends_images_and_labels_alike() -> None:
     levels = np.arange(4, dtype=np.float32)
     images = np.tile(levels.reshape(4, 1, 1, 1), (1, 2, 2, 1))
-    keys = image_keys(0, np.int32(0), np.arange(4))
+    keys = _keys(0, np.array(0), np.arange(4))
     blend = jax.jit(functools.partial(mixup, alpha=1.0))
     mixed, targets = map(np.asarray, blend(keys, images, np.eye(4, dtype=np.float32)))
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
