@@ -44,6 +44,14 @@ def _attempts(workdir: Path) -> int:
         return 0
 
 
+def _wait_until_recorded(
+    master: "subprocess.Popen[bytes]", workdir: Path, attempts: int
+) -> None:
+    while _attempts(workdir) < attempts:
+        assert master.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.1)
+
+
 def _wait_until_gone(processes: list[psutil.Process], seconds: float) -> None:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     assert not alive, "a worker outlived its master"
@@ -55,17 +63,16 @@ def _search_under_fire(
     """Kill workers and, at the end of each life, the master; return the last digest."""
     rng = np.random.default_rng(0)
     for _ in range(lives):
-        master, before = subprocess.Popen(command, cwd=ROOT), _attempts(workdir)
-        deadline = time.monotonic() + 60
-        while _attempts(workdir) == before and time.monotonic() < deadline:
-            time.sleep(0.1)
+        master, recorded = subprocess.Popen(command, cwd=ROOT), _attempts(workdir) + 1
         for _ in range(kills):
-            time.sleep(rng.uniform(0.2, 1.5))
-            assert master.poll() is None, "it ended before it could be disturbed"
+            _wait_until_recorded(master, workdir, recorded)
+            time.sleep(rng.uniform(0, disturbed.SECONDS))
             while not (victims := _workers(master)):
+                assert master.poll() is None, "it ended before it could be disturbed"
                 time.sleep(0.1)
             victims[rng.integers(len(victims))].kill()
-        time.sleep(rng.uniform(0.1, 1.0))
+            recorded = _attempts(workdir) + int(rng.integers(2))
+        _wait_until_recorded(master, workdir, recorded)
         orphans = _workers(master)
         master.kill()
         master.wait()

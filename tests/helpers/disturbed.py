@@ -20,6 +20,9 @@ from tests.helpers.faults import slow
 from tests.helpers.searches import problem_of, run_search, tiny_config
 from tests.helpers.thorough import times
 
+# Of a candidate, most of it rest. The more kills, the longer it must last.
+SECONDS = times(90, 40) / 100
+
 
 def config(order: str) -> Config:
     """A search of 32 candidates, of a second each in `make thorough`."""
@@ -43,8 +46,7 @@ def run(workdir: Path, order: str, faults: Mapping[str, str]) -> list[Event]:
         cache_dir=runtime.default_cache_dir(),
         workers=2,
         memory=2 * 10**9,
-        # The more kills, the longer it must last.
-        make_worker=slow(times(90, 40) / 100, faults),
+        make_worker=slow(SECONDS, faults),
     )
     executor = ProcessExecutor(config(order), options)
     return run_search(workdir, config(order), executor)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,20 +184,19 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     for kill in range(times(20, 4)):
         process = _start(command)
         assert process.stdout
-        if kill % 2:
-            # Somewhere in or after the first evaluation of this life.
-            _wait_for(process.stdout, "reward")
-            time.sleep(rng.uniform(0, 0.25))
-        else:
-            # Anywhere, starting up included.
-            time.sleep(rng.uniform(0.5, 3.0))
-        assert process.poll() is None, "it ended before it could be killed so often"
+        # Half of them at any moment of starting up, or soon after it.
+        early = threading.Timer(60 if kill % 2 else rng.uniform(0.5, 3), process.kill)
+        early.start()
+        _wait_for(process.stdout, "reward")
+        early.cancel()
+        time.sleep(rng.uniform(0, 0.25))
         process.kill()
         process.communicate()
         if killed.exists() and (killed / journal.FILE_NAME).exists():
             found = _evaluations(killed)
             assert seen.items() <= found.items(), "a finished evaluation was lost"
             seen = found
+    assert seen, "no evaluation was there before a kill"
     assert programs.answer(*command).status == 0
     found = _evaluations(killed)
     assert seen.items() <= found.items()
