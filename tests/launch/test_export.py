@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tests.helpers.programs import answer, answers
+from tests.helpers.programs import answers, run
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_an_export_is_written_where_it_is_told(trained: Path, tmp_path: Path) ->
         other: ("--format=stablehlo", f"--out={other}"),
     }
     for folder, flags in commands.items():
-        found = answer("export", f"--workdir={workdir}", *flags)
+        found = run("export", f"--workdir={workdir}", *flags)
         assert (found.status, found.err, found.out.count("\n")) == (0, "", 1)
         assert found.out.startswith(f"exported: {folder} (logits differ by ")
         assert (folder / "model.json").is_file()

@@ -8,32 +8,32 @@ from bqnn.report.rows import ranking, rescored
 from bqnn.search import journal
 from bqnn.search.settled import evaluated
 from bqnn.search.summary import Summary, update
-from tests.helpers.programs import answers
+from tests.helpers.programs import answers, run
 from tests.helpers.searches import problem_of
 
 
 def test_the_rank_before_is_the_one_that_the_search_reports(searched: Path) -> None:
     with journal.open_readonly(searched) as facts:
-        run, history = facts.run(), facts.history()
-    problem = problem_of(run.config)
+        found, history = facts.run(), facts.history()
+    problem = problem_of(found.config)
     events = list(evaluated(problem, history))
-    summary = Summary(problem.iterations, run.config.search.batch, top=len(events))
+    summary = Summary(problem.iterations, found.config.search.batch, top=len(events))
     for event in events:
         summary = update(summary, event)
     assert ranking(events) == [*summary.best]
-    same = rescored(problem, history, run.config.reward)
+    same = rescored(problem, history, found.config.reward)
     assert [entry.event for entry in same] == [*summary.best]
     assert [entry.before for entry in same] == [*range(1, len(same) + 1)]
 
 
 def test_other_weights_rank_as_a_search_with_them_would(searched: Path) -> None:
     with journal.open_readonly(searched) as facts:
-        run, history = facts.run(), facts.history()
-    problem, weights = problem_of(run.config), RewardConfig(mu=20.0, rho=0.0)
+        found, history = facts.run(), facts.history()
+    problem, weights = problem_of(found.config), RewardConfig(mu=20.0, rho=0.0)
     ranked = rescored(problem, history, weights)
     assert sorted(entry.before for entry in ranked) == [*range(1, len(ranked) + 1)]
     assert [entry.before for entry in ranked] != [*range(1, len(ranked) + 1)]
-    other = problem_of(dataclasses.replace(run.config, reward=weights))
+    other = problem_of(dataclasses.replace(found.config, reward=weights))
     assert [entry.event for entry in ranked] == ranking([*evaluated(other, history)])
 
 
@@ -45,10 +45,10 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     before = _files(searched)
     weights = "--config.reward.mu=0", "--config.reward.rho=0"
     where = f"--workdir={searched}"
-    table, unknown, wrong, help_text = answers(
+    table = run("rescore", where, "--top=2", *weights)
+    unknown, wrong, help_text = answers(
         "rescore",
         [
-            [where, "--top=2", *weights],
             [where, "--config.reward.nu=1"],
             [where, "--config.reward.mu=nan"],
             ["--help"],

@@ -12,6 +12,7 @@ from bqnn.space import nsc
 from bqnn.space.actions import legal_codes
 from bqnn.space.nsc import parse
 from launch import cli, show
+from tests.helpers import programs
 from tests.helpers.blocks import random_block
 
 EXAMPLE = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,1,5,0,0;5,7,0,0,0"
@@ -39,6 +40,12 @@ def test_show_prints_layers_costs_and_hash(capsys: pytest.CaptureFixture[str]) -
         assert network in text
     # 3x3x32x32 x 1024 of layer 1, and with its normalisation 9,216 + 64 parameters.
     assert re.search(r"1 .*Convolution 3x3.*9\.28 k .*9\.44 M", text)
+
+
+def test_it_runs_as_a_program() -> None:
+    shown = programs.run("show", f"--block={EXAMPLE}")
+    assert (shown.status, shown.err) == (0, "")
+    assert nsc.canonical_hash(parse(EXAMPLE)) in shown.out
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "dot"])
