@@ -34,17 +34,11 @@ def convolution(x: Array, kernel: Array, stride: int = 1) -> Array:
       Convolved images, `[B, H / stride, W / stride, F]`, rounded up.
     """
     chex.assert_rank([x, kernel], [4, 4])
-    if stride == 1 and on_cpu():
-        if kernel.shape[0] == 1:
-            return _matrix_product(x, kernel)
-        if kernel.shape[0] ** 2 > x.shape[1] * x.shape[2]:
-            return _dense_convolution(x, kernel)
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    if _is_product(kernel, stride):
+        return _convolve(_pixels(x), kernel, stride).reshape(*x.shape[:3], -1)
+    return _convolve(x, kernel, stride)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def convolution_norm(
     x: Array,
     kernel: Array,
@@ -75,9 +69,32 @@ def convolution_norm(
       Normalised images, `[B, H / stride, W / stride, F]`, and mean and biased variance
       of the convolved images, float32 `[F]` each.
     """
-    return _convolution_norm_forward(x, kernel, scale, bias, activation, stride, axis)[
-        0
-    ]
+    chex.assert_rank([x, kernel], [4, 4])
+    arguments = (kernel, scale, bias, activation, stride, axis)
+    if not _is_product(kernel, stride):
+        return _convolution_norm(x, *arguments)
+    # One shape for the product and all around it. XLA would compute ReLU and gradient
+    # twice, once as images and once as pixels (15.5 instead of 12.7 ms forward at
+    # [128, 32, 32, 32]).
+    y, mean, var = _convolution_norm(_pixels(x), *arguments)
+    return y.reshape(*x.shape[:3], -1), mean, var
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _convolution_norm(
+    x: Array,
+    kernel: Array,
+    scale: Array,
+    bias: Array,
+    activation: bool,
+    stride: int,
+    axis: str | None,
+) -> tuple[Array, Array, Array]:
+    """Compute `convolution_norm` of images, `[B, H, W, C]`, or of pixels, `[N, C]`."""
+    outputs, _ = _convolution_norm_forward(
+        x, kernel, scale, bias, activation, stride, axis
+    )
+    return outputs
 
 
 def _convolution_norm_forward(
@@ -90,9 +107,9 @@ def _convolution_norm_forward(
     axis: str | None,
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     activated = nn.relu(x) if activation else x
-    z = convolution(activated, kernel, stride)
-    wide = z.astype(jnp.float32)
-    mean, square = wide.mean((0, 1, 2)), jnp.square(wide).mean((0, 1, 2))
+    z = _convolve(activated, kernel, stride)
+    wide, pixels = z.astype(jnp.float32), _pixel_axes(z)
+    mean, square = wide.mean(pixels), jnp.square(wide).mean(pixels)
     if axis:
         mean, square = lax.pmean((mean, square), axis)
     var = jnp.maximum(square - jnp.square(mean), 0.0)
@@ -132,19 +149,19 @@ def _convolution_norm_backward(
     """
     activated, kernel, scale, z, mean, var = residuals
     g, wide = cotangents[0].astype(jnp.float32), z.astype(jnp.float32)
-    count = z.size // z.shape[-1]
+    count, pixels = z.size // z.shape[-1], _pixel_axes(z)
     inverse = lax.rsqrt(var + EPSILON)
-    g_bias = g.sum((0, 1, 2))
-    g_scale = ((g * wide).sum((0, 1, 2)) - mean * g_bias) * inverse
+    g_bias = g.sum(pixels)
+    g_scale = ((g * wide).sum(pixels) - mean * g_bias) * inverse
     sum_g, sum_gn = g_bias, g_scale
     if axis:
         sum_g, sum_gn, count = lax.psum((g_bias, g_scale, count), axis)
     slope = scale * inverse
     along = slope * inverse * sum_gn / count
     offset = along * mean - slope * sum_g / count
-    g_z = _row(slope) * g - _row(along) * wide + _row(offset)
+    g_z = _row(slope, z) * g - _row(along, z) * wide + _row(offset, z)
     _, pullback = jax.vjp(
-        functools.partial(convolution, stride=stride), activated, kernel
+        functools.partial(_convolve, stride=stride), activated, kernel
     )
     g_x, g_kernel = pullback(g_z.astype(z.dtype))
     if activation:
@@ -152,24 +169,24 @@ def _convolution_norm_backward(
     return g_x, g_kernel, g_scale, g_bias
 
 
-convolution_norm.defvjp(_convolution_norm_forward, _convolution_norm_backward)
+_convolution_norm.defvjp(_convolution_norm_forward, _convolution_norm_backward)
 
 
 def normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
     """Normalise by the statistics given, then scale and shift, in float32.
 
     Args:
-      x: images, `[B, H, W, F]`.
+      x: images, `[B, H, W, F]`, or pixels, `[N, F]`.
       mean: mean of every channel, float32 `[F]`.
       var: variance of every channel, float32 `[F]`.
       scale: factor of every channel, float32 `[F]`.
       bias: summand of every channel, float32 `[F]`.
 
     Returns:
-      Images, `[B, H, W, F]`, in the dtype of `x`.
+      An array of the shape and dtype of `x`.
     """
     slope = lax.rsqrt(var + EPSILON) * scale
-    wide = (x.astype(jnp.float32) - _row(mean)) * _row(slope) + _row(bias)
+    wide = (x.astype(jnp.float32) - _row(mean, x)) * _row(slope, x) + _row(bias, x)
     return wide.astype(x.dtype)
 
 
@@ -178,15 +195,35 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _row(values: Array) -> Array:
-    """Reshape `[F]` to `[1, 1, 1, F]`, which broadcasts over images."""
-    return values.reshape(1, 1, 1, -1)
+def _row(values: Array, x: Array) -> Array:
+    """Reshape `[F]` to `[1, ..., 1, F]`, which broadcasts over `x`."""
+    return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def _matrix_product(x: Array, kernel: Array) -> Array:
-    """Convolve with a 1x1 kernel."""
-    product = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
-    return product.reshape(*x.shape[:3], -1)
+def _pixels(x: Array) -> Array:
+    """Reshape images, `[B, H, W, C]`, to pixels, `[N, C]`."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _pixel_axes(x: Array) -> tuple[int, ...]:
+    """List all axes but that of the channels."""
+    return tuple(range(x.ndim - 1))
+
+
+def _is_product(kernel: Array, stride: int) -> bool:
+    """Tell whether a convolution is best computed as a product of pixels."""
+    return kernel.shape[0] == 1 and stride == 1 and on_cpu()
+
+
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+    """Convolve images, `[B, H, W, C]`, or pixels, `[N, C]`, these with a 1x1 kernel."""
+    if x.ndim == 2:
+        return x @ kernel[0, 0]
+    if stride == 1 and on_cpu() and kernel.shape[0] ** 2 > x.shape[1] * x.shape[2]:
+        return _dense_convolution(x, kernel)
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def _dense_convolution(x: Array, kernel: Array) -> Array:

@@ -134,8 +134,8 @@ def test_convolution_norm(
         output: Array = y[0]
         return output
 
-    def ours(*inputs: Array) -> Array:
-        return kernels.convolution_norm(*inputs, activation, stride)[0]
+    def ours(x: Array, weights: Array, scale: Array, bias: Array) -> Array:
+        return kernels.convolution_norm(x, weights, scale, bias, activation, stride)[0]
 
     _assert_equal(
         _pulled(ours, x, weights, scale, bias),
