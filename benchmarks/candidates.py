@@ -1,22 +1,21 @@
 """Candidates end to end: every contender in its own processes, in turn."""
 
 import contextlib
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from benchmarks.contender_process import ContenderProcess
 from benchmarks.contenders import Timing
 from benchmarks.setting import BenchSetting
-from bqnn.errors import BqnnError
 from bqnn.networks.cost import network_cost
 from bqnn.space.nsc import Block
 
 BASELINE = "walked"
+
+WORKER = "benchmarks.worker"
+"""The module of their processes."""
 
 
 class CandidateRow(NamedTuple):
@@ -56,58 +55,6 @@ class _Sample(NamedTuple):
     peak: int
 
 
-class ContenderProcess:
-    """A process that trains candidates for one contender; a context manager."""
-
-    def __init__(self, contender: str, setting: str, core: str = "any") -> None:
-        """Start the process."""
-        self._name = contender
-        command = [sys.executable, "-m", "benchmarks.worker", contender, setting, core]
-        # A process that allocates the whole accelerator leaves nothing for its rivals.
-        env = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, text=True, env=env
-        )
-
-    def send(self, **job: Any) -> None:
-        """Send a job."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-
-    def receive(self) -> dict[str, Any]:
-        """Wait for the answer.
-
-        Raises:
-          BqnnError: if the process ended instead.
-        """
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise BqnnError(
-                f"the benchmark's process for {self._name} ended with status "
-                f"{self._process.wait()}: see its message above"
-            )
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def ask(self, **job: Any) -> dict[str, Any]:
-        """Send a job and wait for the answer."""
-        self.send(**job)
-        return self.receive()
-
-    def __enter__(self) -> "ContenderProcess":
-        """Return the process."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the process."""
-        self._process.terminate()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
-
-
 def measure(
     setting: BenchSetting,
     contenders: Sequence[str],
@@ -134,7 +81,7 @@ def measure(
     with contextlib.ExitStack() as stack:
         teams = {
             name: [
-                stack.enter_context(ContenderProcess(name, setting.name, core))
+                stack.enter_context(ContenderProcess(name, WORKER, setting.name, core))
                 for core in cores
             ]
             for name in contenders

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.candidates import BASELINE, ContenderProcess
+from benchmarks.candidates import BASELINE, WORKER
+from benchmarks.contender_process import ContenderProcess
 from benchmarks.setting import SETTINGS, random_blocks
 
 
@@ -40,7 +41,8 @@ def measure(
       on_job: called after each candidate.
     """
     resident = []
-    with ContenderProcess(BASELINE, SETTINGS["quickstart"].name) as worker:
+    setting = SETTINGS["quickstart"].name
+    with ContenderProcess(BASELINE, WORKER, setting, "any") as worker:
         worker.ask(warm=True)
         for number, block in enumerate(random_blocks(candidates, seed)):
             answer = worker.ask(block=str(block), seed=number)

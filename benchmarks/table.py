@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from benchmarks.candidates import BASELINE, CandidateRow
+from benchmarks.final import FinalRow
 from benchmarks.kernels import KernelRow
 from benchmarks.scale import ScaleRow
 from benchmarks.throughput import Throughput
@@ -36,6 +37,36 @@ def candidate_table(rows: Sequence[CandidateRow]) -> Table:
             f"{row.images_per_second:,.0f}",
             f"{row.of_matmul:.0%}",
             f"{row.peak / 1e6:,.0f}",
+        )
+    return table
+
+
+def final_table(rows: Sequence[FinalRow]) -> Table:
+    """Tabulate full training."""
+    table = Table(title="Full training: medians over the blocks")
+    table.add_column("setting")
+    table.add_column("contender")
+    for name in (
+        "threads",
+        "blocks",
+        "images/s",
+        "rate / PyTorch [95 %]",
+        "worst to best block",
+        "first step s",
+    ):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.setting,
+            row.contender,
+            str(row.threads),
+            str(row.blocks),
+            f"{row.images_per_second:,.0f}",
+            ""
+            if row.ratio is None
+            else f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}]",
+            "" if row.ratio is None else f"{row.slowest:.2f} to {row.fastest:.2f}",
+            f"{row.first:.1f}",
         )
     return table
 

@@ -1,6 +1,6 @@
 """Measure what candidates and the agent cost, against their rivals, in one run.
 
-  python -m launch.bench                            # about 27 minutes on 2 cores
+  python -m launch.bench                            # about 35 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --settings=quickstart
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
@@ -23,8 +23,9 @@ from absl import flags
 from rich.console import Console
 from rich.progress import Progress
 
-from bqnn import runtime
+from bqnn import machine, runtime
 from bqnn.errors import BqnnError
+from bqnn.space.nsc import Block
 from launch import cli
 
 try:
@@ -34,7 +35,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
-_PARTS = ("candidates", "search", "agent", "memory", "kernels")
+_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels")
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
@@ -55,6 +56,11 @@ _SEED = flags.DEFINE_integer(
 _SOAK = flags.DEFINE_integer(
     "soak", 300, "Candidates of one process that must not grow.", lower_bound=51
 )
+_TORCH_COMPILE = flags.DEFINE_bool(
+    "torch_compile",
+    False,
+    "Also train in full through torch.compile, which takes a minute a block.",
+)
 _SCALE = flags.DEFINE_bool(
     "scale",
     False,
@@ -64,10 +70,11 @@ _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 
 # Which parts, --scale among them, read a flag.
 _READ_BY = {
-    "settings": ("candidates", "kernels"),
+    "settings": ("candidates", "final", "kernels"),
     "workers": ("candidates", "search"),
-    "random": ("candidates",),
-    "seed": ("candidates", "memory", "scale"),
+    "random": ("candidates", "final"),
+    "seed": ("candidates", "final", "memory", "scale"),
+    "torch_compile": ("final",),
     "soak": ("memory",),
 }
 
@@ -86,6 +93,7 @@ def main() -> None:
     report: dict[str, Any] = {"device": runtime.device(), **runtime.versions()}
     parts = {
         "candidates": _candidates,
+        "final": _final,
         "search": _search,
         "agent": _agent,
         "memory": _memory,
@@ -113,9 +121,8 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
     from benchmarks import candidates, contenders, table
 
     names = contenders.available(accelerated=jax.default_backend() != "cpu")
-    if "PyTorch" not in names:
-        console.print("without PyTorch: pip install torch==2.13.0 to compare with it")
-    blocks = BLOCKS + random_blocks(_RANDOM.value, _SEED.value)
+    _say_if_without_torch(console, names)
+    blocks = _blocks()
     rows: list[candidates.CandidateRow] = []
     for setting, workers in itertools.product(_SETTINGS.value, _WORKERS.value):
         jobs = len(names) * (len(blocks) + 1)
@@ -126,6 +133,34 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
             rows.extend(measured)
     console.print(table.candidate_table(rows))
     return [row._asdict() for row in rows]
+
+
+def _final(console: Console) -> list[dict[str, Any]]:
+    import jax
+
+    from benchmarks import final, table
+
+    accelerated = jax.default_backend() != "cpu"
+    names = final.available(accelerated, _TORCH_COMPILE.value)
+    _say_if_without_torch(console, names)
+    blocks, threads = _blocks(), machine.cores()
+    rows: list[final.FinalRow] = []
+    for setting in _SETTINGS.value:
+        jobs = len(names) * len(blocks)
+        for on_job in _progress(console, f"full training, {setting}", jobs):
+            measured = final.measure(SETTINGS[setting], names, blocks, threads, on_job)
+            rows.extend(measured)
+    console.print(table.final_table(rows))
+    return [row._asdict() for row in rows]
+
+
+def _blocks() -> tuple[Block, ...]:
+    return BLOCKS + random_blocks(_RANDOM.value, _SEED.value)
+
+
+def _say_if_without_torch(console: Console, names: Sequence[str]) -> None:
+    if "PyTorch" not in names:
+        console.print("without PyTorch: pip install torch==2.13.0 to compare with it")
 
 
 def _search(console: Console) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import candidates, contenders, kernels, table
+from benchmarks import contenders, kernels, table
+from benchmarks.candidates import WORKER
+from benchmarks.contender_process import ContenderProcess
 from benchmarks.plain import PlainNetwork
 from benchmarks.setting import BLOCKS, MAX_LAYERS, SETTINGS, random_blocks
 from benchmarks.throughput import Throughput
@@ -85,7 +87,7 @@ def test_kernels_are_measured_at_the_shapes_of_the_stages() -> None:
 
 def test_a_process_that_dies_is_named() -> None:
     with (
-        candidates.ContenderProcess("walked", "no such setting") as worker,
+        ContenderProcess("walked", WORKER, "no such setting", "any") as worker,
         pytest.raises(BqnnError, match="process for walked ended with status 1"),
     ):
         worker.ask(warm=True)
