@@ -98,8 +98,7 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
     search = config.search
     learner = make_learner(space.arrays, config.agent, search.batch)
     iterations = len(learner.epsilons)
-    cpu = host()
-    sample = jax.jit(learner.sample)
+    cpu, sample = host(), jax.jit(learner.sample)
 
     @numerics.pinned()
     def init() -> AgentState:

@@ -37,10 +37,7 @@ _NO_LIMITS = Limits()
 
 
 def search(
-    problem: Problem,
-    journal: Journal,
-    executor: Executor,
-    limits: Limits = _NO_LIMITS,
+    problem: Problem, journal: Journal, executor: Executor, limits: Limits = _NO_LIMITS
 ) -> Generator[Event, None, None]:
     """Search from where the journal ends; a generator of events.
 
