@@ -28,7 +28,7 @@ from tests.helpers.searches import (
     tiny_config,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.quick_compilation
 
 CONFIG = tiny_config(agent={"schedule": "1.0:4,0.1:4"})
 WHOLE = [0, 4, 7]
