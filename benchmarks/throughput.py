@@ -1,7 +1,8 @@
 """Throughput: candidates per hour of whole searches, by number of workers.
 
-`python -m benchmarks.throughput WORKERS CACHE_DIR` runs one search and prints a JSON
-object. `measure` runs it for several numbers of workers, each in its own process.
+`python -m benchmarks.throughput WORKERS CACHE_DIR CONFIG` runs one search and prints a
+JSON object; so is CONFIG. `measure` runs it for several numbers of workers, each in its
+own process.
 """
 
 import json
@@ -22,6 +23,7 @@ from bqnn.config import (
     SearchConfig,
     SpaceConfig,
     TrainConfig,
+    dictionary,
 )
 from bqnn.data import Dataset, load
 from bqnn.errors import BqnnError
@@ -69,6 +71,7 @@ def measure(
     counts: Sequence[int],
     cache_dir: str,
     on_search: Callable[[], None] = lambda: None,
+    config: Config = CONFIG,
 ) -> Iterator[Throughput]:
     """Search once with each number of workers.
 
@@ -76,12 +79,14 @@ def measure(
       counts: numbers of workers.
       cache_dir: directory of compiled programs.
       on_search: called after each search.
+      config: of the searches.
 
     Raises:
       BqnnError: if one of the processes fails.
     """
+    form = json.dumps(dictionary.to_dict(config))
     for count in counts:
-        command = [sys.executable, "-m", __name__, str(count), cache_dir]
+        command = [sys.executable, "-m", __name__, str(count), cache_dir, form]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise BqnnError(
@@ -100,7 +105,8 @@ class PinnedWorker(Worker):
         machine.pin()
 
 
-def _search(workers: int, cache_dir: str, config: Config = CONFIG) -> Throughput:
+def run_search(workers: int, cache_dir: str, config: Config) -> Throughput:
+    """Search once in this process, with so many workers."""
     make_worker = PinnedWorker if workers == 1 else Worker
     options = Options(cache_dir=cache_dir, workers=workers, make_worker=make_worker)
     executor, dataset = ProcessExecutor(config, options), load(config.data)
@@ -127,5 +133,14 @@ def _search(workers: int, cache_dir: str, config: Config = CONFIG) -> Throughput
     return Throughput(workers, len(trained), seconds)
 
 
+def main(workers: str, cache_dir: str, form: str) -> None:
+    """Search once, and print the result."""
+    config = dictionary.from_dict(json.loads(form), Config)
+    print(json.dumps(run_search(int(workers), cache_dir, config)._asdict()))
+
+
 if __name__ == "__main__":
-    print(json.dumps(_search(int(sys.argv[1]), sys.argv[2])._asdict()))
+    # Worker processes find `PinnedWorker` in the module, not in `__main__`.
+    from benchmarks import throughput
+
+    throughput.main(*sys.argv[1:])

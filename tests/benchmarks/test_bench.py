@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import contenders, kernels, table
+from benchmarks import contenders, kernels, table, throughput
 from benchmarks.candidates import WORKER
 from benchmarks.contender_process import ContenderProcess
 from benchmarks.plain import PlainNetwork
@@ -25,6 +25,7 @@ from bqnn.networks.network import Network, init_variables
 from bqnn.space.nsc import LayerType
 from tests.helpers.networks import random_dataset
 from tests.helpers.paths import ROOT
+from tests.helpers.searches import tiny_config
 
 
 def test_the_fixed_blocks_hold_every_layer_type() -> None:
@@ -127,6 +128,14 @@ def test_the_program_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     growth = json.loads(file.read_text())["memory"]
     assert growth["candidates"] == 51
     assert growth["early"] > 0 and growth["late"] < 1.1 * growth["early"]
+
+
+def test_a_search_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    config = tiny_config(agent={"schedule": "1.0:1"})
+    (row,) = throughput.measure([1], str(tmp_path), config=config)
+    assert row.workers == 1
+    assert 1 <= row.candidates <= config.search.batch
+    assert row.seconds > 0
 
 
 def test_searches_are_compared_by_candidates_per_hour() -> None:
