@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks.contender_process import ContenderProcess
 from benchmarks.contenders import Timing
 from benchmarks.setting import BenchSetting
+from bqnn import stats
 from bqnn.networks.cost import network_cost
 from bqnn.space.nsc import Block
 
@@ -19,7 +22,7 @@ WORKER = "benchmarks.worker"
 
 
 class CandidateRow(NamedTuple):
-    """One contender on one setting. All but `per_hour` are medians over the blocks.
+    """One contender on one setting: medians over the blocks, where no more is said.
 
     Attributes:
       setting: name of the setting.
@@ -28,11 +31,12 @@ class CandidateRow(NamedTuple):
       blocks: candidates that each worker trained.
       per_hour: candidates per hour over all blocks, all workers together.
       speedup: time divided by that of `BASELINE` for the same block.
+      low, high: ends of the 95 % bootstrap interval of its mean over the blocks.
       fixed: seconds before the first optimiser step.
       images_per_second: images that one worker trains on per second.
       of_matmul: rate of the convolutions while training, forward and backward, as a
         fraction of the rate of large matrix products.
-      peak: largest memory of one worker, in bytes.
+      peak: the largest memory of one worker, in bytes.
     """
 
     setting: str
@@ -41,6 +45,8 @@ class CandidateRow(NamedTuple):
     blocks: int
     per_hour: float
     speedup: float
+    low: float
+    high: float
     fixed: float
     images_per_second: float
     of_matmul: float
@@ -130,6 +136,7 @@ def _row(
         flops = 2 * 3 * network_cost(setting.plan(block)).flops
         reached.append(flops * images / sample.timing.train / rate)
     ratios = [s.seconds / b.seconds for s, b in zip(samples, base, strict=True)]
+    interval = stats.mean(np.array(ratios)).interval
     return CandidateRow(
         setting=setting.name,
         workers=workers,
@@ -137,6 +144,8 @@ def _row(
         blocks=len(blocks),
         per_hour=3600 / statistics.fmean(s.seconds for s in samples),
         speedup=statistics.median(ratios),
+        low=float(interval.low),
+        high=float(interval.high),
         fixed=statistics.median(s.timing.fixed for s in samples),
         images_per_second=statistics.median(images / s.timing.train for s in samples),
         of_matmul=statistics.median(reached),
