@@ -22,16 +22,16 @@ WORKER = "benchmarks.worker"
 
 
 class CandidateRow(NamedTuple):
-    """One contender on one setting: medians over the blocks, where no more is said.
+    """One contender on one setting; times and rates are medians over the blocks.
 
     Attributes:
       setting: name of the setting.
       workers: processes at work at once, each with one thread; several get a core each.
       contender: name of the contender.
       blocks: candidates that each worker trained.
-      per_hour: candidates per hour over all blocks, all workers together.
-      speedup: time divided by that of `BASELINE` for the same block.
-      low, high: ends of the 95 % bootstrap interval of its mean over the blocks.
+      per_hour: candidates per hour, the mean over all blocks, all workers together.
+      speedup: median of its time divided by that of `BASELINE` for the same block.
+      low, high: ends of the 95 % bootstrap interval of the mean of that ratio.
       fixed: seconds before the first optimiser step.
       images_per_second: images that one worker trains on per second.
       of_matmul: rate of the convolutions while training, forward and backward, as a

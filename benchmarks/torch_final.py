@@ -4,15 +4,15 @@ PyTorch is optional: nothing outside `benchmarks` imports this module.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.setting import BenchSetting
+from benchmarks.torch_fit import shuffled
 from benchmarks.torch_network import TorchNetwork
 from bqnn.final.augment import Augmentation, choose_augmentation
 from bqnn.final.config import FinalDataConfig, RecipeConfig
@@ -52,10 +52,10 @@ def train_in_full(
         torch.from_numpy(dataset.std),
         choose_augmentation(FinalDataConfig(), setting.images),
     )
-    order = _order(len(dataset.train.labels), recipe.batch)
+    batches = shuffled(len(dataset.train.labels), recipe.batch, seed=0)
 
     def take_steps(steps: int) -> None:
-        for indices in itertools.islice(order, steps):
+        for indices in itertools.islice(batches, steps):
             images, labels = data.batch(indices)
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(forward(images), labels).backward()
@@ -106,11 +106,3 @@ class TrainingData(NamedTuple):
         pixels = padded[image, rows[:, :, None], (left + columns)[:, None, :]]
         images = pixels.sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
         return images, self.labels.index_select(0, indices)
-
-
-def _order(total: int, batch: int) -> Iterator[Tensor]:
-    """Yield batches for ever; the last partial batch of an epoch is left out."""
-    for epoch in itertools.count():
-        rng = np.random.Generator(np.random.Philox([0, epoch]))
-        order = torch.from_numpy(rng.permutation(total))
-        yield from order[: total // batch * batch].split(batch)

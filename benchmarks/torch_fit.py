@@ -100,7 +100,8 @@ class _Trainer:
     def train(self, steps: int) -> None:
         """Take `steps` steps of the optimiser."""
         self.network.train()
-        for indices in itertools.islice(self._order(), steps):
+        batches = shuffled(len(self.train_data.labels), self.batch, self.seed)
+        for indices in itertools.islice(batches, steps):
             images, labels = self.train_data.batch(indices)
             self.optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(self.network(images), labels).backward()
@@ -117,13 +118,24 @@ class _Trainer:
                 correct += int((self.network(images).argmax(1) == labels).sum())
         return correct / total
 
-    def _order(self) -> Iterator[Tensor]:
-        """Yield batches for ever; the last partial batch of an epoch is left out."""
-        total = len(self.train_data.labels)
-        for epoch in itertools.count():
-            rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
-            order = torch.from_numpy(rng.permutation(total))
-            yield from order[: total // self.batch * self.batch].split(self.batch)
+
+def shuffled(total: int, batch: int, seed: int) -> Iterator[Tensor]:
+    """Yield the batches of one epoch after the other, for ever.
+
+    The last partial batch of an epoch is left out.
+
+    Args:
+      total: number of images.
+      batch: images in a batch, B.
+      seed: seed of the order.
+
+    Yields:
+      Indices of images, int64 `[B]`.
+    """
+    for epoch in itertools.count():
+        rng = np.random.Generator(np.random.Philox([seed, epoch]))
+        order = torch.from_numpy(rng.permutation(total))
+        yield from order[: total // batch * batch].split(batch)
 
 
 class _Data(NamedTuple):

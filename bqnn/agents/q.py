@@ -125,7 +125,7 @@ def _lessons(
 ) -> tuple[Array, Array]:
     """Draw what to learn from, after `told` blocks were added to the memory."""
     if not config.replay_updates:
-        return replay.newest(memory, told)
+        return replay.told_last(memory, told)
     return replay.sample(
         memory, key, config.replay_updates, config.replay_newest, config.replay_best
     )
@@ -139,7 +139,7 @@ def _changes(
     actions, _ = _lessons(config, state.memory, key, batch)
     cells = jax.vmap(functools.partial(qtable.cells_of, space))(actions)
     values = jnp.where(actions >= 0, state.q_values[cells], 0)
-    told = replay.newest(state.memory, batch)
+    told = replay.told_last(state.memory, batch)
     return actions, values, *told, state.memory.size, state.iteration
 
 

@@ -47,8 +47,16 @@ def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
     )
 
 
-def newest(memory: ReplayMemory, num: int) -> tuple[Array, Array]:
-    """Return the `num` blocks told last, of `num` at least: as `sample` does."""
+def told_last(memory: ReplayMemory, num: int) -> tuple[Array, Array]:
+    """Return the blocks that were added last.
+
+    Args:
+      memory: at least `num` blocks.
+      num: how many to return.
+
+    Returns:
+      Actions, int32 `[num, T]`, and rewards, float32 `[num]`, the oldest first.
+    """
     start = memory.size - num
     return (
         lax.dynamic_slice_in_dim(memory.actions, start, num),

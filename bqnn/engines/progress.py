@@ -1,4 +1,4 @@
-"""Progress of a warm-up, for those who show it and need no jax."""
+"""Progress of a warm-up, in a module that imports no jax."""
 
 from typing import NamedTuple
 

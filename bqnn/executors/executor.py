@@ -67,7 +67,7 @@ class Ready(NamedTuple):
 
 
 def training_worker(config: Config, dataset: Dataset) -> CandidateWorker:
-    """Make a worker that trains candidates; only who calls this imports the engines."""
+    """Make a worker that trains candidates; this call imports the engines."""
     from bqnn.executors.worker import Worker
 
     return Worker(config, dataset)

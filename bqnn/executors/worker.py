@@ -1,4 +1,4 @@
-"""Worker: trains candidates, in whatever process."""
+"""Worker: trains candidates, in any process."""
 
 import dataclasses
 import functools

@@ -44,7 +44,9 @@ HASH = text("[0-9a-f]{1,64}", "hexadecimal digits")
 CHANGES = ":changes"
 """Ends a digest that does not cover the whole state (`bqnn.search.digests`)."""
 
-DIGEST = text(f"[0-9a-f]{{1,64}}({CHANGES})?", f"hexadecimal digits, or so{CHANGES}")
+DIGEST = text(
+    f"[0-9a-f]{{1,64}}({CHANGES})?", f"hexadecimal digits, with {CHANGES} or without"
+)
 STATUS = text("|".join(Status), f"one of {', '.join(Status)}")
 PHASE = text("[a-z_]{1,40}", "the name of a phase")
 
