@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.contender_process import ContenderProcess
-from benchmarks.contenders import Timing
+from benchmarks.contenders import ALL_CORES, Timing
 from benchmarks.setting import BenchSetting
 from bqnn import stats
 from bqnn.networks.cost import network_cost
@@ -26,7 +26,8 @@ class CandidateRow(NamedTuple):
 
     Attributes:
       setting: name of the setting.
-      workers: processes at work at once, each with one thread; several get a core each.
+      workers: processes at work at once; several get a core each. Each has one thread,
+        but for `ALL_CORES`.
       contender: name of the contender.
       blocks: candidates that each worker trained.
       per_hour: candidates per hour, the mean over all blocks, all workers together.
@@ -35,7 +36,7 @@ class CandidateRow(NamedTuple):
       fixed: seconds before the first optimiser step.
       images_per_second: images that one worker trains on per second.
       of_matmul: rate of the convolutions while training, forward and backward, as a
-        fraction of the rate of large matrix products.
+        fraction of the rate of large matrix products with as many threads.
       peak: the largest memory of one worker, in bytes.
     """
 
@@ -95,13 +96,18 @@ def measure(
         for team in teams.values():
             _together(team, warm=True)
             on_job()
-        rate = teams[BASELINE][0].ask(rate=True)["rate"]
+        rates = {
+            name: teams[name][0].ask(rate=True)["rate"]
+            for name in (BASELINE, ALL_CORES)
+            if name in teams
+        }
         for block in blocks:
             for name, team in teams.items():
                 samples[name].append(_sample(team, block))
                 on_job()
     base = samples[BASELINE]
     for name in contenders:
+        rate = rates.get(name, rates[BASELINE])
         yield _row(setting, name, workers, blocks, samples[name], base, rate)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.setting import BLOCKS, MAX_LAYERS, BenchSetting
-from bqnn import runtime
+from bqnn import machine, runtime
 from bqnn.config import Config, SpaceConfig
 from bqnn.data import Dataset
 from bqnn.engines import warmup
@@ -30,6 +30,9 @@ class Timing(NamedTuple):
     fixed: float
     train: float
 
+
+SLOW = ("whole jit", "scan", "plain Flax")
+"""Contenders that compile every candidate, for seconds."""
 
 Contender = Callable[[BenchSetting, Dataset, Block, int], Timing]
 
@@ -64,8 +67,12 @@ def _timing(total: float, seconds: dict[str, float]) -> Timing:
     return Timing(total, total - after, seconds["train"])
 
 
+ALL_CORES = "walked, all cores"
+"""Walked by one process with a thread per core; all others have one thread."""
+
 CONTENDERS: dict[str, Contender] = {
     "walked": functools.partial(_with_engine, "walk"),
+    ALL_CORES: functools.partial(_with_engine, "walk"),
     "whole jit": functools.partial(_with_engine, "step"),
     "scan": functools.partial(_with_engine, "scan"),
     "plain Flax": functools.partial(_with_engine, "plain"),
@@ -74,22 +81,24 @@ CONTENDERS: dict[str, Contender] = {
 """Contenders by name, as the table shows it."""
 
 
-def available(accelerated: bool) -> tuple[str, ...]:
+def available(accelerated: bool, workers: int) -> tuple[str, ...]:
     """List the contenders that can be measured here.
 
-    PyTorch is optional, and measured on the CPU only. `scan` is measured on
-    accelerators only.
+    PyTorch is optional, and measured on the CPU only, as is `ALL_CORES`, by one worker.
+    `scan` is measured on accelerators only.
     """
     has_torch = importlib.util.find_spec("torch") is not None
-    skipped = {"PyTorch"} if accelerated or not has_torch else set()
-    if not accelerated:
-        skipped.add("scan")
+    skipped = {"PyTorch", ALL_CORES} if accelerated else {"scan"}
+    if not has_torch:
+        skipped.add("PyTorch")
+    if workers > 1:
+        skipped.add(ALL_CORES)
     return tuple(name for name in CONTENDERS if name not in skipped)
 
 
 def warm_up(contender: str, setting: BenchSetting, dataset: Dataset) -> None:
     """Do the work that a contender does once for all candidates of a process."""
-    if contender == "walked":
+    if contender in ("walked", ALL_CORES):
         train = dataclasses.replace(setting.train, engine="walk")
         space = SpaceConfig(MAX_LAYERS)
         config = Config(space=space, network=setting.network, train=train)
@@ -104,6 +113,8 @@ def prepare_process(contender: str, threads: int) -> None:
     Our engines get the settings of the launchers. The rivals run as they are, with the
     same number of threads.
     """
+    if contender == ALL_CORES:
+        threads = machine.cores()
     if contender in ("plain Flax", "PyTorch"):
         os.environ["NPROC"] = str(threads)
     else:

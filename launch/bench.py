@@ -2,7 +2,7 @@
 
   python -m launch.bench                            # about 35 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
-  python -m launch.bench --parts=candidates --settings=quickstart
+  python -m launch.bench --parts=candidates --quick  # walked and PyTorch alone
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
   python -m launch.bench --scale            # the master with up to 1,024 workers
 
@@ -61,6 +61,11 @@ _TORCH_COMPILE = flags.DEFINE_bool(
     False,
     "Also train in full through torch.compile, which takes a minute a block.",
 )
+_QUICK = flags.DEFINE_bool(
+    "quick",
+    False,
+    "Leave out the rivals that compile whole candidates: most of the time.",
+)
 _SCALE = flags.DEFINE_bool(
     "scale",
     False,
@@ -75,6 +80,7 @@ _READ_BY = {
     "random": ("candidates", "final"),
     "seed": ("candidates", "final", "memory", "scale"),
     "torch_compile": ("final",),
+    "quick": ("candidates",),
     "soak": ("memory",),
 }
 
@@ -120,11 +126,14 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
 
     from benchmarks import candidates, contenders, table
 
-    names = contenders.available(accelerated=jax.default_backend() != "cpu")
-    _say_if_without_torch(console, names)
+    accelerated = jax.default_backend() != "cpu"
+    _say_if_without_torch(console, contenders.available(accelerated, 1))
     blocks = _blocks()
     rows: list[candidates.CandidateRow] = []
     for setting, workers in itertools.product(_SETTINGS.value, _WORKERS.value):
+        names = contenders.available(accelerated, workers)
+        if _QUICK.value:
+            names = tuple(name for name in names if name not in contenders.SLOW)
         jobs = len(names) * (len(blocks) + 1)
         for on_job in _progress(console, f"{setting}, {workers} at once", jobs):
             measured = candidates.measure(

@@ -94,10 +94,13 @@ def test_a_process_that_dies_is_named() -> None:
         worker.ask(warm=True)
 
 
-def test_scan_is_measured_on_accelerators_and_pytorch_on_the_cpu() -> None:
-    assert "scan" in contenders.available(accelerated=True)
-    assert "PyTorch" not in contenders.available(accelerated=True)
-    assert "scan" not in contenders.available(accelerated=False)
+def test_contenders_are_those_that_make_sense_on_the_machine() -> None:
+    on_gpu = contenders.available(accelerated=True, workers=1)
+    on_cpu = contenders.available(accelerated=False, workers=1)
+    assert "scan" in on_gpu and "scan" not in on_cpu
+    assert "PyTorch" not in on_gpu
+    assert contenders.ALL_CORES in on_cpu and contenders.ALL_CORES not in on_gpu
+    assert contenders.ALL_CORES not in contenders.available(False, workers=2)
 
 
 # Python runs a module of this name as it starts: the program's own processes too.
