@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from benchmarks.dict_agent import DictAgent, Rule, Steps
 from bqnn import numerics
-from bqnn.agents import Learner, make_learner
+from bqnn.agents import make_learner
 from bqnn.agents.agent import Agent, AgentState, host, make_agent
 from bqnn.config import AgentConfig, Config, SearchConfig, schedule
 from bqnn.space.actions import NscSpace, Space
@@ -88,7 +88,7 @@ def measure(
     ours, kept, rival = (
         statistics.median(column) for column in zip(*times, strict=True)
     )
-    many = _vmapped(make_learner(space, config, batch), config, seeds, at_once)
+    many = _vmapped(space, config, batch, seeds, at_once)
     return AgentTimes(iterations, ours, kept, rival, seeds, many)
 
 
@@ -127,11 +127,15 @@ def _rival(space: Space, config: AgentConfig, batch: int) -> float:
     return time.perf_counter() - start
 
 
-def _vmapped(learner: Learner, config: AgentConfig, seeds: int, at_once: int) -> float:
+def _vmapped(
+    space: Space, config: AgentConfig, batch: int, seeds: int, at_once: int
+) -> float:
+    learner = make_learner(space, config, batch)
+    nothing = jnp.zeros((0, len(space.num_actions)), jnp.int32)
     epsilons = jnp.array(schedule.parse(config.schedule).epsilons, jnp.float32)
 
     def iterate(state: AgentState, at: tuple[Array, Array]) -> tuple[AgentState, Array]:
-        actions = learner.sample(state, *at)
+        actions = learner.sample(state, *at, nothing)
         rewards = (jnp.maximum(actions, 0).sum(axis=1) % 97).astype(jnp.float32) / 97
         return learner.tell(state, actions, rewards), rewards.mean()
 

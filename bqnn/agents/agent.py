@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from bqnn import numerics
 from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State
+from bqnn.agents.local_search import make_local
 from bqnn.agents.q import make_q, make_q_plus
 from bqnn.agents.random_search import make_random
 from bqnn.config import AgentConfig, Config
@@ -24,6 +25,7 @@ LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
     "q_plus": make_q_plus,
     "random": make_random,
     "evolution": make_evolution,
+    "local": make_local,
 }
 """Learners by the name that `config.agent.name` takes."""
 
@@ -39,7 +41,10 @@ class AskInfo(NamedTuple):
 
 class _Ask(Protocol):
     def __call__(
-        self, state: AgentState, iteration: int | None = None
+        self,
+        state: AgentState,
+        iteration: int | None = None,
+        pending: Sequence[Int32] = (),
     ) -> tuple[Int32, AskInfo]: ...
 
 
@@ -48,8 +53,9 @@ class Agent(NamedTuple):
 
     Attributes:
       init: () -> the first state.
-      ask: (state, iteration) -> (actions, info); actions are int32 `[B, T]`. Samples
-        the batch of that iteration; of the one that the state is at if it is None.
+      ask: (state, iteration, pending) -> (actions, info); actions are int32 `[B, T]`.
+        Samples the batch of that iteration; of the one that the state is at if it is
+        None. Pending are rows that were asked before and are not told yet.
       tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state.
       tell_donating: as `tell`, but the state given is lost, since its buffers are
         reused: for a loop that keeps the newest state only. This saves a copy of a
@@ -99,6 +105,7 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
     learner = make_learner(space.arrays, config.agent, search.batch)
     iterations = len(learner.epsilons)
     cpu, sample = host(), jax.jit(learner.sample)
+    steps = len(space.arrays.num_actions)
 
     @numerics.pinned()
     def init() -> AgentState:
@@ -107,11 +114,14 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
         return jax.device_put(state, cpu)
 
     @numerics.pinned()
-    def ask(state: AgentState, iteration: int | None = None) -> tuple[Int32, AskInfo]:
+    def ask(
+        state: AgentState, iteration: int | None = None, pending: Sequence[Int32] = ()
+    ) -> tuple[Int32, AskInfo]:
         iteration = int(state.iteration) if iteration is None else iteration
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
-        actions = sample(state, np.int32(iteration), np.float32(epsilon))
+        rows = _padded(pending if learner.heeds_pending else (), steps, search.batch)
+        actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)
 
     @numerics.pinned()
@@ -132,6 +142,16 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
         iterations,
         numerics.pinned()(jax.jit(learner.changes)),
     )
+
+
+def _padded(rows: Sequence[Int32], steps: int, batch: int) -> Int32:
+    """Stack rows, and rows of -1, to a length that few programs are compiled for."""
+    length = 0
+    while length < len(rows):
+        length = max(batch, 2 * length)
+    padded = np.full((length, steps), -1, np.int32)
+    padded[: len(rows)] = rows if len(rows) else padded[:0]
+    return padded
 
 
 def digest(state: AgentState) -> str:

@@ -73,9 +73,10 @@ def _sample(
     state: EvolutionState,
     iteration: Array,
     epsilon: Array,
+    pending: Array,
 ) -> Array:
     """Mutate the best of a sample per slot; random blocks until P are told."""
-    del epsilon  # evolution has none
+    del epsilon, pending  # evolution heeds neither
     keys = jax.random.split(key_of(state.key, iteration, "ask"), batch)
     child = functools.partial(_mutant, space, config.evolution.sample, state)
     return lax.cond(

@@ -21,20 +21,23 @@ class Learner(NamedTuple):
 
     Attributes:
       init: (seed `[]`) -> the first state.
-      sample: (state, iteration `[]`, epsilon `[]`) -> actions, int32 `[B, T]`, -1 after
-        the end of a block. Samples the batch of that iteration.
+      sample: (state, iteration `[]`, epsilon `[]`, pending `[L, T]`) -> actions, int32
+        `[B, T]`, -1 after the end of a block. Samples the batch of that iteration;
+        pending are the blocks that were asked and not told yet, and rows of -1.
       tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state.
       changes: (state) -> arrays that hold all that the last `tell` of B blocks has
         written, read from the state after it. By default that is the whole state.
       epsilons: the epsilon of every iteration. It is 1 where all blocks are random, and
         0 for learners without epsilon-greedy.
+      heeds_pending: whether `sample` depends on pending blocks; if not, L may be 0.
     """
 
     init: Callable[[ArrayLike], State]
-    sample: Callable[[State, ArrayLike, ArrayLike], Array]
+    sample: Callable[[State, ArrayLike, ArrayLike, ArrayLike], Array]
     tell: Callable[[State, ArrayLike, ArrayLike], State]
     epsilons: tuple[float, ...]
     changes: Callable[[State], Any] = lambda state: state
+    heeds_pending: bool = False
 
 
 _STREAMS = {"ask": 0, "tell": 1}

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn.agents.qtable import rounded
+from bqnn.agents.replay import ReplayMemory
+from bqnn.space.actions import Space
 
 TRIES = 8
 """Proposals for every block asked."""
@@ -30,18 +32,20 @@ class Asking(NamedTuple):
 
 
 def choose(
-    propose: Callable[[chex.PRNGKey, Array], Array], told: Array, asking: Asking
+    propose: Callable[[chex.PRNGKey, Array], Array],
+    key_of: Callable[[Array], Array],
+    known: Array,
+    asking: Asking,
 ) -> Array:
     """Choose for every slot of the batch its first proposal that is new.
 
-    New means: neither told before nor chosen for an earlier slot. Blocks in flight do
-    not count; a twin of one is evaluated once. Epsilon rises from proposal to proposal,
-    to 1 in the last: where all blocks near the greedy one are known, the search looks
-    further away. If no proposal is new, the last one is taken. With four proposals a
-    slot, 1 and 2 told:
+    New means: neither known nor chosen for an earlier slot. Epsilon rises from proposal
+    to proposal, to 1 in the last: where all blocks near the greedy one are known, the
+    search looks further away. If no proposal is new, the last one is taken. With four
+    proposals a slot, 1 and 2 known:
 
         epsilon  0.1  0.4  0.7  1.0
-        slot 0    1    2   [3]   4     1 and 2 were told
+        slot 0    1    2   [3]   4     1 and 2 are known
         slot 1    1    2    3   [4]    3 is taken by slot 0
         slot 2    1    2    3   [4]    nothing new: the last
 
@@ -50,7 +54,8 @@ def choose(
     Args:
       propose: (keys `[B * TRIES]`, epsilons `[B * TRIES]`) -> blocks, int32
         `[B * TRIES, T]`.
-      told: blocks and rows of -1, int32 `[M, T]`.
+      key_of: (block, int32 `[T]`) -> uint32 `[]`: blocks of one key count as one.
+      known: keys of the blocks that are not new, uint32 `[M]`.
       asking: how many blocks, and with which epsilon.
 
     Returns:
@@ -61,36 +66,49 @@ def choose(
     epsilons = jnp.minimum(epsilon + rounded((1 - epsilon) * rise), 1)
     keys = jax.random.split(asking.key, batch * TRIES)
     blocks = propose(keys, jnp.tile(epsilons, batch))
-    hashes = _hash(blocks)
-    seen = _is_in(hashes, _hash(told))
+    block_keys = jax.vmap(key_of)(blocks).reshape(batch, TRIES)
+    old = is_in(block_keys, known)
 
     def choose_one(
         chosen: Array, slot: tuple[Array, Array, Array]
     ) -> tuple[Array, Array]:
-        number, hashes, seen = slot
-        new = ~seen & ~_is_in(hashes, chosen)
+        number, tries, old = slot
+        new = ~old & ~is_in(tries, chosen)
         first = jnp.where(new.any(), jnp.argmax(new), TRIES - 1)
-        return chosen.at[number].set(hashes[first]), first
+        return chosen.at[number].set(tries[first]), first
 
-    grid = (batch, TRIES)
-    # The hash of an empty row, which no block has, fills the slots to come.
-    chosen = jnp.broadcast_to(_hash(jnp.full_like(told[:1], -1)), (batch,))
-    slots = (jnp.arange(batch), hashes.reshape(grid), seen.reshape(grid))
-    _, first = lax.scan(choose_one, chosen, slots)
-    return blocks.reshape(*grid, -1)[jnp.arange(batch), first]
-
-
-def _is_in(hashes: Array, others: Array) -> Array:
-    return jnp.isin(hashes, others, method="compare_all")
+    # The key of an empty row, which no block has, fills the slots to come.
+    empty = key_of(jnp.full_like(blocks[0], -1))
+    slots = (jnp.arange(batch), block_keys, old)
+    _, first = lax.scan(choose_one, jnp.broadcast_to(empty, (batch,)), slots)
+    return blocks.reshape(batch, TRIES, -1)[jnp.arange(batch), first]
 
 
-def _hash(blocks: Array) -> Array:
-    """Hash every row (FNV-1a over its actions), uint32 `[rows]`.
+def first_distinct(keys: Array, new: Array, count: int) -> Array:
+    """Return the indices of the first blocks that are new and differ in their keys.
 
-    The probability of a collision among 10,000 blocks is about 1 %. A block that
-    collides with one that was told counts as told.
+    Args:
+      keys: of the blocks, uint32 `[N]`.
+      new: which may be taken, bool `[N]`.
+      count: B, how many to return. Where there are fewer, the last block stands in.
+
+    Returns:
+      Indices, int32 `[B]`.
     """
-    hashes = jnp.full(len(blocks), 2166136261, jnp.uint32)
-    for column in blocks.T:
-        hashes = (hashes ^ (column + 1).astype(jnp.uint32)) * jnp.uint32(16777619)
-    return hashes
+
+    def take(free: Array, _: None) -> tuple[Array, Array]:
+        index = jnp.where(free.any(), jnp.argmax(free), len(keys) - 1)
+        return free & (keys != keys[index]), index
+
+    return lax.scan(take, new, length=count)[1]
+
+
+def known_keys(space: Space, memory: ReplayMemory, pending: Array) -> Array:
+    """Return the keys of all blocks told or pending, uint32 `[M + L]`."""
+    assert memory.keys is not None
+    return jnp.concatenate([memory.keys, jax.vmap(space.key)(pending)])
+
+
+def is_in(keys: Array, others: Array) -> Array:
+    """Mark the keys that are among others, bool of the shape of `keys`."""
+    return jnp.isin(keys, others, method="compare_all")

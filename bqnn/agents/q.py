@@ -21,6 +21,7 @@ from bqnn.agents.replay import ReplayMemory
 from bqnn.config import AgentConfig, QConfig, schedule
 from bqnn.numerics import seed_key
 from bqnn.space.actions import Int32, Space
+from bqnn.space.keys import row_key
 
 
 class QState(NamedTuple):
@@ -66,11 +67,12 @@ def _make(
 ) -> Learner:
     capacity = len(epsilons) * batch
     return Learner(
-        init=functools.partial(_init, space, config, capacity),
+        init=functools.partial(init, space, config, capacity),
         sample=functools.partial(_sample_batch, space, config, batch),
-        tell=functools.partial(_tell, space, config),
+        tell=functools.partial(tell, space, config),
         epsilons=epsilons,
-        changes=functools.partial(_changes, space, config, batch),
+        changes=functools.partial(changes, space, config, batch),
+        heeds_pending=config.distinct,
     )
 
 
@@ -95,20 +97,21 @@ def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
     return actions
 
 
-def _init(space: Space, config: QConfig, capacity: int, seed: ArrayLike) -> QState:
+def init(space: Space, config: QConfig, capacity: int, seed: ArrayLike) -> QState:
+    """Make the first state, with room for `capacity` blocks."""
     return QState(
         q_values=qtable.init(space, config.q_init),
-        memory=replay.init(capacity, len(space.num_actions)),
+        memory=replay.init(capacity, len(space.num_actions), config.distinct),
         key=seed_key(seed),
         iteration=jnp.zeros((), jnp.int32),
     )
 
 
-def _tell(
+def tell(
     space: Space, config: QConfig, state: QState, actions: Array, rewards: Array
 ) -> QState:
     """Add a batch to the memory, then learn from draws of it, or from the batch."""
-    memory = replay.add(state.memory, actions, rewards)
+    memory = replay.add(space, state.memory, actions, rewards)
     key = key_of(state.key, state.iteration, "tell")
     lessons = _lessons(config, memory, key, len(rewards))
     rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped, config.spread)
@@ -131,7 +134,7 @@ def _lessons(
     )
 
 
-def _changes(
+def changes(
     space: Space, config: QConfig, batch: int, state: QState
 ) -> tuple[Array, ...]:
     """Draw the lessons of the last `tell` again, and read all that it has written."""
@@ -150,14 +153,19 @@ def _sample_batch(
     state: QState,
     iteration: Array,
     epsilon: Array,
+    pending: Array,
 ) -> Array:
     """Sample a batch of blocks, `[B, T]`."""
     q_values = state.q_values
     key = key_of(state.key, iteration, "ask")
-    if config.unique:
-        propose = functools.partial(_propose, space, config.exploration, q_values)
+    if config.distinct or config.unique:
+        draw = functools.partial(propose, space, config.exploration, q_values)
         asking = novelty.Asking(key, batch, epsilon)
-        return novelty.choose(propose, state.memory.actions, asking)
+        if config.distinct:
+            known = novelty.known_keys(space, state.memory, pending)
+            return novelty.choose(draw, space.key, known, asking)
+        codes = jax.vmap(row_key)(state.memory.actions)
+        return novelty.choose(draw, row_key, codes, asking)
     draws = sampling.draw(space, config.exploration, jax.random.split(key, batch))
     sample = functools.partial(sampling.sample_block, space, q_values)
     return lax.cond(
@@ -170,7 +178,7 @@ def _sample_batch(
     )
 
 
-def _propose(
+def propose(
     space: Space, exploration: str, q_values: Array, keys: chex.PRNGKey, epsilons: Array
 ) -> Array:
     """Sample a block per key, each with an epsilon of its own, `[keys, T]`."""

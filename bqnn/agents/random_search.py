@@ -3,12 +3,15 @@
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from bqnn.agents import novelty, replay
 from bqnn.agents.learner import Learner, key_of
+from bqnn.agents.replay import ReplayMemory
 from bqnn.agents.sampling import random_blocks
 from bqnn.config import AgentConfig, schedule
 from bqnn.numerics import seed_key
@@ -21,10 +24,12 @@ class RandomState(NamedTuple):
     Attributes:
       key: the key of the search, uint32 `[2]`.
       iteration: batches told so far, int32 `[]`.
+      memory: what was told, so that it is not asked again; None if it may be.
     """
 
     key: Array
     iteration: Array
+    memory: ReplayMemory | None = None
 
 
 def make_random(space: Space, config: AgentConfig, batch: int) -> Learner:
@@ -32,18 +37,24 @@ def make_random(space: Space, config: AgentConfig, batch: int) -> Learner:
 
     Args:
       space: the decision process.
-      config: `exploration`; `schedule`, for its length only.
+      config: `exploration`, `distinct`; `schedule`, for its length only.
       batch: B, blocks per iteration.
     """
+    iterations = schedule.parse(config.schedule).iterations
+    steps = len(space.num_actions)
 
     def init(seed: ArrayLike) -> RandomState:
-        return RandomState(seed_key(seed), jnp.zeros((), jnp.int32))
+        memory = None
+        if config.distinct:
+            memory = replay.init(iterations * batch, steps, keeps_keys=True)
+        return RandomState(seed_key(seed), jnp.zeros((), jnp.int32), memory)
 
     return Learner(
         init=init,
         sample=functools.partial(_sample, space, config.exploration, batch),
-        tell=_tell,
-        epsilons=(1.0,) * schedule.parse(config.schedule).iterations,
+        tell=functools.partial(_tell, space),
+        epsilons=(1.0,) * iterations,
+        heeds_pending=config.distinct,
     )
 
 
@@ -54,12 +65,25 @@ def _sample(
     state: RandomState,
     iteration: Array,
     epsilon: Array,
+    pending: Array,
 ) -> Array:
-    del epsilon  # all is random
-    keys = jax.random.split(key_of(state.key, iteration, "ask"), batch)
-    return random_blocks(space, exploration, keys)
+    key = key_of(state.key, iteration, "ask")
+    if state.memory is None:
+        return random_blocks(space, exploration, jax.random.split(key, batch))
+
+    def propose(keys: chex.PRNGKey, epsilons: Array) -> Array:
+        del epsilons  # all is random
+        return random_blocks(space, exploration, keys)
+
+    known = novelty.known_keys(space, state.memory, pending)
+    asking = novelty.Asking(key, batch, epsilon)
+    return novelty.choose(propose, space.key, known, asking)
 
 
-def _tell(state: RandomState, actions: ArrayLike, rewards: ArrayLike) -> RandomState:
-    del actions, rewards  # nothing is learnt
-    return RandomState(state.key, state.iteration + 1)
+def _tell(
+    space: Space, state: RandomState, actions: Array, rewards: Array
+) -> RandomState:
+    memory = state.memory
+    if memory is not None:
+        memory = replay.add(space, memory, actions, rewards)
+    return RandomState(state.key, state.iteration + 1, memory)

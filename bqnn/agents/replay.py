@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from bqnn.space.actions import Space
+
 
 class ReplayMemory(NamedTuple):
     """Blocks and rewards, in the order they were told.
@@ -15,35 +17,46 @@ class ReplayMemory(NamedTuple):
       actions: the blocks, int32 `[M, T]`, -1 after the end of a block.
       rewards: r_T of each block, float32 `[M]`.
       size: how many blocks the memory holds, of M at most; int32 `[]`.
+      keys: `Space.key` of each block, 0 beyond the last; uint32 `[M]`. None for
+        learners that do not ask what was told.
     """
 
     actions: Array
     rewards: Array
     size: Array
+    keys: Array | None = None
 
 
-def init(capacity: int, steps: int) -> ReplayMemory:
+def init(capacity: int, steps: int, keeps_keys: bool = False) -> ReplayMemory:
     """Make an empty memory for `capacity` blocks of at most `steps` decisions."""
     return ReplayMemory(
         actions=jnp.full((capacity, steps), -1, jnp.int32),
         rewards=jnp.zeros((capacity,), jnp.float32),
         size=jnp.zeros((), jnp.int32),
+        keys=jnp.zeros((capacity,), jnp.uint32) if keeps_keys else None,
     )
 
 
-def add(memory: ReplayMemory, actions: Array, rewards: Array) -> ReplayMemory:
+def add(
+    space: Space, memory: ReplayMemory, actions: Array, rewards: Array
+) -> ReplayMemory:
     """Append a batch of blocks. The capacity must suffice.
 
     Args:
+      space: the decision process.
       memory: the memory so far.
       actions: the blocks, int32 `[B, T]`.
       rewards: their rewards, float32 `[B]`.
     """
     chex.assert_rank([actions, rewards], [2, 1])
+    size, keys = memory.size, memory.keys
+    if keys is not None:
+        keys = lax.dynamic_update_slice(keys, jax.vmap(space.key)(actions), (size,))
     return ReplayMemory(
-        actions=lax.dynamic_update_slice(memory.actions, actions, (memory.size, 0)),
-        rewards=lax.dynamic_update_slice(memory.rewards, rewards, (memory.size,)),
-        size=memory.size + len(rewards),
+        actions=lax.dynamic_update_slice(memory.actions, actions, (size, 0)),
+        rewards=lax.dynamic_update_slice(memory.rewards, rewards, (size,)),
+        size=size + len(rewards),
+        keys=keys,
     )
 
 

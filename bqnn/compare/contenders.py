@@ -12,7 +12,13 @@ from bqnn.config import AgentConfig, Config, dictionary
 from bqnn.errors import ConfigError, quote
 
 # The section of `agent` that holds an agent's fields; "" is `agent` itself.
-_SECTIONS = {"q": "", "random": "", "q_plus": "q_plus", "evolution": "evolution"}
+_SECTIONS = {
+    "q": "",
+    "random": "",
+    "local": "",
+    "q_plus": "q_plus",
+    "evolution": "evolution",
+}
 
 
 class Contender(NamedTuple):

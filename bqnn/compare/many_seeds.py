@@ -66,9 +66,10 @@ def _search_of(
 ) -> Callable[[Array], Array]:
     learner = make_learner(benchmark.space, agent, batch)
     rewards = jnp.asarray(benchmark.rewards)
+    nothing = jnp.zeros((0, len(benchmark.space.num_actions)), jnp.int32)
 
     def iterate(state: State, at: tuple[Array, Array]) -> tuple[State, Array]:
-        actions = learner.sample(state, *at)
+        actions = learner.sample(state, *at, nothing)
         indices = benchmark.index_of(actions)
         return learner.tell(state, actions, rewards[indices]), indices
 

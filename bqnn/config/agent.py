@@ -25,8 +25,10 @@ class QConfig(Section):
       shaped: whether intermediate rewards are r_T / T instead of 0.
       spread: whether the last reward is r_T / T too, instead of r_T (ours).
       q_init: the initial Q-value (ours).
-      unique: whether to ask for blocks that were not told before, as long as a few
-        tries find one (ours).
+      unique: whether to ask for blocks whose codes were not told before, as long as a
+        few tries find one: as earlier versions did (ours).
+      distinct: the same for what blocks compute, whatever their codes, and for blocks
+        that were asked and are not told yet (ours).
       replay_newest: tournament size by recency: every draw of the replay memory is
         the newest of so many (ours).
       replay_best: tournament size by reward: the best rewarded of so many of those
@@ -44,6 +46,7 @@ class QConfig(Section):
     spread: bool = False
     q_init: float = within(0.0, -LARGE, LARGE)
     unique: bool = False
+    distinct: bool = False
     replay_newest: int = within(1, 1, 1000)
     replay_best: int = within(1, 1, 1000)
 
@@ -80,23 +83,23 @@ class AgentConfig(QConfig):
     """The agent: which one, and what each takes.
 
     The fields of `QConfig` are those of `q`, the paper's agent. All agents take the
-    number of iterations from `schedule`, and `random` and `evolution` draw their random
-    blocks as `exploration` says.
+    number of iterations from `schedule`, and `random`, `evolution` and `local` draw
+    their random blocks as `exploration` says. `random` takes `distinct` too.
 
     Attributes:
       name: `q` (the paper), `q_plus` (the same, with what our measurements show to
-        help), `random` or `evolution`.
+        help), `random`, `evolution` or `local`, local search with restarts.
       q_plus: the fields of `q_plus`; its schedule is stretched over the iterations.
       evolution: the fields of `evolution`.
     """
 
-    name: str = one_of("q", "q_plus", "random", "evolution")
+    name: str = one_of("q", "q_plus", "random", "evolution", "local")
     q_plus: QConfig = QConfig(
         schedule="1.0:5,0.3:5,0.02:10",
         alpha=0.2,
         replay_updates=256,
         spread=True,
-        unique=True,
+        distinct=True,
         replay_newest=2,
         replay_best=3,
     )

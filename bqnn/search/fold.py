@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 
 from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
 from bqnn.search.digests import same_digest
 from bqnn.search.events import Asked, Event, Retried, Told
 from bqnn.search.history import Ask, History, Tell
@@ -42,6 +42,7 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     finals = settled_evaluations(history)
     untold = dict.fromkeys(finals)
     candidates = {c.id: c for ask in history.asks for c in ask.candidates}
+    pending: dict[CandidateId, Candidate] = {}
     asks = defaultdict(list)  # by the number of batches told before
     for ask in history.asks:
         asks[ask.told].append(ask)
@@ -52,24 +53,31 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
             yield Retried(candidates[candidate_id], attempt, recorded=True)
     for told, tell in enumerate(history.tells):
         for ask in asks[told]:
-            yield _check_ask(problem, state, ask)
+            yield _check_ask(problem, state, ask, pending)
         batch = [(candidates[i], finals[i]) for i in tell.ids]
         for candidate, evaluation in batch:
             untold.pop(candidate.id, None)
+            del pending[candidate.id]
             yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
         yield _check_tell(problem, state, tell, batch, previous)
         previous = tell.digest
     for ask in asks[len(history.tells)]:
-        yield _check_ask(problem, state, ask)
+        yield _check_ask(problem, state, ask, pending)
     for candidate_id in untold:
         yield recorded_event(problem, candidates[candidate_id], finals[candidate_id])
     return state
 
 
-def _check_ask(problem: Problem, state: AgentState, recorded: Ask) -> Asked:
-    """Ask the batch again: the same epsilon, the same blocks."""
-    blocks, epsilon = ask_blocks(problem, state, recorded.iteration)
+def _check_ask(
+    problem: Problem,
+    state: AgentState,
+    recorded: Ask,
+    pending: dict[CandidateId, Candidate],
+) -> Asked:
+    """Ask the batch again: the same epsilon, the same blocks. They are pending then."""
+    blocks, epsilon = ask_blocks(problem, state, recorded.iteration, pending.values())
+    pending.update({candidate.id: candidate for candidate in recorded.candidates})
     if epsilon != recorded.epsilon:
         raise ReplayError(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "

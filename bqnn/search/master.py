@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from bqnn.agents.agent import AgentState
+from bqnn.evaluation.records import Candidate, CandidateId
 from bqnn.executors.executor import Executor
 from bqnn.search.digests import next_digest
 from bqnn.search.events import Asked, Event, Told
@@ -59,7 +60,8 @@ def search(
     """
     config, iterations = problem.config.search, problem.iterations
     in_flight = InFlight(problem, journal, executor, limits.failures_in_a_row)
-    state, digest, told, asked = yield from _resume(problem, journal, in_flight)
+    start = yield from _resume(problem, journal, in_flight)
+    state, digest, told, asked, pending = start
     order = ORDERS[config.order](config, iterations)
     while told < iterations:
         room = _room(limits, in_flight.trained + len(in_flight.started))
@@ -67,13 +69,16 @@ def search(
         now = SearchProgress(told, asked, in_flight.done, in_flight.has_idle_workers)
         # A due ask precedes the next tell, even across restarts.
         if (ask_due := order.may_ask(now)) and not stopping:
-            ask = ask_batch(problem, state, asked, told)
+            ask = ask_batch(problem, state, asked, told, pending.values())
             journal.add_ask(ask)
+            pending.update({candidate.id: candidate for candidate in ask.candidates})
             yield Asked(asked, ask.epsilon, recorded=False)
             yield from in_flight.admit(ask.candidates)
             asked += 1
         elif not ask_due and (ids := order.ready(now)):
             batch = [in_flight.done.pop(candidate_id) for candidate_id in ids]
+            for candidate_id in ids:
+                del pending[candidate_id]
             state = tell_batch(problem, state, batch)
             digest = next_digest(problem, state, told, digest)
             journal.add_tell(Tell(told, tuple(ids), digest, batch_digest(batch)))
@@ -94,20 +99,40 @@ def _room(limits: Limits, begun: int) -> int | None:
     return max(0, limits.candidates - begun)
 
 
+class _Start(NamedTuple):
+    """Where a search goes on.
+
+    Attributes:
+      state: of the agent.
+      digest: the last one recorded.
+      told, asked: numbers of batches.
+      pending: candidates that were asked and not told, in the order asked.
+    """
+
+    state: AgentState
+    digest: str
+    told: int
+    asked: int
+    pending: dict[CandidateId, Candidate]
+
+
 def _resume(
     problem: Problem, journal: Journal, in_flight: InFlight
-) -> Generator[Event, None, tuple[AgentState, str, int, int]]:
-    """Fold the journal, and admit the candidates that it leaves untold.
-
-    Returns:
-      The agent's state, the last digest, the number of batches told, of those asked.
-    """
+) -> Generator[Event, None, _Start]:
+    """Fold the journal, and admit the candidates that it leaves untold."""
     history = journal.history()
     state = yield from fold(problem, history)
     finals = settled_evaluations(history)
     told = {candidate_id for tell in history.tells for candidate_id in tell.ids}
+    pending = {
+        candidate.id: candidate
+        for ask in history.asks
+        for candidate in ask.candidates
+        if candidate.id not in told
+    }
     for ask in history.asks:
-        candidates = [c for c in ask.candidates if c.id not in told]
+        candidates = [c for c in ask.candidates if c.id in pending]
         yield from in_flight.admit(candidates, finals, history.attempts)
     in_flight.trained = history.trained
-    return state, history.last_digest, len(history.tells), len(history.asks)
+    tells, asks = len(history.tells), len(history.asks)
+    return _Start(state, history.last_digest, tells, asks, pending)

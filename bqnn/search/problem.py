@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +50,7 @@ class Problem:
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
     """Bind the parts of a search."""
-    space = NscSpace(config.space.max_layers)
+    space = NscSpace(config.space.max_layers, config.network.width)
     return Problem(
         config=config,
         images=images,
@@ -61,20 +61,33 @@ def make_problem(config: Config, images: ImageSpec) -> Problem:
 
 
 def ask_blocks(
-    problem: Problem, state: "AgentState", iteration: int
+    problem: Problem, state: "AgentState", iteration: int, pending: Iterable[Candidate]
 ) -> tuple[list[nsc.Block], float]:
     """Ask the agent for the blocks of batch `iteration`.
+
+    Args:
+      problem: the search.
+      state: of the agent.
+      iteration: the batch.
+      pending: candidates asked before and not told yet, in the order asked.
 
     Returns:
       The blocks in slot order, and the epsilon of the exploration.
     """
-    actions, info = problem.agent.ask(state, iteration)
+    rows = [problem.space.encode(candidate.block) for candidate in pending]
+    actions, info = problem.agent.ask(state, iteration, rows)
     return [problem.space.decode(row) for row in actions], info.epsilon
 
 
-def ask_batch(problem: Problem, state: "AgentState", iteration: int, told: int) -> Ask:
+def ask_batch(
+    problem: Problem,
+    state: "AgentState",
+    iteration: int,
+    told: int,
+    pending: Iterable[Candidate] = (),
+) -> Ask:
     """Ask the agent for batch `iteration`, after it was told `told` batches."""
-    blocks, epsilon = ask_blocks(problem, state, iteration)
+    blocks, epsilon = ask_blocks(problem, state, iteration, pending)
     candidates = tuple(
         make_candidate(problem, block, iteration, slot)
         for slot, block in enumerate(blocks)

@@ -6,14 +6,17 @@ legal at its layer index, so that all learners work on small integers.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.errors import NscError, quote
 from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from jax import Array
 
 Int32 = NDArray[np.int32]
 
@@ -34,6 +37,11 @@ class Space(NamedTuple):
       codes: operation, kernel and two predecessors of each action, zeros beyond the
         legal ones; int32 `[T, A, 4]`.
       size: number of Q-values.
+      key: (actions, int32 `[T]`, -1 after the end) -> uint32 `[]`, the same for blocks
+        that compute the same function. Others differ in it, but for very few pairs.
+      features: (actions, as above) -> int32 `[F]`: what the block computes, equal for
+        blocks that compute the same function. The sum of absolute differences says how
+        far two blocks are apart.
     """
 
     num_actions: Int32
@@ -43,6 +51,8 @@ class Space(NamedTuple):
     group_size: Int32
     codes: Int32
     size: int
+    key: Callable[["Array"], "Array"]
+    features: Callable[["Array"], "Array"]
 
 
 class ActionSpace(Protocol):
@@ -56,29 +66,40 @@ class ActionSpace(Protocol):
 class NscSpace:
     """The space of blocks of up to `max_layers` layers."""
 
-    def __init__(self, max_layers: int) -> None:
-        """List the legal codes of every layer index."""
-        self.max_layers = max_layers
+    def __init__(self, max_layers: int, width: str = "uniform") -> None:
+        """List the legal codes of every layer index.
+
+        Args:
+          max_layers: the largest layer index.
+          width: the width rule, which decides what computes the same function.
+        """
+        self.max_layers, self._width = max_layers, width
         self._codes = [legal_codes(index) for index in range(1, max_layers + 1)]
         self._actions = [{c: a for a, c in enumerate(codes)} for codes in self._codes]
 
     @functools.cached_property
     def arrays(self) -> Space:
         """The space as the arrays that learners use."""
+        from bqnn.space import block_graph  # imports jax
+
         counts = [len(codes) for codes in self._codes]
         sizes = np.array([_group_sizes(codes) for codes in self._codes])
         # Terminal is the last code of every index but the first. No row follows it.
         rows = [1, counts[0], *(count - 1 for count in counts[1:])][: len(counts)]
         ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
         stop = [-1, *(count - 1 for count in counts[1:])]
+        codes = _padded([[_fields(code) for code in codes] for codes in self._codes])
+        ordered = self._width == "native"
         return Space(
             num_actions=np.array(counts, np.int32),
             row_start=np.array([0, *ends[:-1]], np.int32),
             stop=np.array(stop, np.int32),
             group_start=np.array(np.cumsum(sizes, axis=1) - sizes, np.int32),
             group_size=np.array(sizes, np.int32),
-            codes=_padded([[_fields(code) for code in codes] for codes in self._codes]),
+            codes=codes,
             size=int(ends[-1]),
+            key=functools.partial(block_graph.key, codes, ordered),
+            features=functools.partial(block_graph.features, codes),
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> Block:

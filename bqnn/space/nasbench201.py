@@ -5,13 +5,19 @@ one edge, in the order of the benchmark's strings. The state is the edge and the
 operation before it.
 """
 
+import functools
+import operator
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bqnn.errors import NscError, quote
 from bqnn.space.actions import Int32, Space
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from jax import Array
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0,), (0, 1), (0, 1, 2))
@@ -24,9 +30,11 @@ _EDGE = re.compile(r"([a-z0-9_]+)~[0-2]")
 class NasBench201Space:
     """The space of cells, as strings of the benchmark: `|op~0|+|op~0|op~1|+...`."""
 
-    @property
+    @functools.cached_property
     def arrays(self) -> Space:
         """The space as the arrays that learners use."""
+        from bqnn.space import keys  # imports jax
+
         ops = len(OPERATIONS)
         later = np.arange(_NUM_EDGES - 1) * ops * ops + ops
         codes = np.zeros((_NUM_EDGES, ops, 4), np.int32)
@@ -39,6 +47,8 @@ class NasBench201Space:
             group_size=np.ones((_NUM_EDGES, ops), np.int32),
             codes=codes,
             size=ops + (_NUM_EDGES - 1) * ops * ops,
+            key=lambda actions: keys.row_key(_computed(actions)),
+            features=lambda actions: keys.one_hot(_computed(actions), ops),
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> str:
@@ -64,3 +74,24 @@ class NasBench201Space:
     def key(self, cell: str) -> str:
         """Return the key of a cell in a table: the string itself."""
         return cell
+
+
+def _computed(actions: "Array") -> "Array":
+    """Replace the operation of every edge that has no effect by `none`, int32 `[6]`.
+
+    An edge has an effect if its node can be reached from the input, and the node that
+    it leads to reaches the output.
+    """
+    from jax import numpy as jnp
+
+    edges = [(i, j + 1) for j, nodes in enumerate(EDGES) for i in nodes]
+    passes = dict(zip(edges, actions != 0, strict=True))
+    fed, read = {0: jnp.bool_(True)}, {len(EDGES): jnp.bool_(True)}
+    for node in range(1, len(EDGES) + 1):
+        ways = [passes[i, j] & fed[i] for i, j in edges if j == node]
+        fed[node] = functools.reduce(operator.or_, ways)
+    for node in reversed(range(len(EDGES))):
+        ways = [passes[i, j] & read[j] for i, j in edges if i == node]
+        read[node] = functools.reduce(operator.or_, ways)
+    effective = jnp.stack([fed[i] & read[j] for i, j in edges])
+    return jnp.where(effective, actions, 0)

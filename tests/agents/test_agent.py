@@ -274,7 +274,8 @@ def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_replay_draws_only_from_what_was_told() -> None:
     memory = replay.init(capacity=10, steps=2)
     actions = np.array([[1, 2], [3, -1], [5, 6]], np.int32)
-    memory = replay.add(memory, jnp.asarray(actions), jnp.float32([1, 2, 3]))
+    told = jnp.asarray(actions), jnp.float32([1, 2, 3])
+    memory = replay.add(NscSpace(2).arrays, memory, *told)
     assert int(memory.size) == 3
     draw = jax.jit(replay.sample, static_argnums=2)
     drawn, rewards = draw(memory, jax.random.key(0), 200)

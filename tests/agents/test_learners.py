@@ -20,8 +20,9 @@ from bqnn.search.fold import fold
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
 from bqnn.space.actions import NscSpace
+from bqnn.space.keys import row_key
 from bqnn.space.nasbench201 import NasBench201Space
-from bqnn.space.nsc import parse
+from bqnn.space.nsc import canonical_hash, format, parse
 from tests.helpers.searches import (
     TableExecutor,
     digests_of,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.quick_compilation
 SWITCHES: dict[str, Any] = {
     "replay_newest": 2,
     "replay_best": 2,
-    "unique": True,
+    "distinct": True,
 }
 
 
@@ -54,8 +55,10 @@ def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -
     learner = make_learner(space.arrays, config, batch=4)
     together = jax.jit(jax.vmap(learner.init))(jnp.arange(2))
 
-    def sample(*arguments: Any) -> jax.Array:
-        return learner.sample(*arguments)
+    nothing = jnp.zeros((0, len(space.arrays.num_actions)), jnp.int32)
+
+    def sample(state: Any, iteration: Any, epsilon: Any) -> jax.Array:
+        return learner.sample(state, iteration, epsilon, nothing)
 
     def tell(*arguments: Any) -> Any:
         return learner.tell(*arguments)
@@ -126,20 +129,46 @@ def test_q_plus_without_its_switches_is_q() -> None:
     assert found[0] == found[1]
 
 
-def test_what_was_told_is_not_asked_again_while_there_is_something_else() -> None:
-    # 8 blocks of one layer: four batches of two ask them all, then they repeat.
+# One layer has 8 codes, of which three compute nothing: 6 functions.
+@pytest.mark.parametrize(
+    ("name", "by", "number"),
+    [
+        ("q_plus", "unique", 8),
+        ("q_plus", "distinct", 6),
+        ("random", "distinct", 6),
+        ("local", None, 6),
+    ],
+)
+def test_what_was_told_is_not_asked_again_while_there_is_something_else(
+    name: str, by: str | None, number: int
+) -> None:
     space = NscSpace(1)
-    config = _agent("q_plus")
+    switches: dict[str, Any] = {"unique": by == "unique", "distinct": by == "distinct"}
+    plus = dataclasses.replace(_agent("q_plus").q_plus, **switches)
+    config = dataclasses.replace(_agent(name, **switches), q_plus=plus)
     agent = make_agent(space, Config(agent=config, search=SearchConfig(2)))
     state, seen = agent.init(), []
     for iteration in range(9):
         actions, _ = agent.ask(state, iteration)
-        assert len({int(a) for a in actions[:, 0]}) == 2 or iteration >= 4
-        seen += actions[:, 0].tolist()
+        assert len({int(a) for a in actions[:, 0]}) == 2 or iteration >= number // 2
+        blocks = [space.decode(row) for row in actions]
+        seen += [format(b) if by == "unique" else canonical_hash(b) for b in blocks]
         state = agent.tell(state, actions, np.full(2, 0.5, np.float32))
-    # Eight random tries may miss what is left; four batches of them hardly do.
-    assert len(set(seen[:8])) >= 7
-    assert len(set(seen)) == 8
+    # Eight random tries may miss what is left; a few batches of them hardly do.
+    assert len(set(seen[:number])) >= number - 1
+    assert len(set(seen)) == number
+
+
+@pytest.mark.parametrize("name", ["q_plus", "local"])
+def test_what_is_in_flight_is_not_asked_again(name: str) -> None:
+    space = NscSpace(1)
+    agent = make_agent(space, Config(agent=_agent(name), search=SearchConfig(1)))
+    state = agent.init()
+    flying = space.encode(parse("1,1,3,0,0")), space.encode(parse("1,4,0,0,0"))
+    for iteration in range(2):  # all random: a new block is found
+        actions, _ = agent.ask(state, iteration, flying)
+        hashes = {canonical_hash(space.decode(row)) for row in actions}
+        assert not hashes & {canonical_hash(space.decode(row)) for row in flying}
 
 
 def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
@@ -152,7 +181,8 @@ def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
         return jnp.stack([first.astype(jnp.int32), jnp.full(len(keys), -1)], axis=1)
 
     asking = novelty.Asking(jax.random.key(0), 2, jnp.float32(0.1))
-    blocks = novelty.choose(propose, told, asking)
+    known = jax.vmap(row_key)(told)
+    blocks = novelty.choose(propose, row_key, known, asking)
     # 1 and 2 were told; the second slot may not take what the first one took.
     assert blocks.tolist() == [[3, -1], [4, -1]]
     assert seen_epsilons[:2] == pytest.approx([0.1, 0.1 + 0.9 / 7])
@@ -163,7 +193,8 @@ def test_replay_can_prefer_the_new_and_the_good() -> None:
     memory = replay.init(capacity=8, steps=1)
     rewards = np.array([0.9, 0.1, 0.2, 0.3], np.float32)
     added = np.arange(4, dtype=np.int32)[:, None]
-    memory = replay.add(memory, jnp.asarray(added), jnp.asarray(rewards))
+    told = jnp.asarray(added), jnp.asarray(rewards)
+    memory = replay.add(NscSpace(1).arrays, memory, *told)
     means = {}
     for newest, best in ((1, 1), (3, 1), (1, 3)):
         draw = jax.jit(replay.sample, static_argnums=(2, 3, 4))
@@ -238,7 +269,8 @@ def test_evolution_keeps_the_youngest_and_mutates_the_best_of_its_sample() -> No
         state = learner.tell(state, rows, jnp.float32(rewards))
     assert state.rewards.tolist() == pytest.approx([0.9, 0.1, 0.2, 0.3])
     # Fifty draws of four miss the best once in a million times.
-    asked = learner.sample(state, jnp.int32(2), jnp.float32(0))
+    nothing = jnp.zeros((0, 3), jnp.int32)
+    asked = learner.sample(state, jnp.int32(2), jnp.float32(0), nothing)
     for row in np.asarray(asked):
         layers = space.decode(row).layers
         kept = [a == b for a, b in zip(layers, best.layers, strict=False)]

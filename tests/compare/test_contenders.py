@@ -39,7 +39,7 @@ def test_contenders_are_written_as_calls() -> None:
         ("q(", "want names and fields"),
         ("q(3)", "want names and fields"),
         ("q(alpha=open('x'))", "want names and fields"),
-        ("sarsa", "no agent 'sarsa', only q, random, q_plus, evolution"),
+        ("sarsa", "no agent 'sarsa', only q, random, local, q_plus, evolution"),
         ("q(alpha=7)", "agent.alpha is 7.0"),
         ("q(beta=7)", "unknown configuration field agent.beta"),
         ("evolution(alpha=1)", "unknown configuration field agent.evolution.alpha"),

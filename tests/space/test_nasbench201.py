@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -87,3 +89,22 @@ def test_a_table_that_is_none_gets_one_line(tmp_path: Path) -> None:
     path = _write(tmp_path / "bad.csv", [(first, "63.1", "many")])
     with pytest.raises(DataError, match="column c10_test_200 has 'many'"):
         read_nasbench201(path, "cifar10")
+
+
+def test_edges_without_effect_do_not_count() -> None:
+    arrays = NasBench201Space().arrays
+    cells = jnp.array(
+        [
+            [3, 0, 0, 3, 0, 3],  # node 2 is never fed: its edge to the output is dead
+            [3, 0, 0, 3, 0, 0],
+            [3, 3, 3, 3, 0, 0],  # nobody reads node 2, nor node 1
+            [0, 0, 0, 3, 0, 0],
+            [3, 0, 0, 3, 1, 0],  # node 1 is read
+        ]
+    )
+    keys = jax.vmap(arrays.key)(cells)
+    features = jax.vmap(arrays.features)(cells)
+    assert len(set(keys[:4].tolist())) == 1
+    assert keys[4] != keys[0]
+    np.testing.assert_array_equal(features[0], features[3])
+    assert np.abs(features[0] - features[4]).sum() == 4
