@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bqnn.agents.agent import digest, make_agent
-from bqnn.config import AgentConfig, Config, SearchConfig
+from bqnn.config import AgentConfig, Config, QModelConfig, SearchConfig
 from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.walk import reader
 from bqnn.evaluation.evaluate import evaluate
@@ -67,17 +67,25 @@ def _set(names: Iterable[str]) -> Iterator[None]:
     [["jax_enable_x64"], ["jax_threefry_partitionable"], list(OPTIONS)],
     ids=["x64", "threefry", "all"],
 )
-def test_an_agent_computes_the_same_under_options(names: list[str]) -> None:
-    config = AgentConfig(schedule="0.5:3", replay_updates=4, alpha=0.3)
-    agent = make_agent(
-        NscSpace(2), Config(agent=config, search=SearchConfig(4, seed=7))
+@pytest.mark.parametrize(
+    ("name", "expected"), [("q", "68dc44a10779b1f7"), ("q_model", "8ecbdd8e6943fd2b")]
+)
+def test_an_agent_computes_the_same_under_options(
+    name: str, expected: str, names: list[str]
+) -> None:
+    model = QModelConfig(schedule="0.5:3", replay_updates=4, first=4, pool=64)
+    config = AgentConfig(
+        name=name, schedule="0.5:3", replay_updates=4, alpha=0.3, q_model=model
     )
+    space = NscSpace(2)
+    pending = [space.encode(parse("1,1,3,0,0")), space.encode(parse("1,4,0,0,0"))]
+    agent = make_agent(space, Config(agent=config, search=SearchConfig(4, seed=7)))
     with _set(names):
         state = agent.init()
         for iteration in range(3):
-            actions, _ = agent.ask(state, iteration)
+            actions, _ = agent.ask(state, iteration, pending)
             state = agent.tell(state, actions, actions[:, 0].astype(np.float32) / 7)
-    assert digest(state)[:16] == "68dc44a10779b1f7"
+    assert digest(state)[:16] == expected
 
 
 @pytest.mark.usefixtures("no_program_store")

@@ -15,6 +15,7 @@ from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State
 from bqnn.agents.local_search import make_local
 from bqnn.agents.q import make_q, make_q_plus
+from bqnn.agents.q_model import make_q_model
 from bqnn.agents.random_search import make_random
 from bqnn.config import AgentConfig, Config
 from bqnn.errors import ConfigError, SearchError, quote
@@ -26,6 +27,7 @@ LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
     "random": make_random,
     "evolution": make_evolution,
     "local": make_local,
+    "q_model": make_q_model,
 }
 """Learners by the name that `config.agent.name` takes."""
 

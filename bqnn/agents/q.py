@@ -48,7 +48,7 @@ def make_q(space: Space, config: AgentConfig, batch: int) -> Learner:
       config: the fields of `QConfig`.
       batch: B, blocks per iteration.
     """
-    return _make(space, config, schedule.parse(config.schedule).epsilons, batch)
+    return make_learner(space, config, schedule.parse(config.schedule).epsilons, batch)
 
 
 def make_q_plus(space: Space, config: AgentConfig, batch: int) -> Learner:
@@ -59,12 +59,13 @@ def make_q_plus(space: Space, config: AgentConfig, batch: int) -> Learner:
     """
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(config.q_plus.schedule, iterations).epsilons
-    return _make(space, config.q_plus, epsilons, batch)
+    return make_learner(space, config.q_plus, epsilons, batch)
 
 
-def _make(
+def make_learner(
     space: Space, config: QConfig, epsilons: tuple[float, ...], batch: int
 ) -> Learner:
+    """Build Q-learning with an epsilon for every iteration."""
     capacity = len(epsilons) * batch
     return Learner(
         init=functools.partial(init, space, config, capacity),

@@ -18,6 +18,7 @@ _SECTIONS = {
     "local": "",
     "q_plus": "q_plus",
     "evolution": "evolution",
+    "q_model": "q_model",
 }
 
 

@@ -1,6 +1,6 @@
 """Configuration of a search: frozen dataclasses, checked when they are made."""
 
-from bqnn.config.agent import AgentConfig, EvolutionConfig, QConfig
+from bqnn.config.agent import AgentConfig, EvolutionConfig, QConfig, QModelConfig
 from bqnn.config.sections import (
     BudgetConfig,
     Config,
@@ -20,6 +20,7 @@ __all__ = [
     "EvolutionConfig",
     "NetworkConfig",
     "QConfig",
+    "QModelConfig",
     "RewardConfig",
     "SearchConfig",
     "SpaceConfig",

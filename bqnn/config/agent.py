@@ -79,6 +79,27 @@ class EvolutionConfig(Section):
 
 
 @dataclass(frozen=True)
+class QModelConfig(QConfig):
+    """Q-learning that writes blocks, and a Gaussian process that chooses (ours).
+
+    Attributes:
+      pool: blocks written for a batch, at least 16 for each of its blocks.
+      parents: how many of the best blocks told are mutated.
+      first: blocks told before what is written is more than random.
+      most_told: blocks that the process is told at most, the best half and the newest.
+      noise: variance of a reward, relative to that of all rewards.
+    """
+
+    section = "agent.q_model"
+
+    pool: int = within(100, 2, 10_000)
+    parents: int = within(10, 1, 1000)
+    first: int = within(16, 1, 100_000)
+    most_told: int = within(512, 2, 4096)
+    noise: float = within(0.1, 1e-4, 100)
+
+
+@dataclass(frozen=True)
 class AgentConfig(QConfig):
     """The agent: which one, and what each takes.
 
@@ -88,12 +109,14 @@ class AgentConfig(QConfig):
 
     Attributes:
       name: `q` (the paper), `q_plus` (the same, with what our measurements show to
-        help), `random`, `evolution` or `local`, local search with restarts.
+        help), `random`, `evolution`, `local` (local search with restarts) or `q_model`
+        (a model of the rewards chooses among what Q-learning and mutation write).
       q_plus: the fields of `q_plus`; its schedule is stretched over the iterations.
       evolution: the fields of `evolution`.
+      q_model: the fields of `q_model`; its schedule is stretched over the iterations.
     """
 
-    name: str = one_of("q", "q_plus", "random", "evolution", "local")
+    name: str = one_of("q", "q_plus", "random", "evolution", "local", "q_model")
     q_plus: QConfig = QConfig(
         schedule="1.0:5,0.3:5,0.02:10",
         alpha=0.2,
@@ -104,3 +127,12 @@ class AgentConfig(QConfig):
         replay_best=3,
     )
     evolution: EvolutionConfig = EvolutionConfig()
+    q_model: QModelConfig = QModelConfig(
+        schedule="1.0:5,0.3:5,0.02:10",
+        alpha=0.2,
+        replay_updates=256,
+        spread=True,
+        distinct=True,
+        replay_newest=2,
+        replay_best=3,
+    )

@@ -1,0 +1,154 @@
+"""Q-learning that writes, and a Gaussian process that chooses (ours).
+
+Each batch, half a pool of new blocks comes from the Q-table by epsilon-greedy, half are
+mutants of the best blocks told. The process foretells their rewards from all that was
+told, and a Thompson sample for every slot takes one (after BANANAS, White, Neiswanger
+and Savani, AAAI 2021, which takes mutants of the best and an ensemble of networks).
+"""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from bqnn.agents import gaussian_process as gp
+from bqnn.agents import novelty, q
+from bqnn.agents.learner import Learner, key_of
+from bqnn.agents.mutation import mutate
+from bqnn.agents.q import QState
+from bqnn.agents.replay import ReplayMemory
+from bqnn.agents.sampling import random_blocks
+from bqnn.config import AgentConfig, QModelConfig, schedule
+from bqnn.space.actions import Space
+
+
+def make_q_model(space: Space, config: AgentConfig, batch: int) -> Learner:
+    """Build the agent. Its state is that of `q`: the table, and what was told.
+
+    Args:
+      space: the decision process.
+      config: the fields of `config.q_model`; `schedule`, for its length.
+      batch: B, blocks per iteration.
+    """
+    # Nothing is asked twice, whatever the field that `q` has for it says.
+    model = dataclasses.replace(config.q_model, distinct=True)
+    iterations = schedule.parse(config.schedule).iterations
+    epsilons = schedule.stretched(model.schedule, iterations).epsilons
+    writer = q.make_learner(space, model, epsilons, batch)
+    sample = functools.partial(_sample, space, model, batch)
+    return writer._replace(sample=sample, heeds_pending=True)
+
+
+def _sample(
+    space: Space,
+    config: QModelConfig,
+    batch: int,
+    state: QState,
+    iteration: Array,
+    epsilon: Array,
+    pending: Array,
+) -> Array:
+    pool_key, choice_key = jax.random.split(key_of(state.key, iteration, "ask"))
+    pool = _pool(space, config, batch, state, epsilon, pool_key)
+    keys = jax.vmap(space.key)(pool)
+    known = novelty.known_keys(space, state.memory, pending)
+    post = _foretell(space, config, state.memory, pending, pool, iteration * batch)
+    return pool[_choose(post, keys, ~novelty.is_in(keys, known), choice_key, batch)]
+
+
+def _pool(
+    space: Space,
+    config: QModelConfig,
+    batch: int,
+    state: QState,
+    epsilon: Array,
+    key: chex.PRNGKey,
+) -> Array:
+    """Write blocks, int32 `[P, T]`: random ones until `config.first` were told."""
+    half = max(config.pool, 2 * novelty.TRIES * batch) // 2
+    keys = jax.random.split(key, 2 * half)
+    is_first = state.memory.size < config.first
+    epsilons = jnp.full((half,), jnp.where(is_first, 1, epsilon))
+    written = q.propose(
+        space, config.exploration, state.q_values, keys[:half], epsilons
+    )
+    mutants = lax.cond(
+        is_first,
+        lambda: random_blocks(space, config.exploration, keys[half:]),
+        lambda: _mutants(space, config.parents, state.memory, keys[half:]),
+    )
+    return jnp.concatenate([written, mutants])
+
+
+def _mutants(
+    space: Space, parents: int, memory: ReplayMemory, keys: chex.PRNGKey
+) -> Array:
+    """Mutate, for every key, one of the best blocks told."""
+    told = jnp.arange(len(memory.rewards)) < memory.size
+    count = min(parents, len(memory.rewards))
+    _, best = lax.top_k(jnp.where(told, memory.rewards, -jnp.inf), count)
+
+    def mutant(key: chex.PRNGKey) -> Array:
+        parent_key, mutate_key = jax.random.split(key)
+        limit = jnp.minimum(count, memory.size)
+        parent = best[jax.random.randint(parent_key, (), 0, limit)]
+        return mutate(space, memory.actions[parent], mutate_key)
+
+    return jax.vmap(mutant)(keys)
+
+
+def _foretell(
+    space: Space,
+    config: QModelConfig,
+    memory: ReplayMemory,
+    pending: Array,
+    pool: Array,
+    most: Array,
+) -> gp.Posterior:
+    """Condition on what was told, and on what is in flight."""
+    rows = _remembered(memory, config.most_told)
+    actions = jnp.concatenate([memory.actions[rows], pending])
+    told = jnp.pad(rows < memory.size, (0, len(pending)))
+    in_flight = jnp.pad(pending[:, 0] >= 0, (len(rows), 0))
+    facts = gp.Facts(
+        features=jax.vmap(space.features)(actions),
+        rewards=jnp.pad(memory.rewards[rows], (0, len(pending))),
+        told=told,
+        pending=in_flight,
+    )
+    whole = len(pending) > 0 or len(memory.rewards) > config.most_told
+    count = len(actions) if whole else jnp.minimum(most, len(actions))
+    features = jax.vmap(space.features)(pool)
+    return gp.posterior(facts, features, config.noise, jnp.asarray(count))
+
+
+def _remembered(memory: ReplayMemory, most: int) -> Array:
+    """Choose what the model is told: the best half and the newest, `most` in all.
+
+    Returns:
+      Rows of the memory, int32 `[min(M, most)]`; all of them if they are few.
+    """
+    capacity = len(memory.rewards)
+    place = jnp.arange(capacity)
+    if capacity <= most:
+        return place
+    told = place < memory.size
+    _, best = lax.top_k(jnp.where(told, memory.rewards, -jnp.inf), most // 2)
+    rest = jnp.where(told, place, -1 - place).at[best].set(-capacity - 1)
+    return jnp.concatenate([best, lax.top_k(rest, most - most // 2)[1]])
+
+
+def _choose(
+    post: gp.Posterior, keys: Array, new: Array, key: chex.PRNGKey, batch: int
+) -> Array:
+    """Take the largest Thompson sample of each slot among new blocks, `[B]`."""
+
+    def take(free: Array, key: chex.PRNGKey) -> tuple[Array, Array]:
+        draws = gp.thompson(post, gp.random_bits(key, len(keys)))
+        index = jnp.argmax(jnp.where(free, draws, -jnp.inf))
+        return free & (keys != keys[index]), index
+
+    return lax.scan(take, new, jax.random.split(key, batch))[1]
