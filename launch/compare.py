@@ -52,6 +52,13 @@ _SEEDS = flags.DEFINE_integer("seeds", 500, "Searches of an agent.", lower_bound
 _TARGET = flags.DEFINE_float(
     "target", None, "Reward to reach; of a table, its best thousandth if not given."
 )
+_X = flags.DEFINE_enum(
+    "x",
+    "evaluations",
+    ["evaluations", "trained", "seconds"],
+    "What the figure draws against: blocks asked, different blocks trained, or seconds "
+    "of training.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the comparison.", required=True
 )
@@ -65,6 +72,8 @@ def main() -> None:
     agents = contenders.parse(_AGENTS.value, config)
     budgets = _budgets(_BUDGETS.value)
     with _evaluator(config, console) as (evaluator, facts):
+        if _X.value == "seconds" and not evaluator.timed:
+            raise ConfigError("--x=seconds: this table has no seconds")
         store = Store(Path(_WORKDIR.value) / "searches", facts)
         done = compare(agents, budgets, _SEEDS.value, evaluator, store)
         total = len(agents) * len(budgets) * _SEEDS.value
@@ -83,7 +92,7 @@ def _evaluator(config: Config, console: Console) -> Iterator[tuple["Evaluator", 
         workers.refuse("with --evaluator=table:FILE")
         runtime.configure_process(config.train.threads, workers.cache_dir())
         benchmark = _benchmark(Path(file), config)
-        facts += [benchmark.rewards.tolist(), benchmark.true_values.tolist()]
+        facts += [array.tolist() for array in benchmark[1:]]
         yield TableEvaluator(benchmark), json.dumps(facts)
     elif kind == "train" and not file and _SPACE.value == "nsc":
         with _started(config, console) as evaluator:
@@ -150,7 +159,7 @@ def _report(entries: list[Entry], optimum: Optimum | None, console: Console) -> 
     console.print(compared.summaries(rows, title + goal, what))
     compared.save_summaries(rows, workdir / "summary.csv")
     compared.save_curves(entries, workdir / "curves.csv")
-    compared.save_figure(entries, what, title, workdir / "compare.png")
+    compared.save_figure(entries, _X.value, what, title, workdir / "compare.png")
     console.print(f"written: {workdir}/summary.csv, curves.csv, compare.png")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # jax, which is slow to import
     from bqnn.compare.evaluators import Evaluator
 
 # Arrays of a stored file, in the order of the fields of `Searches`.
-_ARRAYS = ("rewards", "reported")
+_ARRAYS = ("rewards", "reported", "trained", "seconds")
 
 
 class Entry(NamedTuple):
@@ -95,7 +95,7 @@ class Store:
 
     def _path(self, contender: Contender, budget: int, seeds: int) -> Path:
         agent = dataclasses.asdict(contender.agent)
-        facts = [self._setting, agent, contender.batch, budget, seeds]
+        facts = [_ARRAYS, self._setting, agent, contender.batch, budget, seeds]
         sha = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return self._folder / f"{contender.agent.name}-{budget}-{sha[:16]}.npz"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bqnn import files
 from bqnn.compare.tabular import (
+    Result,
     TabularBenchmark,
     all_actions,
     check_size,
@@ -53,11 +54,10 @@ def read_nasbench201(path: Path, dataset: str) -> TabularBenchmark:
     rows = read_rows(path, "arch")
     columns = f"{prefix}_val_12", f"{prefix}_test_200"
 
-    def result(actions: np.ndarray) -> tuple[float, float]:
+    def result(actions: np.ndarray) -> Result:
         cell = space.decode(actions)
         row = _row(path, rows, cell, cell)
-        early, true = (accuracy(path, row, column, 100) for column in columns)
-        return early, true
+        return Result(*(accuracy(path, row, column, 100) for column in columns))
 
     arrays = space.arrays
     return make_benchmark(arrays, map(result, all_actions(arrays)))
@@ -103,12 +103,12 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
                 "accuracies"
             )
 
-    def result(actions: np.ndarray) -> tuple[float, float]:
+    def result(actions: np.ndarray) -> Result:
         candidate = make_candidate(problem, problem.space.decode(actions))
         row = _row(path, rows, candidate.hash, str(candidate.block))
         mean = float(np.mean([accuracy(path, row, name, 1) for name in names]))
         evaluation = Evaluation(Status.OK, (mean,))
-        return problem.reward(candidate, evaluation), mean
+        return Result(problem.reward(candidate, evaluation), mean)
 
     arrays = problem.space.arrays
     return make_benchmark(arrays, map(result, all_actions(arrays)))

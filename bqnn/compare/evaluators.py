@@ -10,7 +10,7 @@ import numpy as np
 from bqnn import runtime
 from bqnn.compare.contenders import Contender
 from bqnn.compare.many_seeds import for_budget, search_seeds
-from bqnn.compare.statistics import Optimum, Searches
+from bqnn.compare.statistics import Optimum, Searches, count_searches
 from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config
 from bqnn.data import Dataset
@@ -28,9 +28,11 @@ class Evaluator(Protocol):
 
     Attributes:
       optimum: the best results there are, if they are known.
+      timed: whether it knows how long a training takes.
     """
 
     optimum: Optimum | None
+    timed: bool
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search with seeds 0, 1, ... within a budget.
@@ -52,6 +54,7 @@ class TableEvaluator:
         """Find the optimum of the benchmark."""
         self._benchmark = benchmark
         known = np.isfinite(benchmark.rewards)
+        self.timed = not np.isnan(benchmark.seconds[known]).any()
         self.optimum: Optimum | None = Optimum(
             float(benchmark.rewards.max()),
             float(benchmark.true_values[known].max()),
@@ -61,11 +64,13 @@ class TableEvaluator:
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search with many seeds in one program."""
         agent = for_budget(contender.agent, budget, contender.batch)
-        rewards, true_values = self._benchmark.rewards, self._benchmark.true_values
-        for indices in search_seeds(self._benchmark, agent, contender.batch, seeds):
+        table = self._benchmark
+        for asked in search_seeds(table, agent, contender.batch, seeds):
             # The last iteration of a search may exceed the budget.
-            asked = indices[:, :budget]
-            yield Searches(rewards[asked], true_values[asked])
+            at, functions = asked.indices[:, :budget], asked.functions[:, :budget]
+            yield count_searches(
+                table.rewards[at], table.true_values[at], functions, table.seconds[at]
+            )
 
 
 class TrainingEvaluator:
@@ -75,6 +80,7 @@ class TrainingEvaluator:
     """
 
     optimum: Optimum | None = None
+    timed = True
 
     def __init__(
         self,
@@ -100,9 +106,15 @@ class TrainingEvaluator:
         """Search seed by seed, and go on where an earlier run stopped."""
         for seed in range(seeds):
             found = self._search(contender, budget, seed)
-            accuracies = [last_accuracy(event.evaluation) or 0.0 for event in found]
-            rewards = [event.reward for event in found]
-            yield Searches(np.array([rewards]), np.array([accuracies]))
+            hashes = [event.candidate.hash for event in found]
+            _, functions = np.unique(hashes, return_inverse=True)
+            evaluations = [event.evaluation for event in found]
+            yield count_searches(
+                np.array([[event.reward for event in found]]),
+                np.array([[last_accuracy(e) or 0.0 for e in evaluations]]),
+                functions.astype(np.uint32)[None],
+                np.array([[sum(e.seconds.values()) for e in evaluations]]),
+            )
 
     def _search(self, contender: Contender, budget: int, seed: int) -> list[Evaluated]:
         config = dataclasses.replace(

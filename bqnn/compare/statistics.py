@@ -1,8 +1,13 @@
-"""Statistics of searches by one agent: means, intervals, evaluations to a target."""
+"""Statistics of searches by one agent: means, intervals, evaluations to a target.
+
+Evaluations are counted twice: as asked, and as trained. A block that computes the same
+function as an earlier one of its search is not trained again, and costs no time.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bqnn.stats import Floats, Mean, mean
 
@@ -13,10 +18,15 @@ class Searches(NamedTuple):
     Attributes:
       rewards: what the agent was told, in the order it asked, `[R, N]`.
       true_values: the accuracies to report of the same blocks, `[R, N]`.
+      trained: how many different functions were asked so far, `[R, N]`.
+      seconds: how long these took to train, one after the other; NaN if it is not
+        known. `[R, N]`.
     """
 
     rewards: Floats
     true_values: Floats
+    trained: Floats
+    seconds: Floats
 
 
 class AgentSummary(NamedTuple):
@@ -32,6 +42,8 @@ class AgentSummary(NamedTuple):
         reach it, None without a target.
       reached: share of the searches that reach the target.
       found: share that find the block with the best reward; None if it is not known.
+      trained: mean number of different functions asked.
+      seconds: mean time to train them; NaN if it is not known.
     """
 
     label: str
@@ -42,6 +54,8 @@ class AgentSummary(NamedTuple):
     needed: float | None
     reached: float | None
     found: float | None
+    trained: float
+    seconds: float
 
 
 class Optimum(NamedTuple):
@@ -56,6 +70,26 @@ class Optimum(NamedTuple):
     reward: float
     true_value: float
     target: float
+
+
+def count_searches(
+    rewards: Floats, true_values: Floats, functions: NDArray[np.uint32], times: Floats
+) -> Searches:
+    """Count what was trained.
+
+    Args:
+      rewards: as in `Searches`, `[R, N]`.
+      true_values: as there, `[R, N]`.
+      functions: a number for every block, the same for those that compute the same
+        function; uint32 `[R, N]`.
+      times: seconds to train every block, NaN if it is not known; `[R, N]`.
+    """
+    new = np.zeros(functions.shape, bool)
+    for row, marks in zip(functions, new, strict=True):
+        marks[np.unique(row, return_index=True)[1]] = True
+    trained = np.cumsum(new, axis=1, dtype=np.float64)
+    seconds = np.cumsum(np.where(new, times, 0), axis=1, dtype=np.float64)
+    return Searches(rewards, true_values, trained, seconds)
 
 
 def summarize(
@@ -87,6 +121,8 @@ def summarize(
         needed=None if needed is None else float(np.median(needed)),
         reached=None if needed is None else float(np.isfinite(needed).mean()),
         found=None if optimum is None else float(found(searches, optimum.reward)[-1]),
+        trained=float(searches.trained[:, -1].mean()),
+        seconds=float(searches.seconds[:, -1].mean()),
     )
 
 

@@ -20,6 +20,20 @@ _MOST = 2 * 10**7
 Float32 = NDArray[np.float32]
 
 
+class Result(NamedTuple):
+    """The result of a block.
+
+    Attributes:
+      reward: what the agent is told.
+      true_value: the accuracy to report.
+      seconds: how long the training took; NaN if it is not known.
+    """
+
+    reward: float
+    true_value: float
+    seconds: float = math.nan
+
+
 class TabularBenchmark(NamedTuple):
     """A space with the results of all its blocks, in E table entries.
 
@@ -29,11 +43,13 @@ class TabularBenchmark(NamedTuple):
       space: the decision process.
       rewards: what the agent is told, float32 `[E]`; -inf at indices without a block.
       true_values: the accuracy to report, float32 `[E]`; NaN at indices without one.
+      seconds: how long the training took, float32 `[E]`; NaN where it is not known.
     """
 
     space: Space
     rewards: Float32
     true_values: Float32
+    seconds: Float32
 
     def index_of(self, actions: "Array") -> "Array":
         """Return the index of every block.
@@ -63,23 +79,21 @@ def check_size(space: Space) -> None:
         )
 
 
-def make_benchmark(
-    space: Space, results: Iterator[tuple[float, float]]
-) -> TabularBenchmark:
+def make_benchmark(space: Space, results: Iterator[Result]) -> TabularBenchmark:
     """Tabulate a space.
 
     Args:
       space: the decision process.
-      results: reward and true value of every block, in the order of `all_actions`.
+      results: the result of every block, in the order of `all_actions`.
     """
     size = int(np.prod(space.num_actions, dtype=np.int64))
-    rewards = np.full(size, -np.inf, np.float32)
-    true_values = np.full(size, np.nan, np.float32)
+    table = np.full((size, 3), np.nan, np.float32)
     digits = _digits(space)
-    for actions, pair in zip(all_actions(space), results, strict=True):
-        index = int(np.maximum(actions, 0) @ digits)
-        rewards[index], true_values[index] = pair
-    return TabularBenchmark(space, rewards, true_values)
+    for actions, result in zip(all_actions(space), results, strict=True):
+        table[int(np.maximum(actions, 0) @ digits)] = result
+    rewards, true_values, seconds = np.ascontiguousarray(table.T)
+    rewards = np.where(np.isnan(rewards), np.float32(-np.inf), rewards)
+    return TabularBenchmark(space, rewards, true_values, seconds)
 
 
 def all_actions(space: Space) -> Iterator[Int32]:

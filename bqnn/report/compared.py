@@ -13,12 +13,19 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bqnn.compare.comparison import Entry
-from bqnn.compare.statistics import AgentSummary, best_so_far
+from bqnn.compare.statistics import AgentSummary, Searches, best_so_far
 from bqnn.errors import DataError
 from bqnn.report.foreign import foreign, literal
 from bqnn.report.palette import LINES
 from bqnn.report.table import make_table, numbers
-from bqnn.stats import Mean, mean
+from bqnn.stats import Floats, Mean, mean
+
+X_AXES = {
+    "evaluations": "evaluations",
+    "trained": "different blocks trained",
+    "seconds": "seconds of training",
+}
+"""What a curve may be drawn against: columns of its csv, and their names."""
 
 _STYLES = ("-", "--", "-.", ":")
 _SKIPPED = 0.1
@@ -33,10 +40,11 @@ def summaries(rows: Sequence[AgentSummary], title: str, what: str) -> Table:
       title: of the table.
       what: name of the reported value, a heading.
     """
-    columns = "evaluations", f"{what}, %", "95 % interval", "regret", "to target"
+    counts, results = ("evaluations", "trained"), (f"{what}, %", "95 % interval")
+    columns = *counts, *results, "regret", "to target", "best found"
     table = make_table(
         foreign(title),
-        [Column("agent", overflow="fold"), *numbers(*columns, "best found")],
+        [Column("agent", overflow="fold"), *numbers(*columns)],
         map(_cells, rows),
     )
     for index, (row, following) in enumerate(itertools.pairwise(rows)):
@@ -49,6 +57,7 @@ def _cells(row: AgentSummary) -> tuple[str | Text, ...]:
     return (
         foreign(row.label),
         str(row.budget),
+        f"{row.trained:.4g}",
         f"{100 * average:.2f}",
         f"{100 * low:.2f} to {100 * high:.2f}",
         "-" if row.regret is None else f"{100 * row.regret:.2f}",
@@ -64,11 +73,14 @@ def _needed(row: AgentSummary) -> str:
     return f"{median} ({row.reached:.0%})"
 
 
-def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> None:
-    """Draw best-so-far against evaluations, a panel for each budget.
+def save_figure(
+    entries: Sequence[Entry], x: str, what: str, title: str, path: Path
+) -> None:
+    """Draw best-so-far against what was spent, a panel for each budget.
 
     Args:
       entries: the searches.
+      x: one of `X_AXES`.
       what: name of the reported value.
       title: above the figure.
       path: of the picture; its ending names the format.
@@ -82,11 +94,12 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
     panels = figure.subplots(1, len(budgets), squeeze=False)[0]
     for axes, budget in zip(panels, budgets, strict=True):
         curves = {
-            entry.contender.label: mean(best_so_far(entry.searches))
+            entry.contender.label: _curve(entry.searches, x)
             for entry in entries
             if entry.budget == budget
         }
         draw_curves(axes, curves)
+        axes.set_xlabel(X_AXES[x])
         axes.set_title(f"{budget} evaluations", fontsize=10)
     panels[0].set_ylabel(f"{what} of the best so far, %")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -97,19 +110,19 @@ def save_figure(entries: Sequence[Entry], what: str, title: str, path: Path) -> 
         raise DataError(f"{path}: {error.strerror}") from error
 
 
-def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
+def draw_curves(axes: Axes, curves: Mapping[str, tuple[Floats, Mean]]) -> None:
     """Draw curves, their intervals as bands.
 
     Args:
       axes: to draw on.
-      curves: fractions by label, float64 `[N]` from the first evaluation.
+      curves: what was spent and fractions, float64 `[N]` both, by label.
     """
     styles = zip(itertools.cycle(LINES), itertools.cycle(_STYLES), strict=False)
     for (label, curve), (colour, line) in zip(curves.items(), styles, strict=False):
-        value, (low, high) = curve
+        spent, (value, (low, high)) = curve
         middle, low, high = (100 * np.asarray(x) for x in (value, low, high))
         first = int(_SKIPPED * len(middle))
-        steps = np.arange(1, len(middle) + 1)[first:]
+        steps = spent[first:]
         axes.fill_between(steps, low[first:], high[first:], color=colour, alpha=0.2)
         axes.plot(
             steps,
@@ -119,9 +132,21 @@ def draw_curves(axes: Axes, curves: Mapping[str, Mean]) -> None:
             label=literal(label),
             linewidth=1.4,
         )
-    axes.set_xlabel("evaluations")
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _curve(searches: Searches, x: str) -> tuple[Floats, Mean]:
+    return _spent(searches)[x], mean(best_so_far(searches))
+
+
+def _spent(searches: Searches) -> dict[str, Floats]:
+    """Average what was spent after every evaluation, float64 `[N]` by `X_AXES`."""
+    return {
+        "evaluations": np.arange(1.0, searches.rewards.shape[1] + 1),
+        "trained": searches.trained.mean(axis=0),
+        "seconds": searches.seconds.mean(axis=0),
+    }
 
 
 def save_summaries(rows: Sequence[AgentSummary], path: Path) -> None:
@@ -133,6 +158,7 @@ def save_summaries(rows: Sequence[AgentSummary], path: Path) -> None:
     header = (
         *("agent", "evaluations", "seeds", "mean", "low", "high", "regret"),
         *("evaluations_to_target", "reached_target", "found_best"),
+        *("trained", "seconds"),
     )
     _write(
         path,
@@ -145,7 +171,7 @@ def save_summaries(rows: Sequence[AgentSummary], path: Path) -> None:
 
 
 def save_curves(entries: Sequence[Entry], path: Path) -> None:
-    """Write best-so-far after every evaluation as csv.
+    """Write best-so-far after every evaluation, and what was spent, as csv.
 
     Raises:
       DataError: if it cannot be written.
@@ -153,9 +179,12 @@ def save_curves(entries: Sequence[Entry], path: Path) -> None:
     rows = []
     for entry in entries:
         value, (low, high) = mean(best_so_far(entry.searches))
-        for number, values in enumerate(zip(value, low, high, strict=True), 1):
+        spent = _spent(entry.searches)
+        columns = value, low, high, spent["trained"], spent["seconds"]
+        for number, values in enumerate(zip(*columns, strict=True), 1):
             rows.append((entry.contender.label, entry.budget, number, *values))
-    _write(path, ("agent", "budget", "evaluations", "mean", "low", "high"), rows)
+    header = "agent", "budget", "evaluations", "mean", "low", "high"
+    _write(path, (*header, "trained", "seconds"), rows)
 
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -163,8 +192,13 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) 
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(header)
-            writer.writerows(
-                [f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows
-            )
+            writer.writerows(map(_written, row) for row in rows)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
+
+
+def _written(value: object) -> object:
+    """Write a number with six digits, and nothing for one that is not known."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value

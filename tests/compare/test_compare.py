@@ -15,7 +15,12 @@ from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
 from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
 from bqnn.compare.many_seeds import search_seeds
 from bqnn.compare.statistics import Optimum, Searches
-from bqnn.compare.tabular import TabularBenchmark, all_actions, make_benchmark
+from bqnn.compare.tabular import (
+    Result,
+    TabularBenchmark,
+    all_actions,
+    make_benchmark,
+)
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import DataError
@@ -41,11 +46,11 @@ def _benchmark() -> TabularBenchmark:
     """What `TableExecutor` evaluates, as a benchmark."""
     work = problem_of(CONFIG)
 
-    def results() -> Iterator[tuple[float, float]]:
+    def results() -> Iterator[Result]:
         for actions in all_actions(work.space.arrays):
             candidate = make_candidate(work, work.space.decode(actions))
             evaluation = tabulated(candidate)
-            yield work.reward(candidate, evaluation), evaluation.accuracy[-1]
+            yield Result(work.reward(candidate, evaluation), evaluation.accuracy[-1])
 
     return make_benchmark(work.space.arrays, results())
 
@@ -55,7 +60,7 @@ def test_a_benchmark_knows_the_index_of_every_block() -> None:
     blocks = list(all_actions(space))
     # 8 first layers; 18 second ones or the end; then 31 third ones, or the end.
     assert len(blocks) == 8 * (18 * 31 + 1)
-    benchmark = make_benchmark(space, ((k, -k) for k in range(len(blocks))))
+    benchmark = make_benchmark(space, (Result(k, -k) for k in range(len(blocks))))
     indices = np.asarray(benchmark.index_of(jnp.asarray(np.stack(blocks))))
     assert len(set(indices.tolist())) == len(blocks)
     np.testing.assert_array_equal(benchmark.rewards[indices], np.arange(len(blocks)))
@@ -70,7 +75,7 @@ def test_many_searches_at_once_are_the_launched_search(
         CONFIG, agent=dataclasses.replace(CONFIG.agent, name=name)
     )
     benchmark, work = _benchmark(), problem_of(config)
-    (indices,) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
+    ((indices, _),) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
@@ -85,6 +90,7 @@ class _Counting:
     """An evaluator that says how often it was asked."""
 
     optimum: Optimum | None = None
+    timed = False
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
@@ -93,7 +99,7 @@ class _Counting:
         """Give a row per seed."""
         self.asked.append((contender.label, budget))
         for seed in range(seeds):
-            yield Searches(np.full((1, budget), seed), np.full((1, budget), seed / 2))
+            yield Searches(*np.full((4, 1, budget), seed / 2))
 
 
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -126,6 +132,9 @@ def test_training_searches_are_journaled_and_go_on(tmp_path: Path) -> None:
     again = list(evaluator.run(agent, 7, 2))
     assert len(executor.attempts) == trained
     np.testing.assert_array_equal(again[1].rewards, runs[1].rewards)
+    # A twin of a block that was trained costs nothing.
+    hashes = [attempt.hash for attempt in executor.attempts]
+    assert runs[0].trained[0, -1] + runs[1].trained[0, -1] <= len(hashes)
     with journal.open_readonly(tmp_path / "random(batch=3)-7" / "1") as facts:
         run = facts.run()
     assert (run.config.search.seed, run.config.search.batch) == (1, 3)

@@ -5,23 +5,34 @@ import pytest
 
 from bqnn.compare.statistics import (
     Optimum,
-    Searches,
     best_so_far,
+    count_searches,
     evaluations_to,
     found,
     summarize,
 )
 from bqnn.stats import mean
 
-SEARCHES = Searches(
+SEARCHES = count_searches(
     rewards=np.array([[0.2, 0.5, 0.5, 0.4], [0.3, 0.1, 0.2, 0.6]]),
     true_values=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
+    functions=np.array([[7, 5, 7, 5], [5, 5, 1, 2]], np.uint32),
+    times=np.array([[1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0]]),
 )
 
 
 def test_the_first_best_counts_and_its_true_worth_may_fall() -> None:
     expected = [[0.9, 0.7, 0.7, 0.7], [0.4, 0.4, 0.4, 0.3]]
     np.testing.assert_array_equal(best_so_far(SEARCHES), expected)
+
+
+def test_what_was_trained_before_is_counted_once_and_costs_nothing() -> None:
+    assert SEARCHES.trained.tolist() == [[1, 2, 2, 2], [1, 1, 2, 3]]
+    assert SEARCHES.seconds.tolist() == [[1, 3, 3, 3], [1, 1, 5, 13]]
+    row = summarize("q", 4, SEARCHES, None, None)
+    assert (row.trained, row.seconds) == (2.5, 8)
+    unknown = SEARCHES._replace(seconds=SEARCHES.seconds * np.nan)
+    assert np.isnan(summarize("q", 4, unknown, None, None).seconds)
 
 
 def test_evaluations_to_a_target_by_hand() -> None:

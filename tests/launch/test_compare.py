@@ -37,6 +37,7 @@ def test_agents_are_compared_on_the_oracle(tmp_path: Path) -> None:
     for row in rows:
         assert 0.2 < float(row["low"]) <= float(row["mean"]) <= float(row["high"]) < 1
         assert float(row["regret"]) >= 0
+        assert 1 < float(row["trained"]) <= 5 and row["seconds"] == ""
     with (tmp_path / "curves.csv").open() as file:
         assert sum(1 for _ in csv.DictReader(file)) == 2 * 5
     assert (tmp_path / "compare.png").read_bytes().startswith(PNG)
@@ -47,6 +48,7 @@ def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
         ("--agents=sarsa",): (2, "there is no agent 'sarsa'"),
         ("--budgets=10,many",): (2, "--budgets='10,many': want numbers"),
         ("--evaluator=tabel",): (2, "want table:FILE, or train with --space=nsc"),
+        ("--x=seconds",): (2, "--x=seconds: this table has no seconds"),
         ("--evaluator=table:none.csv",): (1, "none.csv: No such file"),
         ("--config.space.max_layers=2", "--space=nasbench201"): (1, "want csv with a"),
     }

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bqnn.compare.contenders import Contender
 from bqnn.compare.csv_benchmarks import read_nasbench201
-from bqnn.compare.many_seeds import search_seeds
-from bqnn.compare.statistics import Searches, best_so_far
+from bqnn.compare.evaluators import TableEvaluator
+from bqnn.compare.statistics import best_so_far
 from bqnn.compare.tabular import all_actions
 from bqnn.config import AgentConfig
 from bqnn.errors import DataError, NscError
@@ -63,9 +64,9 @@ def test_random_search_agrees_with_the_published_baseline() -> None:
     # Dong and Yang, ICLR 2020: 71.04 on CIFAR-100, after about 100 evaluations.
     benchmark = read_nasbench201(TABLE, "cifar100")
     agent = AgentConfig(name="random", schedule="1.0:25")
-    indices = np.concatenate(list(search_seeds(benchmark, agent, batch=4, seeds=500)))
-    searches = Searches(benchmark.rewards[indices], benchmark.true_values[indices])
-    average, _ = mean(best_so_far(searches)[:, -1])
+    contender = Contender("random", agent, batch=4)
+    parts = list(TableEvaluator(benchmark).run(contender, budget=100, seeds=500))
+    average, _ = mean(np.concatenate([best_so_far(part)[:, -1] for part in parts]))
     assert 100 * average == pytest.approx(71.1, abs=0.25)
 
 
