@@ -33,11 +33,14 @@ def init(space: Space, q_init: float) -> Array:
     """Make a table with every Q-value at `q_init`.
 
     Returns:
-      Q-values, float32 `[Q]`. Q is the size of the space and one row of padding: a
-      slice as long as the widest row must never run out of the table.
+      Q-values, float32 `[Q]`. Q is the size of the space and padding, of one row or
+      more: the slice that reads a row must never run out of the table.
     """
-    padding = int(space.num_actions.max())
-    return jnp.full((space.size + padding,), q_init, jnp.float32)
+    ends = [*space.row_start[1:], space.size]
+    last_rows = np.array(ends) - space.num_actions
+    reach = max(last_rows[b.steps].max() + b.width for b in bands(space))
+    padded = max(space.size + int(space.num_actions.max()), int(reach))
+    return jnp.full((padded,), q_init, jnp.float32)
 
 
 class Band(NamedTuple):
@@ -66,7 +69,7 @@ def bands(space: Space) -> list[Band]:
     ends = sorted({(total + 1) // 2, total})
     found = []
     for start, end in zip([0, *ends], ends, strict=False):
-        longest = int(space.num_actions[end - 1])
+        longest = int(space.num_actions[start:end].max())
         width = longest if longest < LANES else -(-longest // LANES) * LANES
         found.append(Band(slice(start, end), width))
     return found
