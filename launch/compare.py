@@ -4,11 +4,14 @@
       --space=nasbench201 --evaluator=table:nasbench201.csv --dataset=cifar100 \
       --seeds=500 --workdir=runs/rivals
 
+  python -m launch.compare --evaluator=nasbench-graph --workdir=runs/graphs
+  python -m launch.compare --space=table:FILE --told=COLUMN --workdir=runs/mine
+
 An agent may differ from the configuration: --agents="q, q(shaped=False)". With
 --evaluator=train every block is trained, and the table shows validation accuracy.
 Prints a table; writes it and the curves as csv, and a figure.
 
-Of --config, nasbench201 takes the agent and search.batch alone.
+Of --config, a table that is not of NSC blocks takes the agent and search.batch alone.
 """
 
 import contextlib
@@ -24,14 +27,12 @@ from rich.progress import Progress
 from bqnn import runtime
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
-from bqnn.compare.csv_benchmarks import DATASETS, read_nasbench201, read_oracle
 from bqnn.compare.statistics import Optimum, summarize
-from bqnn.compare.tabular import TabularBenchmark
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
 from bqnn.report.progress import track_start
-from launch import cli, config_flag, workers
+from launch import cli, config_flag, tables, workers
 
 if TYPE_CHECKING:  # jax, which is slow to import
     from bqnn.compare.evaluators import Evaluator, TrainingEvaluator
@@ -39,13 +40,6 @@ if TYPE_CHECKING:  # jax, which is slow to import
 _CONFIG = config_flag.define("searches", default="rivals")
 _AGENTS = flags.DEFINE_string(
     "agents", "q,q_plus,random,evolution", "Agents, with fields that differ if any."
-)
-_SPACE = flags.DEFINE_enum("space", "nsc", ["nsc", "nasbench201"], "What is searched.")
-_EVALUATOR = flags.DEFINE_string(
-    "evaluator", "train", "Where results come from: train, or table:FILE."
-)
-_DATASET = flags.DEFINE_enum(
-    "dataset", "cifar100", list(DATASETS), "Which images, for nasbench201."
 )
 _BUDGETS = flags.DEFINE_list("budgets", ["96", "192"], "Evaluations of a search.")
 _SEEDS = flags.DEFINE_integer("seeds", 500, "Searches of an agent.", lower_bound=1)
@@ -67,47 +61,37 @@ _WORKDIR = flags.DEFINE_string(
 def main() -> None:
     """Compare, print the table and write all."""
     config, console = config_flag.config_of(_CONFIG, Config), cli.console()
-    if _SPACE.value != "nasbench201":
-        cli.refuse(("dataset",), "without --space=nasbench201")
     agents = contenders.parse(_AGENTS.value, config)
     budgets = _budgets(_BUDGETS.value)
-    with _evaluator(config, console) as (evaluator, facts):
+    table = tables.chosen(config)
+    with _evaluator(config, table, console) as (evaluator, facts):
         if _X.value == "seconds" and not evaluator.timed:
             raise ConfigError("--x=seconds: this table has no seconds")
         store = Store(Path(_WORKDIR.value) / "searches", facts)
         done = compare(agents, budgets, _SEEDS.value, evaluator, store)
         total = len(agents) * len(budgets) * _SEEDS.value
         entries = _follow(done, console, total)
-    _report(entries, evaluator.optimum, console)
+    _report(entries, table, evaluator.optimum, console)
 
 
 @contextlib.contextmanager
-def _evaluator(config: Config, console: Console) -> Iterator[tuple["Evaluator", str]]:
+def _evaluator(
+    config: Config, table: tables.Table | None, console: Console
+) -> Iterator[tuple["Evaluator", str]]:
     """Make the evaluator, and a text of all that its results depend on."""
-    from bqnn.compare.evaluators import TableEvaluator
-
-    kind, _, file = _EVALUATOR.value.partition(":")
-    facts: list[object] = [_SPACE.value, dictionary.to_dict(config)]
-    if kind == "table" and file:
-        workers.refuse("with --evaluator=table:FILE")
-        runtime.configure_process(config.train.threads, workers.cache_dir())
-        benchmark = _benchmark(Path(file), config)
-        facts += [array.tolist() for array in benchmark[1:]]
-        yield TableEvaluator(benchmark), json.dumps(facts)
-    elif kind == "train" and not file and _SPACE.value == "nsc":
+    facts: list[object] = [tables.SPACE.value, dictionary.to_dict(config)]
+    if table is None:
         with _started(config, console) as evaluator:
             yield evaluator, json.dumps(facts)
-    else:
-        raise ConfigError(
-            f"--evaluator={quote(_EVALUATOR.value)} --space={_SPACE.value}: "
-            "want table:FILE, or train with --space=nsc"
-        )
+        return
+    from bqnn.compare.evaluators import TableEvaluator
 
-
-def _benchmark(file: Path, config: Config) -> TabularBenchmark:
-    if _SPACE.value == "nasbench201":
-        return read_nasbench201(file, _DATASET.value)
-    return read_oracle(file, config, load(config.data).spec)
+    workers.refuse(table.why)
+    runtime.configure_process(config.train.threads, workers.cache_dir())
+    benchmark = table.read()
+    arrays = benchmark.space.num_actions, *benchmark[1:]
+    facts += [array.tolist() for array in arrays]
+    yield TableEvaluator(benchmark), json.dumps(facts)
 
 
 @contextlib.contextmanager
@@ -144,10 +128,16 @@ def _follow(
     return entries
 
 
-def _report(entries: list[Entry], optimum: Optimum | None, console: Console) -> None:
+def _report(
+    entries: list[Entry],
+    table: tables.Table | None,
+    optimum: Optimum | None,
+    console: Console,
+) -> None:
     from bqnn.report import compared
 
-    workdir, what = Path(_WORKDIR.value), _true_value()
+    workdir = Path(_WORKDIR.value)
+    name, what = table[:2] if table else ("NSC, train", "validation accuracy")
     given = _TARGET.value
     target = given if given is not None or optimum is None else optimum.target
     rows = [
@@ -155,22 +145,12 @@ def _report(entries: list[Entry], optimum: Optimum | None, console: Console) -> 
         for e in entries
     ]
     goal = "" if target is None else f"; target: reward {target:.4f}"
-    title = f"{_title()}, {_SEEDS.value} seeds"
+    title = f"{name}, {_SEEDS.value} seeds"
     console.print(compared.summaries(rows, title + goal, what))
     compared.save_summaries(rows, workdir / "summary.csv")
     compared.save_curves(entries, workdir / "curves.csv")
     compared.save_figure(entries, _X.value, what, title, workdir / "compare.png")
     console.print(f"written: {workdir}/summary.csv, curves.csv, compare.png")
-
-
-def _title() -> str:
-    if _SPACE.value == "nasbench201":
-        return f"NAS-Bench-201, {_DATASET.value}"
-    return f"NSC, {_EVALUATOR.value}"
-
-
-def _true_value() -> str:
-    return "test accuracy" if _SPACE.value == "nasbench201" else "validation accuracy"
 
 
 def _budgets(values: Sequence[str]) -> list[int]:

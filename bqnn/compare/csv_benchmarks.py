@@ -5,7 +5,7 @@ Others may have written the files, so every value is checked.
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +138,23 @@ def read_rows(path: Path, key: str) -> Rows:
       DataError: if it cannot be read, lacks the column, or has a row twice.
     """
     rows: dict[str, Mapping[str, str]] = {}
+    for where, row in each_row(path, key):
+        if row[key] in rows:
+            raise DataError(f"{where}: {quote(row[key])} is there twice")
+        rows[row[key]] = row
+    return rows
+
+
+def each_row(path: Path, key: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield the rows of a csv file, each after a text that says where it stands.
+
+    Args:
+      path: of a csv file whose first line names the columns.
+      key: a column that it must have.
+
+    Raises:
+      DataError: if it cannot be read, or lacks the column.
+    """
     try:
         reader = csv.DictReader(io.StringIO(files.read_text(path), newline=""))
         names = reader.fieldnames or ()
@@ -147,9 +164,7 @@ def read_rows(path: Path, key: str) -> Rows:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
                 raise DataError(f"{where}: want {len(names)} values")
-            if row[key] in rows:
-                raise DataError(f"{where}: {quote(row[key])} is there twice")
-            rows[row[key]] = row
+            yield where, row
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
@@ -157,7 +172,6 @@ def read_rows(path: Path, key: str) -> Rows:
             f"{path} is no such table ({shortened(str(error))}): want csv with a "
             f"column {key}"
         ) from error
-    return rows
 
 
 def accuracy(path: Path, row: Mapping[str, str], column: str, most: int) -> float:

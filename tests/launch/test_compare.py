@@ -43,12 +43,43 @@ def test_agents_are_compared_on_the_oracle(tmp_path: Path) -> None:
     assert (tmp_path / "compare.png").read_bytes().startswith(PNG)
 
 
+MINE = """lr,depth,accuracy,test,seconds
+0.1,1,71.5,70.2,10
+0.1,2,74.0,73.1,18
+0.01,1,69.0,69.3,11
+0.01,2,73.0,73.9,20
+"""
+
+
+def test_a_table_of_ones_own_is_compared(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(MINE)
+    columns = "--told=accuracy", "--reported=test", "--seconds=seconds"
+    result = programs.answer(
+        "compare",
+        f"--space=table:{tmp_path / 'mine.csv'}",
+        *(*columns, "--x=seconds", "--agents=random", "--budgets=9", "--seeds=3"),
+        f"--workdir={tmp_path}",
+    )
+    assert (result.status, result.err) == (0, "")
+    assert "mine.csv, 3 seeds" in result.out and "test, %" in result.out
+    with (tmp_path / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert 0.69 < float(row["mean"]) < 0.74
+    assert float(row["trained"]) <= 4 and float(row["seconds"]) <= 59
+    with (tmp_path / "curves.csv").open() as file:
+        curve = list(csv.DictReader(file))
+    assert [row["evaluations"] for row in curve] == [str(n) for n in range(1, 10)]
+    assert curve[0]["trained"] == "1"
+    assert curve[-1]["seconds"] == row["seconds"]
+
+
 def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
     mistakes = {
         ("--agents=sarsa",): (2, "there is no agent 'sarsa'"),
         ("--budgets=10,many",): (2, "--budgets='10,many': want numbers"),
-        ("--evaluator=tabel",): (2, "want table:FILE, or train with --space=nsc"),
+        ("--evaluator=tabel",): (2, "table:FILE, or train with --space=nsc"),
         ("--x=seconds",): (2, "--x=seconds: this table has no seconds"),
+        ("--dataset=svhn", "--space=nasbench201"): (2, "--dataset='svhn': want cifar"),
         ("--evaluator=table:none.csv",): (1, "none.csv: No such file"),
         ("--config.space.max_layers=2", "--space=nasbench201"): (1, "want csv with a"),
     }

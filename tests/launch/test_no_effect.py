@@ -9,6 +9,8 @@ Command = tuple[str, ...]
 TRAIN: Command = ("--config=digits_final", "--workdir=none")
 SEARCH: Command = ("--config=quickstart", "--workdir=none")
 TABLE: Command = ("--evaluator=table:none.csv", "--workdir=none")
+ANY: Command = ("--space=table:none.csv", "--workdir=none")
+GRAPH: Command = ("--evaluator=nasbench-graph", "--workdir=none")
 
 CASES: dict[str, dict[Command, str]] = {
     "train": {
@@ -44,6 +46,12 @@ CASES: dict[str, dict[Command, str]] = {
     },
     "compare": {
         (*TABLE, "--dataset=cifar10"): "--dataset has no effect without --space=",
+        (*TABLE, "--told=x"): "--told has no effect without --space=table:FILE",
+        (*ANY, "--evaluator=train"): "--evaluator has no effect with --space=table:FI",
+        (*ANY, "--dataset=cora"): "--dataset has no effect with --space=table:FILE",
+        (*ANY, "--told=x", "--workers=2"): "--workers has no effect with --space=tabl",
+        (*GRAPH, "--space=nsc"): "--space has no effect with --evaluator=nasbench-gra",
+        (*GRAPH, "--workers=2"): "--workers has no effect with --evaluator=nasbench-g",
         (*TABLE, "--workers=2"): "--workers has no effect with --evaluator=table",
     },
     "bench": {
