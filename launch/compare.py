@@ -49,7 +49,7 @@ _TARGET = flags.DEFINE_float(
 _X = flags.DEFINE_enum(
     "x",
     "evaluations",
-    ["evaluations", "trained", "seconds"],
+    ["evaluations", "trained", "seconds"],  # X_AXES of bqnn.report.compared
     "What the figure draws against: blocks asked, different blocks trained, or seconds "
     "of training.",
 )

@@ -100,6 +100,7 @@ def save_figure(
         }
         draw_curves(axes, curves)
         axes.set_xlabel(X_AXES[x])
+        axes.locator_params(axis="x", nbins=5)  # seconds have many digits
         axes.set_title(f"{budget} evaluations", fontsize=10)
     panels[0].set_ylabel(f"{what} of the best so far, %")
     handles, labels = panels[0].get_legend_handles_labels()
