@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import jax
 import numpy as np
+from numpy.typing import NDArray
 
-from bqnn import runtime
+from bqnn import numerics, runtime
+from bqnn.agents.agent import host
 from bqnn.compare.contenders import Contender
 from bqnn.compare.many_seeds import for_budget, search_seeds
 from bqnn.compare.statistics import Optimum, Searches, count_searches
@@ -21,6 +24,10 @@ from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_problem
 from bqnn.search.reward import last_accuracy
+from bqnn.space.actions import Int32
+
+_PART = 1024
+"""Blocks whose functions are numbered in one call."""
 
 
 class Evaluator(Protocol):
@@ -53,6 +60,7 @@ class TableEvaluator:
     def __init__(self, benchmark: TabularBenchmark) -> None:
         """Find the optimum of the benchmark."""
         self._benchmark = benchmark
+        self._keys = jax.jit(jax.vmap(benchmark.space.key))
         known = np.isfinite(benchmark.rewards)
         self.timed = not np.isnan(benchmark.seconds[known]).any()
         self.optimum: Optimum | None = Optimum(
@@ -65,12 +73,32 @@ class TableEvaluator:
         """Search with many seeds in one program."""
         agent = for_budget(contender.agent, budget, contender.batch)
         table = self._benchmark
-        for asked in search_seeds(table, agent, contender.batch, seeds):
+        for indices in search_seeds(table, agent, contender.batch, seeds):
             # The last iteration of a search may exceed the budget.
-            at, functions = asked.indices[:, :budget], asked.functions[:, :budget]
+            asked = indices[:, :budget]
             yield count_searches(
-                table.rewards[at], table.true_values[at], functions, table.seconds[at]
+                table.rewards[asked],
+                table.true_values[asked],
+                self._functions(asked),
+                table.seconds[asked],
             )
+
+    @numerics.pinned()
+    def _functions(self, indices: Int32) -> NDArray[np.uint32]:
+        """Number what blocks compute, in parts of one size: one program serves all.
+
+        Args:
+          indices: of blocks in the table, int32 `[R, N]`.
+
+        Returns:
+          The keys of the space, uint32 `[R, N]`.
+        """
+        unique, where = np.unique(indices, return_inverse=True)
+        rows = self._benchmark.actions_of(unique)
+        padded = np.pad(rows, ((0, -len(rows) % _PART), (0, 0)), mode="edge")
+        parts = jax.device_put([*padded.reshape(-1, _PART, rows.shape[1])], host())
+        keys = np.concatenate([np.asarray(self._keys(part)) for part in parts])
+        return keys[where].reshape(indices.shape)
 
 
 class TrainingEvaluator:

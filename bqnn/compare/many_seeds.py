@@ -3,13 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from numpy.typing import NDArray
 
 from bqnn import machine, numerics
 from bqnn.agents import State, make_learner
@@ -22,18 +20,6 @@ SEEDS_AT_ONCE = 25
 """Seeds in one program. The Q-tables of more seeds do not fit into the caches."""
 
 
-class Asked(NamedTuple):
-    """What R searches of N evaluations asked, in order.
-
-    Attributes:
-      indices: of the blocks in the table, int32 `[R, N]`.
-      functions: a number for what each block computes, uint32 `[R, N]`.
-    """
-
-    indices: Int32
-    functions: NDArray[np.uint32]
-
-
 def for_budget(agent: AgentConfig, budget: int, batch: int) -> AgentConfig:
     """Stretch the schedule of an agent over `budget` evaluations."""
     spread = schedule.stretched(agent.schedule, -(-budget // batch))
@@ -42,7 +28,7 @@ def for_budget(agent: AgentConfig, budget: int, batch: int) -> AgentConfig:
 
 def search_seeds(
     benchmark: TabularBenchmark, agent: AgentConfig, batch: int, seeds: int
-) -> Iterator[Asked]:
+) -> Iterator[Int32]:
     """Search with seeds 0, 1, ...
 
     Each search equals that of `bqnn.search.master` with lag 0, evaluation by
@@ -55,7 +41,8 @@ def search_seeds(
       seeds: how many searches.
 
     Yields:
-      What the next seeds asked; R is `SEEDS_AT_ONCE` or, at the end, less.
+      Indices of the blocks asked, in order, for the next seeds: int32 `[R, N]`, where
+      R is `SEEDS_AT_ONCE` or, at the end, less.
     """
     many = jax.jit(jax.vmap(_search_of(benchmark, agent, batch)))
     starts = range(0, seeds, SEEDS_AT_ONCE)
@@ -63,13 +50,12 @@ def search_seeds(
         compiled = many.lower(jnp.arange(SEEDS_AT_ONCE)).compile()
 
     @numerics.pinned()
-    def run(start: int) -> Asked:
+    def run(start: int) -> Int32:
         # The last part has as many seeds as the others, so one program serves all.
         seeds_here = jax.device_put(
             np.arange(start, start + SEEDS_AT_ONCE, dtype=np.int32)
         )
-        asked = compiled(seeds_here)
-        return Asked(*(np.asarray(array)[: seeds - start] for array in asked))
+        return np.asarray(compiled(seeds_here))[: seeds - start]
 
     with ThreadPoolExecutor(machine.cores()) as pool:
         yield from pool.map(run, starts)
@@ -77,24 +63,20 @@ def search_seeds(
 
 def _search_of(
     benchmark: TabularBenchmark, agent: AgentConfig, batch: int
-) -> Callable[[Array], tuple[Array, Array]]:
+) -> Callable[[Array], Array]:
     learner = make_learner(benchmark.space, agent, batch)
     rewards = jnp.asarray(benchmark.rewards)
     nothing = jnp.zeros((0, len(benchmark.space.num_actions)), jnp.int32)
 
-    def iterate(
-        state: State, at: tuple[Array, Array]
-    ) -> tuple[State, tuple[Array, Array]]:
+    def iterate(state: State, at: tuple[Array, Array]) -> tuple[State, Array]:
         actions = learner.sample(state, *at, nothing)
         indices = benchmark.index_of(actions)
-        functions = jax.vmap(benchmark.space.key)(actions)
-        return learner.tell(state, actions, rewards[indices]), (indices, functions)
+        return learner.tell(state, actions, rewards[indices]), indices
 
-    def search(seed: Array) -> tuple[Array, Array]:
-        """Search with one seed; returns indices, int32 `[N]`, and functions."""
+    def search(seed: Array) -> Array:
+        """Search with one seed; returns indices, int32 `[N]`."""
         epsilons = jnp.array(learner.epsilons, jnp.float32)
         every = (jnp.arange(len(epsilons)), epsilons)
-        indices, functions = lax.scan(iterate, learner.init(seed), every)[1]
-        return indices.reshape(-1), functions.reshape(-1)
+        return lax.scan(iterate, learner.init(seed), every)[1].reshape(-1)
 
     return search

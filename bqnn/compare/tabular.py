@@ -64,6 +64,17 @@ class TabularBenchmark(NamedTuple):
 
         return jnp.maximum(actions, 0) @ jnp.asarray(_digits(self.space))
 
+    def actions_of(self, indices: Int32) -> Int32:
+        """Return the actions of blocks, int32 `[B, T]`, -1 after their end.
+
+        Args:
+          indices: as `index_of` returns them, int32 `[B]`.
+        """
+        choices = np.stack(np.unravel_index(indices, self.space.num_actions), axis=1)
+        stops = choices == self.space.stop
+        after = np.cumsum(stops, axis=1) - stops > 0
+        return np.where(after, -1, choices).astype(np.int32)
+
 
 def check_size(space: Space) -> None:
     """Check that the blocks of a space can be listed.

@@ -4,11 +4,15 @@ A step makes one decision. The state is the decision and the choice before it.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bqnn.space.actions import Int32, Space
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from jax import Array
 
 # Groups are drawn among as many as `qtable.argmax_random_tie` counts at once.
 _LANES = 32
@@ -45,12 +49,19 @@ class CategoricalSpace:
         return np.array(indices, np.int32)
 
 
-def categorical_arrays(counts: Sequence[int]) -> Space:
+def categorical_arrays(
+    counts: Sequence[int],
+    computed: Callable[["Array"], "Array"] = lambda actions: actions,
+) -> Space:
     """Make the arrays of a space from the number of choices of every decision.
 
     Args:
       counts: numbers of choices, T of them. Every choice is a group of its own.
+      computed: (actions, int32 `[T]`) -> the same for all actions that compute the same
+        function, int32 `[T]`; by default no two do.
     """
+    from bqnn.space import keys  # imports jax
+
     total, most = len(counts), max(counts)
     rows = [1, *counts[:-1]]
     ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
@@ -66,4 +77,6 @@ def categorical_arrays(counts: Sequence[int]) -> Space:
         group_size=legal.astype(np.int32),
         codes=codes,
         size=int(ends[-1]),
+        key=lambda actions: keys.row_key(computed(actions)),
+        features=lambda actions: keys.one_hot(computed(actions), most),
     )

@@ -9,11 +9,15 @@ a node.
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bqnn.space.actions import Int32, Space
 from bqnn.space.categorical import categorical_arrays
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from jax import Array
 
 MACROS = (
     *((0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1), (0, 0, 1, 2), (0, 0, 1, 3)),
@@ -39,7 +43,20 @@ class NasBenchGraphSpace:
     @functools.cached_property
     def arrays(self) -> Space:
         """The space as the arrays that learners use."""
-        return categorical_arrays([len(MACROS), *[len(self._operations)] * 4])
+        from jax import numpy as jnp
+
+        counts = [len(MACROS), *[len(self._operations)] * 4]
+        first: dict[Form, int] = {}
+        forms = enumerate(all_forms(self._operations))
+        same = [first.setdefault(form, index) for index, form in forms]
+        table = np.stack(np.unravel_index(same, counts), axis=1).astype(np.int32)
+
+        def first_equal(actions: "Array") -> "Array":
+            """Return the first actions that write the same network, int32 `[5]`."""
+            index = jnp.ravel_multi_index(tuple(actions), counts, mode="clip")
+            return jnp.asarray(table)[index]
+
+        return categorical_arrays(counts, first_equal)
 
     def decode(
         self, actions: Sequence[int] | Int32

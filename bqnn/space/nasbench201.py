@@ -15,6 +15,7 @@ import numpy as np
 
 from bqnn.errors import NscError, quote
 from bqnn.space.actions import Int32, Space
+from bqnn.space.categorical import categorical_arrays
 
 if TYPE_CHECKING:  # jax, which is slow to import
     from jax import Array
@@ -33,23 +34,7 @@ class NasBench201Space:
     @functools.cached_property
     def arrays(self) -> Space:
         """The space as the arrays that learners use."""
-        from bqnn.space import keys  # imports jax
-
-        ops = len(OPERATIONS)
-        later = np.arange(_NUM_EDGES - 1) * ops * ops + ops
-        codes = np.zeros((_NUM_EDGES, ops, 4), np.int32)
-        codes[..., 0] = np.arange(ops)
-        return Space(
-            num_actions=np.full(_NUM_EDGES, ops, np.int32),
-            row_start=np.array([0, *later], np.int32),
-            stop=np.full(_NUM_EDGES, -1, np.int32),
-            group_start=np.tile(np.arange(ops, dtype=np.int32), (_NUM_EDGES, 1)),
-            group_size=np.ones((_NUM_EDGES, ops), np.int32),
-            codes=codes,
-            size=ops + (_NUM_EDGES - 1) * ops * ops,
-            key=lambda actions: keys.row_key(_computed(actions)),
-            features=lambda actions: keys.one_hot(_computed(actions), ops),
-        )
+        return categorical_arrays([len(OPERATIONS)] * _NUM_EDGES, _computed)
 
     def decode(self, actions: Sequence[int] | Int32) -> str:
         """Return the string of the cell with these operations, int32 `[6]`."""

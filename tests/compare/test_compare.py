@@ -13,7 +13,7 @@ import pytest
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
 from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
-from bqnn.compare.many_seeds import search_seeds
+from bqnn.compare.many_seeds import for_budget, search_seeds
 from bqnn.compare.statistics import Optimum, Searches
 from bqnn.compare.tabular import (
     Result,
@@ -28,6 +28,7 @@ from bqnn.search import journal, settled
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_candidate
+from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 from tests.helpers.searches import (
     SPEC,
@@ -64,6 +65,7 @@ def test_a_benchmark_knows_the_index_of_every_block() -> None:
     indices = np.asarray(benchmark.index_of(jnp.asarray(np.stack(blocks))))
     assert len(set(indices.tolist())) == len(blocks)
     np.testing.assert_array_equal(benchmark.rewards[indices], np.arange(len(blocks)))
+    np.testing.assert_array_equal(benchmark.actions_of(indices), np.stack(blocks))
     assert np.isneginf(benchmark.rewards).sum() == 8 * 19 * 31 - len(blocks)
 
 
@@ -75,7 +77,7 @@ def test_many_searches_at_once_are_the_launched_search(
         CONFIG, agent=dataclasses.replace(CONFIG.agent, name=name)
     )
     benchmark, work = _benchmark(), problem_of(config)
-    ((indices, _),) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
+    (indices,) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
@@ -140,6 +142,17 @@ def test_training_searches_are_journaled_and_go_on(tmp_path: Path) -> None:
     assert (run.config.search.seed, run.config.search.batch) == (1, 3)
 
 
+def _asked_hashes(
+    contender: contenders.Contender, benchmark: TabularBenchmark
+) -> list[str]:
+    """The canonical hashes of what the search with seed 0 asks."""
+    agent, batch = for_budget(contender.agent, 6, contender.batch), contender.batch
+    (indices,) = search_seeds(benchmark, agent, batch, seeds=1)
+    space = problem_of(CONFIG).space
+    blocks = map(space.decode, benchmark.actions_of(indices[0]))
+    return [nsc.canonical_hash(block, CONFIG.network.width) for block in blocks]
+
+
 def test_what_a_table_evaluator_knows() -> None:
     benchmark = _benchmark()
     evaluator = TableEvaluator(benchmark)
@@ -150,6 +163,9 @@ def test_what_a_table_evaluator_knows() -> None:
     (agent,) = contenders.parse("random", CONFIG)
     parts = list(evaluator.run(agent, 6, 30))
     assert [part.rewards.shape for part in parts] == [(25, 6), (5, 6)]
+    # Blocks of one layer that pass their input on, and twins of others, are known.
+    hashes = _asked_hashes(agent, benchmark)
+    assert parts[0].trained[0].tolist() == [len({*hashes[:n]}) for n in range(1, 7)]
 
 
 def test_configurations_differ_field_by_field() -> None:

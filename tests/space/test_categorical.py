@@ -10,7 +10,6 @@ from bqnn.agents.qtable import argmax_random_tie, bands, init, row
 from bqnn.compare.tabular import all_actions
 from bqnn.config import AgentConfig
 from bqnn.space.categorical import CategoricalSpace, categorical_arrays
-from bqnn.space.nasbench201 import NasBench201Space
 
 pytestmark = pytest.mark.quick_compilation
 
@@ -24,12 +23,13 @@ def test_choices_are_decoded_and_encoded() -> None:
     assert len(list(all_actions(space.arrays))) == 6
 
 
-def test_nasbench201_is_a_categorical_space() -> None:
-    ours, arrays = categorical_arrays([5] * 6), NasBench201Space().arrays
-    for name in ("num_actions", "row_start", "stop", "group_start", "group_size"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(arrays, name))
-    np.testing.assert_array_equal(ours.codes, arrays.codes)
-    assert ours.size == arrays.size
+def test_every_choice_is_a_function_of_its_own() -> None:
+    space = categorical_arrays(UNEVEN)
+    rows = jnp.asarray(np.stack(list(all_actions(space))))
+    assert len(np.unique(jax.vmap(space.key)(rows))) == len(rows)
+    features = np.asarray(jax.vmap(space.features)(rows))
+    assert len(np.unique(features, axis=0)) == len(rows)
+    assert (features.sum(axis=1) == len(UNEVEN)).all()
 
 
 def test_every_row_of_a_table_is_read_whole() -> None:
@@ -58,7 +58,8 @@ def test_agents_choose_what_is_legal(name: str, exploration: str) -> None:
     sample, tell = jax.jit(learner.sample), jax.jit(learner.tell)
     state = learner.init(0)
     for iteration, epsilon in enumerate(learner.epsilons):
-        actions = sample(state, jnp.int32(iteration), jnp.float32(epsilon))
+        at = jnp.int32(iteration), jnp.float32(epsilon)
+        actions = sample(state, *at, jnp.zeros((0, len(UNEVEN)), jnp.int32))
         assert (np.asarray(actions) >= 0).all()
         assert (np.asarray(actions) < UNEVEN).all()
         rewards = actions[:, 0].astype(jnp.float32) / 40

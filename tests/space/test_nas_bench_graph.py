@@ -1,7 +1,10 @@
 """NAS-Bench-Graph: the space, and which networks compute the same."""
 
+import jax
+import numpy as np
 import pytest
 
+from bqnn.compare.tabular import all_actions
 from bqnn.space.nas_bench_graph import (
     MACROS,
     OPERATIONS,
@@ -46,4 +49,11 @@ def test_what_computes_the_same_has_one_form(
 
 
 def test_there_are_26206_networks_and_one_that_does_nothing() -> None:
-    assert len(set(all_forms(OPERATIONS))) == 26_206 + 1
+    forms = all_forms(OPERATIONS)
+    assert len(set(forms)) == 26_206 + 1
+    space = NasBenchGraphSpace().arrays
+    rows = np.stack(list(all_actions(space)))
+    keys = np.asarray(jax.jit(jax.vmap(space.key))(rows)).tolist()
+    assert len(set(zip(forms, keys, strict=True))) == len(set(keys)) == 26_206 + 1
+    features = np.asarray(jax.jit(jax.vmap(space.features))(rows[:2000]))
+    assert len(np.unique(features, axis=0)) == len(set(forms[:2000]))
