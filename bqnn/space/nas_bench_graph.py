@@ -54,7 +54,8 @@ class NasBenchGraphSpace:
         def first_equal(actions: "Array") -> "Array":
             """Return the first actions that write the same network, int32 `[5]`."""
             index = jnp.ravel_multi_index(tuple(actions), counts, mode="clip")
-            return jnp.asarray(table)[index]
+            # Rows of -1, where learners hold no network yet, stay what they are.
+            return jnp.where(actions < 0, actions, jnp.asarray(table)[index])
 
         return categorical_arrays(counts, first_equal)
 

@@ -1,6 +1,7 @@
 """NAS-Bench-Graph: the space, and which networks compute the same."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,5 +56,6 @@ def test_there_are_26206_networks_and_one_that_does_nothing() -> None:
     rows = np.stack(list(all_actions(space)))
     keys = np.asarray(jax.jit(jax.vmap(space.key))(rows)).tolist()
     assert len(set(zip(forms, keys, strict=True))) == len(set(keys)) == 26_206 + 1
+    assert int(space.key(jnp.full(5, -1))) not in keys
     features = np.asarray(jax.jit(jax.vmap(space.features))(rows[:2000]))
     assert len(np.unique(features, axis=0)) == len(set(forms[:2000]))
