@@ -6,6 +6,7 @@ or fill its memory.
 
 import contextlib
 import json
+import lzma
 import os
 import secrets
 import socket
@@ -52,13 +53,28 @@ def read_bytes(path: str | Path, most: int) -> bytes:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a file of UTF-8.
+    """Read a file of UTF-8, compressed if its name ends in `.xz`.
 
     Raises:
       OSError: as `read_bytes` does.
-      ValueError: if it is not UTF-8.
+      ValueError: if it is not UTF-8, or damaged.
     """
-    return read_bytes(path, LARGEST_TEXT_FILE).decode("utf-8")
+    content = read_bytes(path, LARGEST_TEXT_FILE)
+    if Path(path).suffix == ".xz":
+        content = _decompressed(content, LARGEST_TEXT_FILE)
+    return content.decode("utf-8")
+
+
+def _decompressed(content: bytes, most: int) -> bytes:
+    """Decompress xz; a small file may claim to hold terabytes."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LARGEST_TEXT_FILE)
+    try:
+        data = decompressor.decompress(content, most)
+    except lzma.LZMAError as error:
+        raise ValueError(f"xz: {error}") from error
+    if not decompressor.eof:
+        raise ValueError(f"xz: it is cut off, or has more than {most:,} bytes")
+    return data
 
 
 def read_json(path: str | Path) -> Any:

@@ -1,10 +1,12 @@
 """Files: atomic writes and locks."""
 
+import lzma
 import os
 from pathlib import Path
 
 import pytest
 
+from bqnn import files
 from bqnn.errors import JournalError
 from bqnn.files import is_locked, take_lock, write_atomic
 
@@ -43,3 +45,18 @@ def test_a_lock_is_held_until_its_descriptor_is_closed(tmp_path: Path) -> None:
         take_lock(path)
     os.close(lock)
     assert not is_locked(path)
+
+
+def test_xz_is_read_as_text_and_cannot_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.csv.xz"
+    path.write_bytes(lzma.compress("a,é\n".encode(), preset=0))
+    assert files.read_text(path) == "a,é\n"
+    path.write_bytes(lzma.compress(bytes(3_000_000), preset=0))
+    monkeypatch.setattr(files, "LARGEST_TEXT_FILE", 2_900_000)
+    with pytest.raises(ValueError, match="xz: it is cut off, or has more than 2,900,0"):
+        files.read_text(path)
+    path.write_bytes(lzma.compress(b"a", preset=9))
+    with pytest.raises(ValueError, match="xz: Memory usage limit"):
+        files.read_text(path)

@@ -67,9 +67,12 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
     """Read a table that `launch.oracle` made of every block of a small space.
 
     The true value is the mean accuracy over seeds, the reward is that of the mean.
+    Blocks with more layers than the space has are left out: a table may hold a part of
+    them alone.
 
     Args:
-      path: a csv file with the columns `block` and `accuracy_0`, `accuracy_1`, ...
+      path: a csv file, or a csv.xz, with the columns `block` and `accuracy_0`,
+        `accuracy_1`, ...
       config: of the search: space, network, reward.
       images: shape of the images of the table, and number of classes.
 
@@ -87,14 +90,17 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
     blocks = [_block(path, text) for text in table]
     # Checked before blocks are listed: there are billions of six layers.
     longest, wanted = max(map(len, blocks)), config.space.max_layers
-    if longest != wanted:
+    if longest < wanted:
         raise DataError(
             f"{path} has blocks of up to {longest} layers, this space has up to "
             f"{wanted}: want --config.space.max_layers={longest}"
         )
     check_size(problem.space.arrays)
+    hint = ", or another --config.space.max_layers"
     rows: dict[str, Mapping[str, str]] = {}
     for block, row in zip(blocks, table.values(), strict=True):
+        if len(block) > wanted:
+            continue
         sha = nsc.canonical_hash(block, config.network.width)
         twin = rows.setdefault(sha, row)
         if any(twin[name] != row[name] for name in names):
@@ -105,7 +111,7 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
 
     def result(actions: np.ndarray) -> Result:
         candidate = make_candidate(problem, problem.space.decode(actions))
-        row = _row(path, rows, candidate.hash, str(candidate.block))
+        row = _row(path, rows, candidate.hash, str(candidate.block), hint)
         mean = float(np.mean([accuracy(path, row, name, 1) for name in names]))
         evaluation = Evaluation(Status.OK, (mean,))
         return Result(problem.reward(candidate, evaluation), mean)
@@ -121,9 +127,13 @@ def _block(path: Path, text: str) -> nsc.Block:
         raise DataError(f"{path}: {error}") from error
 
 
-def _row(path: Path, rows: Rows, key: str, what: str) -> Mapping[str, str]:
+def _row(
+    path: Path, rows: Rows, key: str, what: str, hint: str = ""
+) -> Mapping[str, str]:
     if key not in rows:
-        raise DataError(f"{path} has no row for {what}: want every block of the space")
+        raise DataError(
+            f"{path} has no row for {what}: want every block of the space{hint}"
+        )
     return rows[key]
 
 

@@ -1,6 +1,7 @@
 """Tables of accuracies that others made to do harm: one clear line."""
 
 import functools
+import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +75,10 @@ TABLES: dict[str, tuple[str | bytes, str]] = {
     "a long field": (_rows() + _row("x" * 200_000), "field larger than field limit"),
     "a long block": (_rows() + _row("1,1,3,0,0;" * 9999), "want 4,096 at most"),
     "bytes": (b"\x00\xff\x93" * 1000, "is no such table"),
-    "twelve layers": (_rows() + _row(_chain(12)), "up to 12 layers, this space has"),
+    "twelve layers alone": (
+        "block,accuracy_0\n" + _row(_chain(12)),
+        "has no row for .* or another --config.space.max_layers",
+    ),
 }
 
 
@@ -99,6 +103,16 @@ def test_a_space_that_cannot_be_listed_is_refused(layers: int, tmp_path: Path) -
     ):
         with pytest.raises(BqnnError, match="want a smaller --config.space.max_layers"):
             read()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, -1])
+def test_a_damaged_xz_is_refused(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.xz"
+    path.write_bytes(lzma.compress(_rows().encode()))
+    assert np.isfinite(read_oracle(path, CONFIG, SPEC).rewards).any()
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match="is no such table .xz: "):
+        read_oracle(path, CONFIG, SPEC)
 
 
 def test_a_table_is_a_file(tmp_path: Path) -> None:

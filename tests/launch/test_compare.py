@@ -105,10 +105,23 @@ def test_an_oracle_is_trained_and_goes_on(tmp_path: Path) -> None:
     assert result.status == 0, result.err
     lines = out.read_text().splitlines()
     # Of 8 blocks of one layer, three pass their input on.
-    assert lines[0] == "block,accuracy_0,accuracy_1" and len(lines) == 7
-    changed = lines[1].rsplit(",", 2)[0] + ",0.5,0.5"
-    out.write_text("\n".join([lines[0], changed, *lines[3:]]) + "\n")
+    columns = "accuracy_0,accuracy_1,cpu_seconds_0,cpu_seconds_1"
+    assert lines[0] == f"block,params,flops,{columns}" and len(lines) == 7
+    changed = lines[1].rsplit(",", 4)[0] + ",0.5,0.5,1.000,1.000"
+    # Cut off where a kill cut off the last line.
+    out.write_text("\n".join([lines[0], changed, *lines[3:]])[:-9])
+    result = programs.answer("oracle", *arguments, "--most=5")
+    assert result.status == 0, result.err
+    assert "6 blocks, by number of layers: 6 of 1" in result.out
+    assert f"{out}: 5 of 6 blocks, 2 seeds each" in result.out.replace("\n", "")
     result = programs.answer("oracle", *arguments)
     assert result.status == 0, result.err
     # What was there is kept, what was missing is trained as before.
-    assert out.read_text().splitlines() == [lines[0], changed, *lines[2:]]
+    assert _trained(out.read_text().splitlines()) == _trained(
+        [lines[0], changed, *lines[2:]]
+    )
+
+
+def _trained(lines: list[str]) -> list[str]:
+    """Leave out the last two columns, the seconds."""
+    return [line.rsplit(",", 2)[0] for line in lines]
