@@ -90,6 +90,10 @@ class VirtualCluster:
         later = sum(end - self.now for end, *_ in self._running)
         return (self.busy - later) / (self._workers * self.now)
 
+    def devices(self) -> frozenset[str]:
+        """Have no device."""
+        return frozenset()
+
     def activities(self) -> list[Activity]:
         """List what the workers that are not idle are doing."""
         running = (candidate for _, _, candidate, _ in self._running)

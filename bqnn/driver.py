@@ -16,6 +16,7 @@ from bqnn import runtime
 from bqnn.config import Config, RewardConfig
 from bqnn.data import load
 from bqnn.engines.progress import WarmUpProgress
+from bqnn.errors import ConfigError
 from bqnn.executors.executor import Executor, Options
 from bqnn.executors.objective import Objective, ObjectiveExecutor, objective_name
 from bqnn.executors.observed import ObservedExecutor
@@ -25,6 +26,7 @@ from bqnn.report.board import Board
 from bqnn.report.foreign import PlainConsole
 from bqnn.report.progress import Display, track_start
 from bqnn.search import journal
+from bqnn.search.evaluation_store import EvaluationStore, NoStore, Store
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
 from bqnn.search.problem import Problem, make_problem
@@ -57,6 +59,7 @@ def run(
     options: Options = _OPTIONS,
     limits: Limits = _LIMITS,
     images: ImageSpec = _IMAGES,
+    evaluations: Path | str | None = None,
 ) -> Summary:
     """Search for a block, or go on with the search of a work directory.
 
@@ -79,28 +82,40 @@ def run(
       limits: when to stop before the end.
       images: that the networks of an objective's blocks would be for: FLOPs and
         parameters in the journal follow from it.
+      evaluations: directory of a store that searches share: what one has trained, the
+        others do not train again (`bqnn.search.evaluation_store`).
 
     Returns:
       The search in numbers: its best blocks, counts of statuses, the digest.
 
     Raises:
-      ConfigError: if `executor` is none of these, or the objective no function.
+      ConfigError: if `executor` is none of these, the objective no function, or a
+        store given with one.
       DataError: if the data set cannot be read.
-      JournalError: if the directory holds the journal of another search.
+      JournalError: if the directory holds the journal of another search, or the store
+        is damaged.
       SearchError: if too many evaluations fail in a row.
     """
     workdir, screen = Path(workdir), Screen(PlainConsole(), False, options.interrupted)
+    shared = None if evaluations is None else Path(evaluations)
     if objective is None:
         training = make_executor(executor, config, options)
-        return train(config, workdir, training, limits, screen)
+        return train(config, workdir, training, limits, screen, shared)
+    if shared:
+        raise ConfigError("evaluations keeps trainings: leave it out with an objective")
     config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
     facts = Run(config, images, objective_name(objective), runtime.versions())
     calling = ObjectiveExecutor(config, objective, options.interrupted)
-    return _search(facts, workdir, calling, iter(()), limits, screen)
+    return _search(facts, workdir, calling, iter(()), limits, screen, NoStore())
 
 
 def train(
-    config: Config, workdir: Path, executor: Executor, limits: Limits, screen: Screen
+    config: Config,
+    workdir: Path,
+    executor: Executor,
+    limits: Limits,
+    screen: Screen,
+    evaluations: Path | None = None,
 ) -> Summary:
     """Search by training blocks on the data of the configuration.
 
@@ -110,6 +125,7 @@ def train(
       executor: made before jax started; closed at the end.
       limits: when to stop before the end.
       screen: where progress is shown.
+      evaluations: directory of the store that searches share, if there is one.
 
     Raises:
       KeyboardInterrupt: if interrupted; all that was evaluated is recorded.
@@ -120,9 +136,18 @@ def train(
         dataset = load(config.data)
         facts = Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
         preparing = observed.start(dataset)
-        return _search(facts, workdir, observed, preparing, limits, screen)
+        with _store(evaluations, facts, workdir) as store:
+            return _search(facts, workdir, observed, preparing, limits, screen, store)
     finally:
         observed.close()
+
+
+def _store(
+    directory: Path | None, facts: Run, workdir: Path
+) -> contextlib.AbstractContextManager[Store]:
+    if directory is None:
+        return contextlib.nullcontext(NoStore())
+    return EvaluationStore(directory, facts, workdir)
 
 
 def _first_ask(problem: Problem) -> None:
@@ -137,6 +162,7 @@ def _search(
     preparing: Iterator[WarmUpProgress],
     limits: Limits,
     screen: Screen,
+    store: Store,
 ) -> Summary:
     """Search from where the journal ends, showing every event."""
     console = screen.console
@@ -156,7 +182,7 @@ def _search(
             if screen.tensorboard:
                 board = Board(workdir / "tensorboard", display.summary)
             with display, board or contextlib.nullcontext():
-                for event in search(problem, opened, executor, limits):
+                for event in search(problem, opened, executor, limits, store):
                     display.show(event)
                     if board:
                         board.show(event)

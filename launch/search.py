@@ -4,6 +4,8 @@
 
 Any field of the configuration can be set: --config.agent.alpha=0.05. Run the same
 command again to go on after Ctrl-C, a crash or a kill; nothing evaluated is lost.
+
+With --evaluations=DIR --config.train.seed=0, searches share what they have trained.
 """
 
 import math
@@ -42,6 +44,12 @@ _MAX_FAILURES = flags.DEFINE_integer(
     "Evaluations that may fail one after the other before the search stops.",
     lower_bound=1,
 )
+_EVALUATIONS = flags.DEFINE_string(
+    "evaluations",
+    None,
+    "Directory of a store of evaluations that searches of this machine share: what one "
+    "has trained, the others take from it. Set --config.train.seed too.",
+)
 _TENSORBOARD = flags.DEFINE_boolean(
     "tensorboard", False, "Write what happens to WORKDIR/tensorboard as well."
 )
@@ -60,7 +68,8 @@ def main() -> None:
     limits = Limits(
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
-    summary = driver.train(config, workdir, executor, limits, screen)
+    evaluations = Path(_EVALUATIONS.value) if _EVALUATIONS.value else None
+    summary = driver.train(config, workdir, executor, limits, screen, evaluations)
     _conclude(screen.console, summary, workdir)
 
 

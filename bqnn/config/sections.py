@@ -70,7 +70,8 @@ class SearchConfig(Section):
         `arrival`: as results come, so that no worker waits and no two runs are equal.
       lag: in slot order, batches that may be in flight beyond the one being told
         (ours); 0 waits for a batch before the next is asked.
-      seed: the one seed from which everything random comes.
+      seed: the one seed from which everything random comes, unless `train.seed` has one
+        for the trainings.
     """
 
     section = "search"
@@ -132,6 +133,9 @@ class TrainConfig(Section):
         epoch), or `auto`: what suits width rule and backend. It changes the rounding.
       threads: CPU threads of a worker. It changes the rounding, so it is part of the
         configuration.
+      seed: from which a training draws everything random, together with the canonical
+        hash of its block; `search.seed` if None. With a number, searches of other
+        seeds train a block to the same result, and need train it once (ours).
     """
 
     section = "train"
@@ -149,6 +153,7 @@ class TrainConfig(Section):
     dtype: str = one_of("float32", "bfloat16")
     engine: str = one_of("auto", "walk", "step", "scan")
     threads: int = within(1, 1, 4096)
+    seed: int | None = within(None, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ class Evaluation:
       device: what computed it: device kind, and on the CPU its model and threads.
       worker: which worker of the executor.
       error: what went wrong, one line first, then the traceback if there is one.
+      source: for a reused result, the other search that found it; empty if it is of
+        this search.
     """
 
     status: Status
@@ -90,6 +92,7 @@ class Evaluation:
     device: str = ""
     worker: str = ""
     error: str = ""
+    source: str = ""
 
 
 def is_settled(statuses: Sequence[Status]) -> bool:
@@ -108,13 +111,20 @@ def is_known(statuses: Sequence[Status]) -> bool:
 
 
 def reuse(known: Evaluation) -> Evaluation:
-    """Make the evaluation of a twin: it takes the accuracy, or the cause of none."""
+    """Make the evaluation of a twin: it takes the accuracy, or the cause of none.
+
+    A result of another search keeps its source, and the device that computed it.
+    """
+    if known.status == Status.REUSED:
+        return known
     usable = known.status == Status.OK
     return Evaluation(
         Status.REUSED,
         accuracy=known.accuracy if usable else (),
         restarts=known.restarts,
+        device=known.device if known.source else "",
         error="" if usable else f"{known.status}: {known.error}",
+        source=known.source,
     )
 
 

@@ -54,7 +54,7 @@ class Actor:
         with _one_per_node(self._cache_dir):
             for _ in self._worker.warm_up():
                 pass
-        return Ready(self._worker.pipelined, socket.gethostname())
+        return Ready(self._worker.pipelined, socket.gethostname(), runtime.device())
 
     def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:
         """Evaluate a candidate."""

@@ -60,10 +60,12 @@ class Ready(NamedTuple):
     Attributes:
       pipelined: whether it prepares the candidate that follows.
       host: of a cluster's node; empty on this machine.
+      device: that it trains on, as `Evaluation.device` says; empty if unknown.
     """
 
     pipelined: bool
     host: str = ""
+    device: str = ""
 
 
 def training_worker(config: Config, dataset: Dataset) -> CandidateWorker:
@@ -133,6 +135,9 @@ class Executor(Protocol):
           LookupError: if no candidate was submitted that was not collected.
           KeyboardInterrupt: if interrupted; what was being evaluated is not recorded.
         """
+
+    def devices(self) -> frozenset[str]:
+        """List the devices of the workers that are ready, as `Ready` says."""
 
     def activities(self) -> list[Activity]:
         """List what the workers are doing."""

@@ -62,6 +62,10 @@ class InlineExecutor:
         evaluation = self._worker.run(candidate, interrupted=self._interrupted)
         return [(candidate, dataclasses.replace(evaluation, worker="inline"))]
 
+    def devices(self) -> frozenset[str]:
+        """Name the device of this process, once it trains."""
+        return frozenset([runtime.device()] if self._worker else [])
+
     def activities(self) -> list[Activity]:
         """Tell what this process is doing."""
         block = str(self._candidate.block) if self._candidate else ""

@@ -69,6 +69,7 @@ class Lane:
     Attributes:
       name: of the worker.
       state: what it is doing.
+      device: that the worker trains on; empty while it is starting.
       candidate: what it evaluates while it is busy, None else.
       following: what it evaluates then, in order.
     """
@@ -88,6 +89,7 @@ class Lane:
     def reset(self) -> None:
         """Forget all candidates: another worker is starting."""
         self.state, self._capacity = State.STARTING, 0
+        self.device = ""
         self.candidate: Candidate | None = None
         self.following: list[Candidate] = []
         self._since, self._begun = time.time(), 0.0
@@ -96,6 +98,7 @@ class Lane:
         """Take candidates from now on: more than one to prepare the next."""
         self.state, self._since = State.IDLE, time.time()
         self._capacity = _PIPELINED if ready.pipelined else 1
+        self.device = ready.device
         if ready.host:
             self.name = f"{self.name} on {ready.host}"
 
@@ -184,6 +187,10 @@ class LaneExecutor(Generic[L]):
         ended = [self._advance(lane) for lane in list(self._lanes)]
         self._spread()
         return [attempt for attempt in ended if attempt]
+
+    def devices(self) -> frozenset[str]:
+        """List the devices of the workers that are ready."""
+        return frozenset(lane.device for lane in self._lanes if lane.device)
 
     def activities(self) -> list[Activity]:
         """List what the workers are doing."""

@@ -85,6 +85,10 @@ class ObjectiveExecutor:
         )
         return [(candidate, evaluation)]
 
+    def devices(self) -> frozenset[str]:
+        """List none: the results of an objective are not for other searches."""
+        return frozenset()
+
     def activities(self) -> list[Activity]:
         """There are no workers."""
         return []

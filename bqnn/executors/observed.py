@@ -44,6 +44,10 @@ class ObservedExecutor:
         self._write()  # before: an inline executor evaluates while it collects
         return self._executor.collect()
 
+    def devices(self) -> frozenset[str]:
+        """List the devices of the workers."""
+        return self._executor.devices()
+
     def activities(self) -> list[Activity]:
         """List what the workers are doing."""
         return self._executor.activities()

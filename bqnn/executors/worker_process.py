@@ -77,7 +77,7 @@ def make_ready(progress_file: str | None) -> Ready:
     for progress in worker.warm_up():
         if progress_file:
             Path(progress_file).write_text(f"{progress.done} {progress.total}")
-    return Ready(worker.pipelined)
+    return Ready(worker.pipelined, device=runtime.device())
 
 
 def work(candidate: Candidate, following: Candidate | None) -> Report:

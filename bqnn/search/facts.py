@@ -101,6 +101,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "device": DEVICE,
         "worker": NAME,
         "error": TEXT,
+        "source": TEXT,
         "time": TIME,
     },
     "tells": {
@@ -175,10 +176,10 @@ def evaluation_row(
         json.dumps(evaluation.accuracy),
         evaluation.restarts,
         json.dumps(evaluation.seconds),
-        *map(_storable, texts),
+        *map(storable, texts),
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Write as escapes what UTF-8 cannot hold: names of files may have any bytes."""
     return text.encode(errors="backslashreplace").decode()

@@ -19,6 +19,7 @@ from bqnn.evaluation.records import (
     reuse,
 )
 from bqnn.executors.executor import Executor
+from bqnn.search.evaluation_store import Store
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.journal import Journal
 from bqnn.search.problem import Problem
@@ -40,6 +41,7 @@ class InFlight:
         problem: Problem,
         journal: Journal,
         executor: Executor,
+        store: Store,
         max_failures: int,
     ) -> None:
         """Begin with nothing in flight.
@@ -48,9 +50,11 @@ class InFlight:
           problem: the search.
           journal: records every attempt.
           executor: evaluates candidates.
+          store: has results of other searches, and is given those of this one.
           max_failures: evaluations that may fail one after the other.
         """
-        self._problem, self._journal, self._executor = problem, journal, executor
+        self._problem, self._journal = problem, journal
+        self._executor, self._store = executor, store
         self._max_failures, self._failures = max_failures, 0
         self.done: dict[CandidateId, tuple[Candidate, Evaluation]] = {}
         self.started: dict[CandidateId, Candidate] = {}
@@ -94,15 +98,29 @@ class InFlight:
                 earlier = attempts.get(candidate.id, ())
                 self._enqueue(candidate, tuple(e.status for e in earlier))
 
-    def start_next(self, most: int | None = None) -> None:
-        """Give the executor all that it can take now, but at most `most`."""
+    def start_next(self, most: int | None = None) -> list[Event]:
+        """Give the executor all that it can take now, but at most `most`.
+
+        The store is asked at the last moment: another search may just have ended the
+        same training.
+
+        Returns:
+          The events of candidates whose result the store has.
+        """
+        found: list[Event] = []
         end = None if most is None else len(self.started) + most
         while len(self.started) != end and self._executor.free() > 0:
             candidate = self._next()
             if candidate is None:
-                return
+                break
+            known = self._store.find(candidate, self._executor.devices())
+            if known:
+                twins = self._waiting.pop(candidate.hash)
+                found += [self._reuse(c, known) for c in (candidate, *twins)]
+                continue
             self.started[candidate.id] = candidate
             self._executor.submit(candidate)
+        return found
 
     def collect(self) -> Iterator[Event]:
         """Wait for attempts to end, record them, and settle what follows."""
@@ -144,6 +162,7 @@ class InFlight:
                 error=f"lost {lost} workers: {evaluation.error}",
             )
         self._journal.add_evaluation(candidate, len(statuses), evaluation)
+        self._store.add(candidate, evaluation)
         if not settled:
             yield Retried(candidate, evaluation, recorded=False)
             self._enqueue(candidate, statuses)
@@ -160,9 +179,10 @@ class InFlight:
         self._count_failures(candidate, evaluation)
 
     def _reuse(self, candidate: Candidate, known: Evaluation) -> Evaluated:
-        """Give a candidate the result, or the failure, of its canonical twin."""
+        """Give a candidate the result, or the failure, of an equal training."""
         evaluation = reuse(known)
-        self._journal.add_evaluation(candidate, 1, evaluation)
+        attempt = len(self._attempts.pop(candidate.id, ())) + 1
+        self._journal.add_evaluation(candidate, attempt, evaluation)
         return self._finish(candidate, evaluation)
 
     def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Evaluated:

@@ -21,10 +21,13 @@ from bqnn.schema import FactError
 from bqnn.search import consistency, facts, sqlite
 from bqnn.search.history import Ask, Attempts, History, Run, Tell
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
+
+# What version 3 has added to a table of before: (table, column, declaration).
+_ADDED = (("evaluations", "source", "TEXT NOT NULL DEFAULT ''"),)
 
 
 class Journal:
@@ -34,6 +37,8 @@ class Journal:
         """Take over an open connection and the lock's file descriptor (-1: none)."""
         self.path, self._connection, self._lock = path, connection, lock
         self._inode = path.stat().st_ino
+        with sqlite.errors(path):
+            self._version = connection.execute("PRAGMA user_version").fetchone()[0]
 
     def __enter__(self) -> "Journal":
         """Return the journal itself."""
@@ -117,8 +122,9 @@ class Journal:
         self, candidate: Candidate, attempt: int, evaluation: Evaluation
     ) -> None:
         """Record an attempt at a candidate, counted from 1."""
-        row = (*facts.evaluation_row(candidate, attempt, evaluation), time.time())
-        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 11)})", [row])
+        row = facts.evaluation_row(candidate, attempt, evaluation)
+        values = *row, time.time(), facts.storable(evaluation.source)
+        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 12)})", [values])
 
     def add_tell(self, tell: Tell) -> None:
         """Record a batch told."""
@@ -169,24 +175,26 @@ class Journal:
             if number != len(earlier) + 1:
                 where = facts.row_name("evaluations", row)
                 raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
-            attempts[candidate_id] = (*earlier, Evaluation(*row[3:10]))
+            attempts[candidate_id] = (*earlier, Evaluation(*row[3:11]))
         return attempts
 
     def result_of(self, sha: str) -> Evaluation | None:
         """Find what is known of a block by its canonical hash (`records.is_known`).
 
-        A search does not keep results in memory: there can be many.
+        A search does not keep results in memory: there can be many. What was reused
+        counts if it came from another search: its own journal must do without that.
         """
         with sqlite.errors(self.path):
             rows = self._rows(
                 "evaluations",
                 facts.COLUMNS["evaluations"],
                 "JOIN candidates USING (iteration, slot) WHERE hash = ? "
-                "AND status != ? ORDER BY iteration, slot, attempt",
+                "AND (status != ? OR source != '') "
+                "ORDER BY iteration, slot, attempt",
                 (sha, Status.REUSED.value),
             )
             for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
-                attempts = [Evaluation(*row[3:10]) for row in twin]
+                attempts = [Evaluation(*row[3:11]) for row in twin]
                 if is_known([attempt.status for attempt in attempts]):
                     return attempts[-1]
         return None
@@ -220,7 +228,10 @@ class Journal:
     ) -> Iterator[list[Any]]:
         """Read columns of a table, each as `facts` wants it."""
         names = tuple(columns)
-        statement = f"SELECT {', '.join(names)} FROM {table} {rest}"
+        # In a journal of before, no result came from another search.
+        old = self._version < 3
+        stored = ["'' AS source" if old and n == "source" else n for n in names]
+        statement = f"SELECT {', '.join(stored)} FROM {table} {rest}"
         for row in self._connection.execute(statement, values):
             yield facts.read(table, names, row)
 
@@ -265,7 +276,7 @@ def create_or_open(workdir: Path) -> Journal:
     """
     path = workdir / FILE_NAME
     schema = _SCHEMA.read_text(encoding="utf-8")
-    connection, lock = sqlite.open_writer(path, schema, SCHEMA_VERSION)
+    connection, lock = sqlite.open_writer(path, schema, SCHEMA_VERSION, _ADDED)
     return Journal(path, connection, lock)
 
 

@@ -1,4 +1,4 @@
--- Schema version 2. Facts are added, never changed. Times are seconds since 1970.
+-- Schema version 3. Facts are added, never changed. Times are seconds since 1970.
 CREATE TABLE IF NOT EXISTS run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   config TEXT NOT NULL,       -- JSON, whole
@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS evaluations (
   worker TEXT NOT NULL,
   error TEXT NOT NULL,
   time REAL NOT NULL,
+  -- From version 3 on: of a reused result, the other search that found it.
+  source TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (iteration, slot, attempt)
 );
 CREATE TABLE IF NOT EXISTS tells (

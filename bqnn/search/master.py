@@ -10,6 +10,7 @@ from bqnn.agents.agent import AgentState
 from bqnn.evaluation.records import Candidate, CandidateId
 from bqnn.executors.executor import Executor
 from bqnn.search.digests import next_digest
+from bqnn.search.evaluation_store import NoStore, Store
 from bqnn.search.events import Asked, Event, Told
 from bqnn.search.fold import fold
 from bqnn.search.history import Tell
@@ -34,11 +35,15 @@ class Limits(NamedTuple):
     out_of_time: Callable[[], bool] = lambda: False
 
 
-_NO_LIMITS = Limits()
+_NO_LIMITS, _NO_STORE = Limits(), NoStore()
 
 
 def search(
-    problem: Problem, journal: Journal, executor: Executor, limits: Limits = _NO_LIMITS
+    problem: Problem,
+    journal: Journal,
+    executor: Executor,
+    limits: Limits = _NO_LIMITS,
+    store: Store = _NO_STORE,
 ) -> Generator[Event, None, None]:
     """Search from where the journal ends; a generator of events.
 
@@ -49,6 +54,7 @@ def search(
       journal: open to write, and started with the same configuration.
       executor: evaluates candidates.
       limits: when to start nothing more; what is being evaluated comes to its end.
+      store: results that other searches share.
 
     Yields:
       An event per batch asked, attempt to be repeated, final evaluation and batch told:
@@ -59,7 +65,8 @@ def search(
       JournalError: if the journal cannot be written, or does not replay.
     """
     config, iterations = problem.config.search, problem.iterations
-    in_flight = InFlight(problem, journal, executor, limits.failures_in_a_row)
+    failures = limits.failures_in_a_row
+    in_flight = InFlight(problem, journal, executor, store, failures)
     start = yield from _resume(problem, journal, in_flight)
     state, digest, told, asked, pending = start
     order = ORDERS[config.order](config, iterations)
@@ -85,11 +92,10 @@ def search(
             yield Told(told, digest, recorded=False)
             told += 1
         else:
-            if not stopping:
-                in_flight.start_next(room)
-            elif not in_flight.started:
+            if stopping and not in_flight.started:
                 return
-            yield from in_flight.collect()
+            found = [] if stopping else in_flight.start_next(room)
+            yield from found or in_flight.collect()
 
 
 def _room(limits: Limits, begun: int) -> int | None:

@@ -100,14 +100,17 @@ def make_candidate(
 ) -> Candidate:
     """Compute all that is known of a block before it is trained.
 
-    The seed of the training depends on the search's seed and on the block's canonical
-    hash, not on iteration and slot: the result does not depend on when it is asked.
+    The seed of the training depends on `train.seed`, or else the search's seed, and on
+    the block's canonical hash, not on iteration and slot: the result does not depend on
+    when it is asked.
     """
     network = problem.config.network
     whole, flops = cost.stacked_cost(block, network, problem.images)
     density = cost.density(block)
     sha = nsc.canonical_hash(block, network.width)
-    seed = hashlib.sha256(f"{problem.config.search.seed} {sha}".encode()).digest()
+    config = problem.config
+    base = config.search.seed if config.train.seed is None else config.train.seed
+    seed = hashlib.sha256(f"{base} {sha}".encode()).digest()
     return Candidate(
         iteration,
         slot,

@@ -1,10 +1,15 @@
-"""SQLite files that survive a kill: one writer, commits on the disk, clear errors."""
+"""SQLite files that survive a kill: commits on the disk, clear errors.
+
+Journals have one writer; stores may have several.
+"""
 
 import contextlib
 import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from bqnn import files
 from bqnn.errors import BqnnError, JournalError
@@ -12,16 +17,37 @@ from bqnn.errors import BqnnError, JournalError
 _LONGEST = 100_000_000
 """Bytes of one value, which a damaged or malicious file may claim to be larger."""
 
+_PATIENCE = 60.0
+"""Seconds that a writer of a shared file waits for others, which need milliseconds."""
+
+
+class Kind(NamedTuple):
+    """What a file is, for messages.
+
+    Attributes:
+      name: of what it holds.
+      cure: what to do when it is damaged.
+      application_id: by which SQLite tells files of one program from others.
+    """
+
+    name: str
+    cure: str
+    application_id: int = 0
+
+
+JOURNAL = Kind("journal", "restore a copy of it")
+
 
 def open_writer(
-    path: Path, schema: str, version: int
+    path: Path, schema: str, version: int, added: Iterable[tuple[str, str, str]] = ()
 ) -> tuple[sqlite3.Connection, int]:
-    """Open a file to write, creating it and its folder if need be.
+    """Open a journal to write, creating it and its folder if need be.
 
     Args:
       path: of the file; its lock lies beside it.
       schema: statements that make what is not there yet.
       version: of the schema.
+      added: table, name and declaration of the columns that earlier versions lack.
 
     Returns:
       The connection, and the file descriptor that holds the lock.
@@ -39,6 +65,7 @@ def open_writer(
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             _check(path, connection, version)
+            _add_columns(connection, added)
             with connection:
                 connection.executescript(schema)
                 connection.execute(f"PRAGMA user_version={version}")
@@ -46,8 +73,39 @@ def open_writer(
     return connection, lock
 
 
+def open_shared(
+    path: Path, schema: str, version: int, kind: Kind
+) -> sqlite3.Connection:
+    """Open a file that several processes of this machine read and write at once.
+
+    Args:
+      path: of the file. It and its folder are made if need be.
+      schema: statements that make a new file.
+      version: of the schema.
+      kind: what the file is; other files are refused.
+
+    Raises:
+      JournalError: if it cannot be opened, or is another file.
+    """
+    with errors(path, kind):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make_shared(path, schema, version, kind)
+        with contextlib.ExitStack() as undo:
+            connection = _connected(path, timeout=_PATIENCE)
+            undo.callback(connection.close)
+            found = connection.execute("PRAGMA application_id").fetchone()[0]
+            if found != kind.application_id:
+                raise JournalError(f"{path} is no {kind.name}: {kind.cure}")
+            _check(path, connection, version, kind)
+            # A commit that a power failure takes costs one training, not the file.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            undo.pop_all()
+    return connection
+
+
 def open_reader(path: Path, version: int) -> sqlite3.Connection:
-    """Open a file to read, whether or not somebody writes to it.
+    """Open a journal to read, whether or not somebody writes to it.
 
     Raises:
       JournalError: if it cannot be read, or has a newer schema than `version`.
@@ -59,7 +117,7 @@ def open_reader(path: Path, version: int) -> sqlite3.Connection:
 
 
 def has_writer(path: Path) -> bool:
-    """Tell whether a process has a file open to write.
+    """Tell whether a process has a journal open to write.
 
     Raises:
       JournalError: if that cannot be found out.
@@ -69,7 +127,7 @@ def has_writer(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def errors(path: Path) -> Iterator[None]:
+def errors(path: Path, kind: Kind = JOURNAL) -> Iterator[None]:
     """Turn what SQLite, the file system or a malformed fact raises into one line."""
     try:
         yield
@@ -84,29 +142,58 @@ def errors(path: Path) -> Iterator[None]:
                 "permissions) and run the same command again"
             ) from error
         raise JournalError(
-            f"{path} is damaged or no journal ({error}): restore a copy of it"
+            f"{path} is damaged or no {kind.name} ({error}): {kind.cure}"
         ) from error
     except OSError as error:
         raise JournalError(f"{path}: {error}") from error
     except (BqnnError, ValueError, OverflowError) as error:
         raise JournalError(
-            f"{path} holds a malformed fact: {error}: restore a copy of it"
+            f"{path} holds a malformed fact: {error}: {kind.cure}"
         ) from error
 
 
-def _connected(path: Path | str, uri: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, uri=uri)
+def _make_shared(path: Path, schema: str, version: int, kind: Kind) -> None:
+    """Make a file under another name first: it is there as a whole, or not at all."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with contextlib.closing(sqlite3.connect(part)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(schema)
+            connection.execute(f"PRAGMA user_version={version}")
+            connection.execute(f"PRAGMA application_id={kind.application_id}")
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _connected(
+    path: Path | str, uri: bool = False, timeout: float = 5.0
+) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout, uri=uri)
     # Text that is not UTF-8 is refused by `facts.read`, which names row and column.
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.text_factory = lambda text: text.decode(errors="surrogateescape")
     return connection
 
 
+def _add_columns(
+    connection: sqlite3.Connection, added: Iterable[tuple[str, str, str]]
+) -> None:
+    for table, column, declaration in added:
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        if names and column not in names:
+            statement = f"ALTER TABLE {table} ADD COLUMN {column} {declaration}"
+            connection.execute(statement)
+
+
 def _lock_of(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+def _check(
+    path: Path, connection: sqlite3.Connection, newest: int, kind: Kind = JOURNAL
+) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > newest:
         raise JournalError(
@@ -117,7 +204,8 @@ def _check(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     # of the file's author.
     query = "SELECT type, name FROM sqlite_master WHERE coalesce(rootpage, 0) = 0"
     if strange := connection.execute(query).fetchone():
-        raise JournalError(f"{path} holds a {' '.join(strange)}: it is no journal")
+        what = " ".join(strange)
+        raise JournalError(f"{path} holds a {what}: it is no {kind.name}")
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise JournalError(f"{path} is damaged ({verdict}): restore a copy of it")
+        raise JournalError(f"{path} is damaged ({verdict}): {kind.cure}")

@@ -23,6 +23,8 @@ from bqnn.search.problem import Problem, make_problem
 
 SPEC = ImageSpec(8, 8, 1, 10)
 
+DEVICE = "a table"
+
 TINY: dict[str, dict[str, Any]] = {
     "data": {"name": "digits", "validation": 0.2},
     "space": {"max_layers": 3},
@@ -49,7 +51,7 @@ def problem_of(config: Config) -> Problem:
 def tabulated(candidate: Candidate) -> Evaluation:
     """Evaluate without training: an accuracy that only the block decides."""
     byte = hashlib.sha256(candidate.hash.encode()).digest()[0]
-    return Evaluation(Status.OK, accuracy=(0.1, 0.2 + byte / 400))
+    return Evaluation(Status.OK, accuracy=(0.1, 0.2 + byte / 400), device=DEVICE)
 
 
 class TableExecutor:
@@ -100,6 +102,10 @@ class TableExecutor:
                 evaluation, status=fault, accuracy=(), error=f"{fault} on purpose"
             )
         return [(candidate, evaluation)]
+
+    def devices(self) -> frozenset[str]:
+        """Have one device."""
+        return frozenset([DEVICE])
 
     def activities(self) -> list[Activity]:
         """List what is queued, a worker each."""

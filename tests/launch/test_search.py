@@ -209,6 +209,34 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
         assert _replayed_digest(killed) == last_digest(list(told))
 
 
+def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
+    """In worker processes, and in the program itself."""
+    shared = (f"--evaluations={tmp_path / 'store'}", "--config.train.seed=3")
+    first, again, other = tmp_path / "first", tmp_path / "again", tmp_path / "other"
+    assert programs.run("search", *_search(first, *shared)[1:]).status == 0
+    inline = (*shared, "--executor=inline")
+    assert programs.answer(*_search(again, *inline)).status == 0
+    seed = "--config.search.seed=1"
+    assert programs.answer(*_search(other, *inline, seed)).status == 0
+    assert _accuracies(again).keys() == _accuracies(first).keys()
+    assert _replayed_digest(again) == _replayed_digest(first)
+    with journal.open_readonly(again) as facts:
+        found = [e for es in facts.history().attempts.values() for e in es]
+    assert all(e.status == "reused" for e in found)
+    assert all(e.source.startswith(f"{first}, batch ") for e in found)
+    with journal.open_readonly(other) as facts:
+        found = [e for es in facts.history().attempts.values() for e in es]
+    assert any(e.source.startswith(f"{first}, batch ") for e in found)
+    # The journal needs no store.
+    shutil.rmtree(tmp_path / "store")
+    assert _replayed_digest(other)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "evaluations.sqlite").write_text("mine")
+    refused = programs.answer(*_search(tmp_path / "new", *inline))
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "is damaged or no store of evaluations" in refused.err
+
+
 @pytest.mark.skipif(not TFDS.is_dir(), reason="no prepared CIFAR-100 beside us")
 def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
     small = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import Status
+from bqnn.evaluation.records import Evaluation, Status
 from bqnn.search import journal
 from bqnn.search.fold import ReplayError
 from tests.helpers.paths import ASSETS
@@ -61,11 +61,17 @@ def test_replay_names_the_first_iteration_that_differs(
         search_table(tmp_path, tiny_config())
 
 
-def test_a_journal_of_schema_version_1_still_replays(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("journal_v1", "8d3a1f5a6a4c15bd"), ("journal_v2", "644a260375fbba8e")],
+)
+def test_a_journal_of_an_older_schema_still_replays(
+    tmp_path: Path, name: str, last: str
+) -> None:
     # Written by a real search on digits; its digests must come out everywhere.
-    shutil.copy(ASSETS / "journal_v1.sqlite", tmp_path / journal.FILE_NAME)
+    shutil.copy(ASSETS / f"{name}.sqlite", tmp_path / journal.FILE_NAME)
     events = replay(tmp_path)
-    assert digests_of(events)[-1].startswith("8d3a1f5a6a4c15bd")
+    assert digests_of(events)[-1].startswith(last)
     statuses = [e.evaluation.status for e in evaluated(events)]
     assert {Status.OK, Status.REUSED} <= set(statuses)
 
@@ -76,3 +82,22 @@ def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
     for event in events:
         accuracy = other.reward(event.candidate, event.evaluation)
         assert accuracy == event.evaluation.accuracy[-1]
+
+
+@pytest.mark.parametrize("name", ["journal_v1", "journal_v1_stopped", "journal_v2"])
+def test_a_journal_of_an_older_schema_takes_new_facts(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / journal.FILE_NAME
+    shutil.copy(ASSETS / f"{name}.sqlite", path)
+    with journal.open_readonly(tmp_path) as facts:
+        old = facts.run(), facts.history()
+    for _ in range(2):
+        with journal.create_or_open(tmp_path) as facts:
+            assert (facts.run(), facts.history()) == old
+            (candidate, *_) = old[1].asks[-1].candidates
+            number = len(facts.history().attempts.get(candidate.id, ())) + 1
+    found = Evaluation(Status.REUSED, (0.1,), source="elsewhere")
+    with journal.create_or_open(tmp_path) as facts:
+        facts.add_evaluation(candidate, number, found)
+        assert facts.history().attempts[candidate.id][-1] == found
