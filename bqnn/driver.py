@@ -5,7 +5,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -27,13 +27,32 @@ from bqnn.report.foreign import PlainConsole
 from bqnn.report.progress import Display, track_start
 from bqnn.search import journal
 from bqnn.search.evaluation_store import EvaluationStore, NoStore, Store
+from bqnn.search.given import give
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
 from bqnn.search.problem import Problem, make_problem
 from bqnn.search.summary import Summary, recorded
+from bqnn.space.nsc import Block, as_block
 
 _OPTIONS, _LIMITS = Options(), Limits()
 _IMAGES = ImageSpec(32, 32, 3, 10)
+
+
+class Earlier(NamedTuple):
+    """What a search takes from earlier ones.
+
+    Attributes:
+      evaluations: directory of a store that searches share, None for none.
+      learn_from: work directories of searches whose results the agent is told first.
+      try_first: blocks to ask first.
+    """
+
+    evaluations: Path | None = None
+    learn_from: tuple[Path, ...] = ()
+    try_first: tuple[Block, ...] = ()
+
+
+_NOTHING = Earlier()
 
 
 class Screen(NamedTuple):
@@ -60,6 +79,8 @@ def run(
     limits: Limits = _LIMITS,
     images: ImageSpec = _IMAGES,
     evaluations: Path | str | None = None,
+    learn_from: Sequence[Path | str] = (),
+    try_first: Sequence[Block | str] = (),
 ) -> Summary:
     """Search for a block, or go on with the search of a work directory.
 
@@ -84,6 +105,9 @@ def run(
         parameters in the journal follow from it.
       evaluations: directory of a store that searches share: what one has trained, the
         others do not train again (`bqnn.search.evaluation_store`).
+      learn_from: work directories of searches whose results the agent is told before
+        its first batch. They are copied into the journal; give the same to go on.
+      try_first: blocks, or their NSC, to ask first; the same to go on.
 
     Returns:
       The search in numbers: its best blocks, counts of statuses, the digest.
@@ -92,21 +116,26 @@ def run(
       ConfigError: if `executor` is none of these, the objective no function, or a
         store given with one.
       DataError: if the data set cannot be read.
-      JournalError: if the directory holds the journal of another search, or the store
-        is damaged.
+      JournalError: if the directory holds the journal of another search, the store is
+        damaged, or there is nothing to learn from.
+      NscError: if a text is no block.
       SearchError: if too many evaluations fail in a row.
     """
     workdir, screen = Path(workdir), Screen(PlainConsole(), False, options.interrupted)
-    shared = None if evaluations is None else Path(evaluations)
+    earlier = Earlier(
+        None if evaluations is None else Path(evaluations),
+        tuple(map(Path, learn_from)),
+        tuple(map(as_block, try_first)),
+    )
     if objective is None:
         training = make_executor(executor, config, options)
-        return train(config, workdir, training, limits, screen, shared)
-    if shared:
+        return train(config, workdir, training, limits, screen, earlier)
+    if evaluations is not None:
         raise ConfigError("evaluations keeps trainings: leave it out with an objective")
     config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
     facts = Run(config, images, objective_name(objective), runtime.versions())
     calling = ObjectiveExecutor(config, objective, options.interrupted)
-    return _search(facts, workdir, calling, iter(()), limits, screen, NoStore())
+    return _search(facts, workdir, calling, iter(()), limits, screen, earlier)
 
 
 def train(
@@ -115,7 +144,7 @@ def train(
     executor: Executor,
     limits: Limits,
     screen: Screen,
-    evaluations: Path | None = None,
+    earlier: Earlier = _NOTHING,
 ) -> Summary:
     """Search by training blocks on the data of the configuration.
 
@@ -125,7 +154,7 @@ def train(
       executor: made before jax started; closed at the end.
       limits: when to stop before the end.
       screen: where progress is shown.
-      evaluations: directory of the store that searches share, if there is one.
+      earlier: what it takes from earlier searches.
 
     Raises:
       KeyboardInterrupt: if interrupted; all that was evaluated is recorded.
@@ -136,8 +165,7 @@ def train(
         dataset = load(config.data)
         facts = Run(config, dataset.spec, dataset.fingerprint(), runtime.versions())
         preparing = observed.start(dataset)
-        with _store(evaluations, facts, workdir) as store:
-            return _search(facts, workdir, observed, preparing, limits, screen, store)
+        return _search(facts, workdir, observed, preparing, limits, screen, earlier)
     finally:
         observed.close()
 
@@ -162,13 +190,17 @@ def _search(
     preparing: Iterator[WarmUpProgress],
     limits: Limits,
     screen: Screen,
-    store: Store,
+    earlier: Earlier,
 ) -> Summary:
     """Search from where the journal ends, showing every event."""
     console = screen.console
-    with journal.create_or_open(workdir) as opened:
+    with (
+        journal.create_or_open(workdir) as opened,
+        _store(earlier.evaluations, facts, workdir) as store,
+    ):
         opened.start(facts)
         problem = make_problem(facts.config, facts.images)
+        problem = give(opened, problem, earlier.learn_from, earlier.try_first)
         display = Display(console, problem.iterations, facts.config.search.batch)
         try:
             # The journal is read first: a damaged one is reported before workers start.

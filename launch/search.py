@@ -6,6 +6,8 @@ Any field of the configuration can be set: --config.agent.alpha=0.05. Run the sa
 command again to go on after Ctrl-C, a crash or a kill; nothing evaluated is lost.
 
 With --evaluations=DIR --config.train.seed=0, searches share what they have trained.
+--learn_from=WORKDIR tells the agent the results of an earlier search, and
+--try_first=FILE asks the blocks of a file first. Both are copied into the journal.
 """
 
 import math
@@ -50,6 +52,17 @@ _EVALUATIONS = flags.DEFINE_string(
     "Directory of a store of evaluations that searches of this machine share: what one "
     "has trained, the others take from it. Set --config.train.seed too.",
 )
+_LEARN_FROM = flags.DEFINE_multi_string(
+    "learn_from",
+    [],
+    "Work directory of an earlier search on the same images, whose results the agent "
+    "is told before its first batch; may be given several times.",
+)
+_TRY_FIRST = flags.DEFINE_string(
+    "try_first",
+    None,
+    "File of blocks to ask first, one NSC a line; # begins a comment.",
+)
 _TENSORBOARD = flags.DEFINE_boolean(
     "tensorboard", False, "Write what happens to WORKDIR/tensorboard as well."
 )
@@ -58,9 +71,15 @@ _TENSORBOARD = flags.DEFINE_boolean(
 def main() -> None:
     """Run the search and print its best blocks."""
     from bqnn import driver
+    from bqnn.search.given import read_blocks
     from bqnn.search.master import Limits
 
     config, workdir = config_flag.config_of(_CONFIG, Config), Path(_WORKDIR.value)
+    earlier = driver.Earlier(
+        Path(_EVALUATIONS.value) if _EVALUATIONS.value else None,
+        tuple(map(Path, _LEARN_FROM.value)),
+        read_blocks(Path(_TRY_FIRST.value)) if _TRY_FIRST.value else (),
+    )
     interrupted = cli.Interrupt()
     screen = driver.Screen(cli.console(), _TENSORBOARD.value, interrupted)
     # First, since it sets the environment that jax reads when it starts.
@@ -68,8 +87,7 @@ def main() -> None:
     limits = Limits(
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
-    evaluations = Path(_EVALUATIONS.value) if _EVALUATIONS.value else None
-    summary = driver.train(config, workdir, executor, limits, screen, evaluations)
+    summary = driver.train(config, workdir, executor, limits, screen, earlier)
     _conclude(screen.console, summary, workdir)
 
 

@@ -21,7 +21,7 @@ from bqnn.config import AgentConfig, Config
 from bqnn.errors import ConfigError, SearchError, quote
 from bqnn.space.actions import ActionSpace, Int32, Space
 
-LEARNERS: dict[str, Callable[[Space, AgentConfig, int], Learner]] = {
+LEARNERS: dict[str, Callable[[Space, AgentConfig, int, int], Learner]] = {
     "q": make_q,
     "q_plus": make_q_plus,
     "random": make_random,
@@ -79,18 +79,21 @@ class Agent(NamedTuple):
     changes: Callable[[AgentState], Any]
 
 
-def make_learner(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_learner(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build the learner that the configuration names.
 
     Args:
       space: the decision process.
       config: which learner, and its fields.
       batch: B, blocks per iteration.
+      learnt: blocks told before those of the first iteration.
     """
-    return LEARNERS[config.name](space, config, batch)
+    return LEARNERS[config.name](space, config, batch, learnt)
 
 
-def make_agent(space: ActionSpace, config: Config) -> Agent:
+def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     """Build the agent that `config.agent` names.
 
     >>> agent = bqnn.make_agent(bqnn.NscSpace(max_layers=5), bqnn.Config())
@@ -99,15 +102,20 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
     Args:
       space: the blocks to choose from; its `decode` turns a row of actions into one.
       config: `config.search` has the batch size and the seed.
+      learnt: results of earlier searches that are told before those of the first
+        iteration, in batches of `search.batch` and a rest. They count as no iteration.
 
     Raises:
       ConfigError: if jax may not use the host's CPU.
     """
     search = config.search
-    learner = make_learner(space.arrays, config.agent, search.batch)
-    iterations = len(learner.epsilons)
+    learner = make_learner(space.arrays, config.agent, search.batch, learnt)
+    iterations, before = len(learner.epsilons), -(-learnt // search.batch)
     cpu, sample = host(), jax.jit(learner.sample)
     steps = len(space.arrays.num_actions)
+
+    def _number(state: AgentState) -> int:
+        return int(state.iteration) - before
 
     @numerics.pinned()
     def init() -> AgentState:
@@ -119,7 +127,7 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
     def ask(
         state: AgentState, iteration: int | None = None, pending: Sequence[Int32] = ()
     ) -> tuple[Int32, AskInfo]:
-        iteration = int(state.iteration) if iteration is None else iteration
+        iteration = _number(state) if iteration is None else iteration
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
         rows = _padded(pending if learner.heeds_pending else (), steps, search.batch)
@@ -130,7 +138,7 @@ def make_agent(space: ActionSpace, config: Config) -> Agent:
     def tell(
         learn: _Tell, state: AgentState, actions: ArrayLike, rewards: ArrayLike
     ) -> AgentState:
-        _check_iteration(int(state.iteration), iterations)
+        _check_iteration(max(0, _number(state)), iterations)
         _check_batch(np.shape(actions), np.asarray(rewards), search.batch)
         return learn(
             state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32)

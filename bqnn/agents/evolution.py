@@ -37,7 +37,9 @@ class EvolutionState(NamedTuple):
     iteration: Array
 
 
-def make_evolution(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_evolution(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build regularized evolution.
 
     All parents of a batch come from one population, so that evolution can be given
@@ -48,7 +50,9 @@ def make_evolution(space: Space, config: AgentConfig, batch: int) -> Learner:
       config: `evolution`; `exploration`, for the first blocks; `schedule`, for its
         length only.
       batch: B, blocks per iteration.
+      learnt: needs no room: the population is of one size.
     """
+    del learnt
     return Learner(
         init=functools.partial(_init, space, config.evolution.population),
         sample=functools.partial(_sample, space, config, batch),

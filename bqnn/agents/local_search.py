@@ -44,17 +44,20 @@ class LocalState(NamedTuple):
     iteration: Array
 
 
-def make_local(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_local(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build local search.
 
     Args:
       space: the decision process.
       config: `exploration`, for random blocks; `schedule`, for its length only.
       batch: B, blocks per iteration.
+      learnt: blocks told before those of the first iteration.
     """
     iterations = schedule.parse(config.schedule).iterations
     return Learner(
-        init=functools.partial(_init, space, iterations * batch),
+        init=functools.partial(_init, space, learnt + iterations * batch),
         sample=functools.partial(_sample, space, config.exploration, batch),
         tell=functools.partial(_tell, space),
         epsilons=(0.0,) * iterations,

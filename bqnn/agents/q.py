@@ -40,18 +40,22 @@ class QState(NamedTuple):
     iteration: Array
 
 
-def make_q(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_q(space: Space, config: AgentConfig, batch: int, learnt: int = 0) -> Learner:
     """Build the Q-learning of the paper.
 
     Args:
       space: the decision process.
       config: the fields of `QConfig`.
       batch: B, blocks per iteration.
+      learnt: blocks told before those of the first iteration.
     """
-    return make_learner(space, config, schedule.parse(config.schedule).epsilons, batch)
+    epsilons = schedule.parse(config.schedule).epsilons
+    return make_learner(space, config, epsilons, batch, learnt)
 
 
-def make_q_plus(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_q_plus(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build Q-learning with the fields of `config.q_plus`.
 
     Its epsilons are stretched over the iterations of `config.schedule`, which is the
@@ -59,14 +63,14 @@ def make_q_plus(space: Space, config: AgentConfig, batch: int) -> Learner:
     """
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(config.q_plus.schedule, iterations).epsilons
-    return make_learner(space, config.q_plus, epsilons, batch)
+    return make_learner(space, config.q_plus, epsilons, batch, learnt)
 
 
 def make_learner(
-    space: Space, config: QConfig, epsilons: tuple[float, ...], batch: int
+    space: Space, config: QConfig, epsilons: tuple[float, ...], batch: int, learnt: int
 ) -> Learner:
     """Build Q-learning with an epsilon for every iteration."""
-    capacity = len(epsilons) * batch
+    capacity = learnt + len(epsilons) * batch
     return Learner(
         init=functools.partial(init, space, config, capacity),
         sample=functools.partial(_sample_batch, space, config, batch),

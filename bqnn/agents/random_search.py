@@ -32,21 +32,24 @@ class RandomState(NamedTuple):
     memory: ReplayMemory | None = None
 
 
-def make_random(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_random(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build random search, which draws every block as `q` does at epsilon 1.
 
     Args:
       space: the decision process.
       config: `exploration`, `distinct`; `schedule`, for its length only.
       batch: B, blocks per iteration.
+      learnt: blocks told before those of the first iteration.
     """
     iterations = schedule.parse(config.schedule).iterations
-    steps = len(space.num_actions)
+    capacity, steps = learnt + iterations * batch, len(space.num_actions)
 
     def init(seed: ArrayLike) -> RandomState:
         memory = None
         if config.distinct:
-            memory = replay.init(iterations * batch, steps, keeps_keys=True)
+            memory = replay.init(capacity, steps, keeps_keys=True)
         return RandomState(seed_key(seed), jnp.zeros((), jnp.int32), memory)
 
     return Learner(

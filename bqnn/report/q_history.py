@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bqnn.agents.q import QState, greedy_actions
 from bqnn.search.digests import same_digest
-from bqnn.search.history import History
-from bqnn.search.problem import Problem, tell_batch
+from bqnn.search.history import Given, History
+from bqnn.search.problem import Problem, first_state, tell_batch, with_given
 from bqnn.search.settled import settled_evaluations
 from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
@@ -61,6 +61,8 @@ class QHistory:
         if not self.has_q_values:
             return
         new = history.tells[len(self.snapshots) :]
+        if new and not self.snapshots and history.given.learnt:
+            self._learn(history.given)
         settled = settled_evaluations(history)
         candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
@@ -72,6 +74,14 @@ class QHistory:
             previous = history.tells[number - 1].digest if number else ""
             digest = same_digest(self._problem, self._state, told.digest, previous)
             self.differs |= digest != told.digest
+
+    def _learn(self, given: Given) -> None:
+        """Begin with the results of earlier searches; their decisions count as told."""
+        self._problem = with_given(self._problem, given)
+        self._state = first_state(self._problem, given.learnt)
+        space = self._problem.space
+        told = np.stack([space.encode(x.candidate.block) for x in given.learnt])
+        np.add.at(self._visits, q_indices(space.arrays, told), 1)
 
     def _snapshot(self, actions: Int32) -> QSnapshot:
         assert isinstance(self._state, QState)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.evaluation.records import Candidate, CandidateId, is_settled
+from bqnn.config.sections import MOST_CANDIDATES
+from bqnn.evaluation.records import CandidateId, is_settled
 from bqnn.schema import FactError
 from bqnn.search.facts import CHANGES, row_name
-from bqnn.search.history import Ask, Attempts, Tell
+from bqnn.search.history import Ask, Attempts, Given, Tell, WarmStart
+from bqnn.space.nsc import Block
 
 
 def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
@@ -36,7 +38,27 @@ def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
             what = f"it has {len(slots)} candidates: want slots {wanted}"
             raise _error("asks", [ask.iteration], what)
         for candidate in ask.candidates:
-            _check_length(config, candidate)
+            _check_length(config, "candidates", candidate.id, candidate.block)
+
+
+def check_given(config: Config, given: Given, warm_start: WarmStart | None) -> None:
+    """Want blocks of the space, no more than there is room for, and a warm start.
+
+    Raises:
+      FactError: names the row.
+    """
+    total = schedule.parse(config.agent.schedule).iterations * config.search.batch
+    for table, blocks, most in (
+        ("learnt", [x.candidate.block for x in given.learnt], MOST_CANDIDATES - total),
+        ("tried_first", given.first, total),
+    ):
+        if len(blocks) > most:
+            raise _error(table, [most], f"want {most:,} rows at most")
+        for number, block in enumerate(blocks):
+            _check_length(config, table, [number], block)
+    if bool(given.learnt) != bool(warm_start):
+        rows = "one row" if given.learnt else "no row"
+        raise _error("warm_start", [], f"want {rows}, as table learnt has it")
 
 
 def check_attempts(known: Iterable[CandidateId], attempts: Attempts) -> None:
@@ -90,11 +112,11 @@ def _check_numbers(table: str, numbers: Sequence[int], most: int) -> None:
             raise _error(table, [number], f"it is out of order: {wanted}")
 
 
-def _check_length(config: Config, candidate: Candidate) -> None:
-    length, most = len(candidate.block), config.space.max_layers
+def _check_length(config: Config, table: str, key: Sequence[int], block: Block) -> None:
+    length, most = len(block), config.space.max_layers
     if length > most:
         what = f"block has {length} layers: want {most} at most, as space.max_layers"
-        raise _error("candidates", candidate.id, what)
+        raise _error(table, key, what)
 
 
 def _error(table: str, key: Sequence[Any], what: str) -> FactError:

@@ -63,6 +63,23 @@ IMAGES: dict[str, Convert] = {
     "num_classes": integer(1, MOST_CLASSES),
 }
 
+CANDIDATE: dict[str, Convert] = {
+    "iteration": INDEX,
+    "slot": INDEX,
+    "block": _block,
+    "hash": HASH,
+    "seed": integer(0, 2**31 - 1),
+    # Of one block, whose logarithm the reward takes.
+    "flops": digits(100),
+    # A block has up to 60 layers of two predecessors, and input and output.
+    "edges": integer(1, 200),
+    "nodes": integer(3, 62),
+    # With native widths, a network can exceed what fits in a float.
+    "params": digits(4000),
+    "network_flops": digits(4000),
+}
+_ACCURACY = number(0, 1)
+
 COLUMNS: dict[str, dict[str, Convert]] = {
     "run": {
         "config": parsed(lambda value: dictionary.from_dict(value, Config)),
@@ -75,27 +92,13 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "told": INDEX,
         "epsilon": number(0, 1),
     },
-    "candidates": {
-        "iteration": INDEX,
-        "slot": INDEX,
-        "block": _block,
-        "hash": HASH,
-        "seed": integer(0, 2**31 - 1),
-        # Of one block, whose logarithm the reward takes.
-        "flops": digits(100),
-        # A block has up to 60 layers of two predecessors, and input and output.
-        "edges": integer(1, 200),
-        "nodes": integer(3, 62),
-        # With native widths, a network can exceed what fits in a float.
-        "params": digits(4000),
-        "network_flops": digits(4000),
-    },
+    "candidates": CANDIDATE,
     "evaluations": {
         "iteration": INDEX,
         "slot": INDEX,
         "attempt": integer(1, 1000),
         "status": lambda value: Status(STATUS(value)),
-        "accuracy": parsed(listed(number(0, 1), "a list of fractions")),
+        "accuracy": parsed(listed(_ACCURACY, "a list of fractions")),
         "restarts": INDEX,
         "seconds": parsed(mapped(PHASE, number(0, 1e9), "seconds by phase")),
         "device": DEVICE,
@@ -110,8 +113,25 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "digest": DIGEST,
         "evidence": HASH,
     },
+    "learnt": {
+        "number": INDEX,
+        "workdir": TEXT,
+        **CANDIDATE,
+        "accuracy": parsed(listed(_ACCURACY, "a list of one fraction or more", 1)),
+    },
+    "tried_first": {
+        "number": INDEX,
+        "block": _block,
+    },
+    "warm_start": {
+        "digest": HASH,
+        "evidence": HASH,
+    },
 }
 """The columns of each table, in the order in which they are read."""
+
+NEW_TABLES = ("learnt", "tried_first", "warm_start")
+"""What schema version 3 has added; journals of before were given nothing."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "run": (),
@@ -119,6 +139,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "candidates": ("iteration", "slot"),
     "evaluations": ("iteration", "slot", "attempt"),
     "tells": ("number",),
+    "learnt": ("number",),
+    "tried_first": ("number",),
+    "warm_start": (),
 }
 """The columns that name a row, the first of each table."""
 

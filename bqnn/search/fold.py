@@ -3,13 +3,21 @@
 from collections import defaultdict
 from collections.abc import Generator, Sequence
 
+from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
 from bqnn.search.digests import same_digest
 from bqnn.search.events import Asked, Event, Retried, Told
-from bqnn.search.history import Ask, History, Tell
-from bqnn.search.problem import Problem, ask_blocks, batch_digest, tell_batch
+from bqnn.search.history import Ask, History, Learnt, Tell, WarmStart
+from bqnn.search.problem import (
+    Problem,
+    ask_blocks,
+    batch_digest,
+    first_state,
+    tell_batch,
+    with_given,
+)
 from bqnn.search.settled import recorded_event, settled_evaluations
 
 
@@ -24,7 +32,8 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     the digest must be the one recorded (`bqnn.search.digests`).
 
     Args:
-      problem: the search that the journal belongs to.
+      problem: the search that the journal belongs to; what it was given is read from
+        the journal.
       history: what the journal holds.
 
     Yields:
@@ -38,7 +47,10 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     Raises:
       ReplayError: names the first iteration that differs.
     """
-    state = problem.agent.init()
+    problem = with_given(problem, history.given)
+    state = first_state(problem, history.given.learnt)
+    if history.warm_start:
+        _check_start(state, history.given.learnt, history.warm_start)
     finals = settled_evaluations(history)
     untold = dict.fromkeys(finals)
     candidates = {c.id: c for ask in history.asks for c in ask.candidates}
@@ -67,6 +79,21 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     for candidate_id in untold:
         yield recorded_event(problem, candidates[candidate_id], finals[candidate_id])
     return state
+
+
+def warm_start(state: AgentState, learnt: Sequence[Learnt]) -> WarmStart:
+    """Hash what the agent was told before the first batch, and its state after that."""
+    told = [(result.candidate, result.evaluation) for result in learnt]
+    return WarmStart(agent.digest(state), batch_digest(told))
+
+
+def _check_start(
+    state: AgentState, learnt: Sequence[Learnt], recorded: WarmStart
+) -> None:
+    found = warm_start(state, learnt)
+    where = "before iteration 0, what was learnt"
+    _compare(where, "digest", recorded.digest, found.digest)
+    _compare(where, "hash of it", recorded.batch_digest, found.batch_digest)
 
 
 def _check_ask(
@@ -101,13 +128,16 @@ def _check_tell(
 ) -> Told:
     """Compare the agent's state, and what it was told, with the journal."""
     digest = same_digest(problem, state, recorded.digest, previous)
-    for what, old, new in (
-        ("digest", recorded.digest, digest),
-        ("hash of its evaluations", recorded.batch_digest, batch_digest(batch)),
-    ):
-        if old != new:
-            raise ReplayError(
-                f"iteration {recorded.number}: the {what} differs: the journal has "
-                f"{old[:16]}, the replay gives {new[:16]}"
-            )
+    where = f"iteration {recorded.number}"
+    _compare(where, "digest", recorded.digest, digest)
+    evidence = batch_digest(batch)
+    _compare(where, "hash of its evaluations", recorded.batch_digest, evidence)
     return Told(recorded.number, digest, recorded=True)
+
+
+def _compare(where: str, what: str, old: str, new: str) -> None:
+    if old != new:
+        raise ReplayError(
+            f"{where}: the {what} differs: the journal has {old[:16]}, the replay "
+            f"gives {new[:16]}"
+        )

@@ -11,6 +11,7 @@ from bqnn.evaluation.records import (
     is_settled,
 )
 from bqnn.networks.plan import ImageSpec
+from bqnn.space.nsc import Block
 
 
 class Run(NamedTuple):
@@ -61,6 +62,49 @@ class Tell(NamedTuple):
     batch_digest: str
 
 
+class Learnt(NamedTuple):
+    """A result of an earlier search, told before the first batch.
+
+    Attributes:
+      workdir: of the earlier search, as it was given.
+      candidate: its iteration, slot and seed there; all else as this search has it.
+      accuracy: after each epoch, as fractions.
+    """
+
+    workdir: str
+    candidate: Candidate
+    accuracy: tuple[float, ...]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The result, to be rewarded."""
+        return Evaluation(Status.OK, self.accuracy)
+
+
+class Given(NamedTuple):
+    """What a search is given before its first batch.
+
+    Attributes:
+      learnt: results of earlier searches, in the order told.
+      first: blocks that take the first slots, in their order.
+    """
+
+    learnt: tuple[Learnt, ...] = ()
+    first: tuple[Block, ...] = ()
+
+
+class WarmStart(NamedTuple):
+    """The agent after it was told the results of earlier searches.
+
+    Attributes:
+      digest: of its whole state.
+      batch_digest: hash of all that it was told.
+    """
+
+    digest: str
+    batch_digest: str
+
+
 Attempts = dict[CandidateId, tuple[Evaluation, ...]]
 """The evaluations of each candidate, in order."""
 
@@ -72,11 +116,15 @@ class History(NamedTuple):
       asks: by iteration.
       attempts: the evaluations of each candidate, by id.
       tells: by number.
+      given: what the search was given before.
+      warm_start: the agent after that, None if it was told nothing.
     """
 
     asks: tuple[Ask, ...]
     attempts: Attempts
     tells: tuple[Tell, ...]
+    given: Given = Given()
+    warm_start: WarmStart | None = None
 
     @property
     def last_digest(self) -> str:

@@ -10,16 +10,17 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bqnn.config import dictionary
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation, Status, is_known
-from bqnn.schema import FactError
 from bqnn.search import consistency, facts, sqlite
-from bqnn.search.history import Ask, Attempts, History, Run, Tell
+from bqnn.search.history import Ask, Given, History, Run, Tell, WarmStart
+from bqnn.search.tables import Tables
+from bqnn.space import nsc
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
@@ -38,7 +39,7 @@ class Journal:
         self.path, self._connection, self._lock = path, connection, lock
         self._inode = path.stat().st_ino
         with sqlite.errors(path):
-            self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+            self._tables = Tables(connection)
 
     def __enter__(self) -> "Journal":
         """Return the journal itself."""
@@ -102,10 +103,39 @@ class Journal:
           JournalError: if nothing was recorded, or it cannot be read.
         """
         with sqlite.errors(self.path):
-            row = next(self._rows("run", facts.COLUMNS["run"]), None)
+            row = next(self._tables.rows("run", facts.COLUMNS["run"]), None)
         if row is None:
             raise JournalError(f"{self.path} is empty: its search never began")
         return Run(*row)
+
+    def add_given(self, given: Given, warm_start: WarmStart | None) -> None:
+        """Record what the search is given before its first batch, in one transaction.
+
+        Args:
+          given: all of it.
+          warm_start: the agent after it was told `given.learnt`, None if that is empty.
+        """
+        learnt = [
+            (
+                number,
+                facts.storable(result.workdir),
+                *facts.candidate_row(result.candidate),
+                json.dumps(result.accuracy),
+            )
+            for number, result in enumerate(given.learnt)
+        ]
+        first = [(n, nsc.format(block)) for n, block in enumerate(given.first)]
+        starts = [(1, *warm_start, time.time())] if warm_start else []
+        with self._writing():
+            for table, rows in (
+                ("learnt", learnt),
+                ("tried_first", first),
+                ("warm_start", starts),
+            ):
+                marks = ", ".join("?" * len(rows[0])) if rows else ""
+                self._connection.executemany(
+                    f"INSERT INTO {table} VALUES ({marks})", rows
+                )
 
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""
@@ -147,36 +177,18 @@ class Journal:
         with sqlite.errors(self.path), self._connection:
             self._connection.execute("BEGIN")
             config = self.run().config
-            asks, attempts = self._asks(), self._attempts()
-            tells = tuple(Tell(*row) for row in self._select("tells"))
+            asks, attempts = self._tables.asks(), self._tables.attempts()
+            tells = tuple(Tell(*row) for row in self._tables.select("tells"))
+            given = self._tables.given()
+            start = next(
+                (WarmStart(*row) for row in self._tables.select("warm_start")), None
+            )
+            consistency.check_given(config, given, start)
             consistency.check_asks(config, asks, len(tells))
             ids = [c.id for ask in asks for c in ask.candidates]
             consistency.check_attempts(ids, attempts)
             consistency.check_tells(config, tells, attempts)
-        return History(asks, attempts, tells)
-
-    def _asks(self) -> tuple[Ask, ...]:
-        batches: dict[int, list[Candidate]] = {}
-        for row in self._select("candidates"):
-            batches.setdefault(row[0], []).append(Candidate(*row))
-        asks = tuple(
-            Ask(iteration, told, epsilon, tuple(batches.pop(iteration, ())))
-            for iteration, told, epsilon in self._select("asks")
-        )
-        for iteration in batches:
-            raise FactError(f"table candidates: batch {iteration} was never asked")
-        return asks
-
-    def _attempts(self) -> Attempts:
-        attempts: Attempts = {}
-        for row in self._select("evaluations"):
-            candidate_id, number = (row[0], row[1]), row[2]
-            earlier = attempts.get(candidate_id, ())
-            if number != len(earlier) + 1:
-                where = facts.row_name("evaluations", row)
-                raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
-            attempts[candidate_id] = (*earlier, Evaluation(*row[3:11]))
-        return attempts
+        return History(asks, attempts, tells, given, start)
 
     def result_of(self, sha: str) -> Evaluation | None:
         """Find what is known of a block by its canonical hash (`records.is_known`).
@@ -185,7 +197,7 @@ class Journal:
         counts if it came from another search: its own journal must do without that.
         """
         with sqlite.errors(self.path):
-            rows = self._rows(
+            rows = self._tables.rows(
                 "evaluations",
                 facts.COLUMNS["evaluations"],
                 "JOIN candidates USING (iteration, slot) WHERE hash = ? "
@@ -202,7 +214,9 @@ class Journal:
     def times(self) -> dict[tuple[int, int, int], float]:
         """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""
         with sqlite.errors(self.path):
-            rows = self._rows("evaluations", ("iteration", "slot", "attempt", "time"))
+            rows = self._tables.rows(
+                "evaluations", ("iteration", "slot", "attempt", "time")
+            )
             return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     def began(self) -> bool:
@@ -213,27 +227,6 @@ class Journal:
             return bool(
                 made and self._connection.execute("SELECT 1 FROM run").fetchone()
             )
-
-    def _select(self, table: str) -> Iterator[list[Any]]:
-        """Read a table in the order of its keys."""
-        order = ", ".join(facts.KEYS[table])
-        return self._rows(table, facts.COLUMNS[table], f"ORDER BY {order}")
-
-    def _rows(
-        self,
-        table: str,
-        columns: Iterable[str],
-        rest: str = "",
-        values: Sequence[Any] = (),
-    ) -> Iterator[list[Any]]:
-        """Read columns of a table, each as `facts` wants it."""
-        names = tuple(columns)
-        # In a journal of before, no result came from another search.
-        old = self._version < 3
-        stored = ["'' AS source" if old and n == "source" else n for n in names]
-        statement = f"SELECT {', '.join(stored)} FROM {table} {rest}"
-        for row in self._connection.execute(statement, values):
-            yield facts.read(table, names, row)
 
     def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         with self._writing():

@@ -7,6 +7,35 @@ CREATE TABLE IF NOT EXISTS run (
   versions TEXT NOT NULL,     -- JSON
   time REAL NOT NULL
 );
+-- From version 3 on: results of earlier searches, told before the first batch in
+-- batches of search.batch, in the order of their numbers.
+CREATE TABLE IF NOT EXISTS learnt (
+  number INTEGER PRIMARY KEY, -- from 0
+  workdir TEXT NOT NULL,      -- of the earlier search, as --learn_from named it
+  iteration INTEGER NOT NULL, -- there
+  slot INTEGER NOT NULL,      -- there
+  block TEXT NOT NULL,        -- NSC
+  hash TEXT NOT NULL,         -- canonical
+  seed INTEGER NOT NULL,      -- of its training there
+  flops TEXT NOT NULL,        -- as in candidates: of this search's network
+  edges INTEGER NOT NULL,
+  nodes INTEGER NOT NULL,
+  params TEXT NOT NULL,
+  network_flops TEXT NOT NULL,
+  accuracy TEXT NOT NULL      -- JSON: on the validation part, after each epoch
+);
+-- From version 3 on: the agent after it was told them, if there are any.
+CREATE TABLE IF NOT EXISTS warm_start (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  digest TEXT NOT NULL,       -- sha256 of the agent's state
+  evidence TEXT NOT NULL,     -- sha256 of all that it was told
+  time REAL NOT NULL
+);
+-- From version 3 on: blocks that take the first slots instead of the agent's own.
+CREATE TABLE IF NOT EXISTS tried_first (
+  number INTEGER PRIMARY KEY, -- from 0: iteration number / search.batch
+  block TEXT NOT NULL         -- NSC
+);
 CREATE TABLE IF NOT EXISTS asks (
   iteration INTEGER PRIMARY KEY,
   told INTEGER NOT NULL,      -- batches the agent had been told when it was asked

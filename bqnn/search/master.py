@@ -13,11 +13,17 @@ from bqnn.search.digests import next_digest
 from bqnn.search.evaluation_store import NoStore, Store
 from bqnn.search.events import Asked, Event, Told
 from bqnn.search.fold import fold
-from bqnn.search.history import Tell
+from bqnn.search.history import History, Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
 from bqnn.search.orders import ORDERS, SearchProgress
-from bqnn.search.problem import Problem, ask_batch, batch_digest, tell_batch
+from bqnn.search.problem import (
+    Problem,
+    ask_batch,
+    batch_digest,
+    tell_batch,
+    with_given,
+)
 from bqnn.search.settled import settled_evaluations
 
 
@@ -65,9 +71,11 @@ def search(
       JournalError: if the journal cannot be written, or does not replay.
     """
     config, iterations = problem.config.search, problem.iterations
+    history = journal.history()
+    problem = with_given(problem, history.given)
     failures = limits.failures_in_a_row
     in_flight = InFlight(problem, journal, executor, store, failures)
-    start = yield from _resume(problem, journal, in_flight)
+    start = yield from _resume(problem, history, in_flight)
     state, digest, told, asked, pending = start
     order = ORDERS[config.order](config, iterations)
     while told < iterations:
@@ -123,10 +131,9 @@ class _Start(NamedTuple):
 
 
 def _resume(
-    problem: Problem, journal: Journal, in_flight: InFlight
+    problem: Problem, history: History, in_flight: InFlight
 ) -> Generator[Event, None, _Start]:
     """Fold the journal, and admit the candidates that it leaves untold."""
-    history = journal.history()
     state = yield from fold(problem, history)
     finals = settled_evaluations(history)
     told = {candidate_id for tell in history.tells for candidate_id in tell.ids}

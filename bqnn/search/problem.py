@@ -13,7 +13,7 @@ from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec
-from bqnn.search.history import Ask
+from bqnn.search.history import Ask, Given, Learnt
 from bqnn.search.reward import Reward, make_reward
 from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
@@ -32,6 +32,8 @@ class Problem:
       space: the blocks.
       iterations: batches to ask.
       reward: (candidate, its final evaluation) -> what the agent is told.
+      learnt: how many results of earlier searches the agent is told before batch 0.
+      first: blocks that take the first slots.
     """
 
     config: Config
@@ -39,13 +41,15 @@ class Problem:
     space: NscSpace
     iterations: int
     reward: Reward
+    learnt: int = 0
+    first: tuple[nsc.Block, ...] = ()
 
     @functools.cached_property
     def agent(self) -> "Agent":
         """The learner over the blocks, made when it is first used: that imports jax."""
         from bqnn.agents.agent import make_agent
 
-        return make_agent(self.space, self.config)
+        return make_agent(self.space, self.config, self.learnt)
 
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
@@ -60,10 +64,34 @@ def make_problem(config: Config, images: ImageSpec) -> Problem:
     )
 
 
+def with_given(problem: Problem, given: Given) -> Problem:
+    """Bind what a search is given; the same problem if it is bound already."""
+    bound = len(given.learnt), given.first
+    if bound == (problem.learnt, problem.first):
+        return problem
+    return dataclasses.replace(problem, learnt=bound[0], first=bound[1])
+
+
+def first_state(problem: Problem, learnt: Sequence[Learnt]) -> "AgentState":
+    """Make the agent's first state, and tell it results of earlier searches.
+
+    Args:
+      problem: bound to them.
+      learnt: told in batches of `search.batch`, the last of which may be smaller.
+    """
+    state, batch = problem.agent.init(), problem.config.search.batch
+    for start in range(0, len(learnt), batch):
+        part = learnt[start : start + batch]
+        state = tell_batch(problem, state, [(x.candidate, x.evaluation) for x in part])
+    return state
+
+
 def ask_blocks(
     problem: Problem, state: "AgentState", iteration: int, pending: Iterable[Candidate]
 ) -> tuple[list[nsc.Block], float]:
     """Ask the agent for the blocks of batch `iteration`.
+
+    Blocks that were given to be tried first take the slots of those of the agent.
 
     Args:
       problem: the search.
@@ -74,9 +102,13 @@ def ask_blocks(
     Returns:
       The blocks in slot order, and the epsilon of the exploration.
     """
-    rows = [problem.space.encode(candidate.block) for candidate in pending]
+    batch = problem.config.search.batch
+    first = problem.first[iteration * batch : (iteration + 1) * batch]
+    taken = [*(candidate.block for candidate in pending), *first]
+    rows = [problem.space.encode(block) for block in taken]
     actions, info = problem.agent.ask(state, iteration, rows)
-    return [problem.space.decode(row) for row in actions], info.epsilon
+    blocks = [problem.space.decode(row) for row in actions]
+    return [*first, *blocks[len(first) :]], info.epsilon
 
 
 def ask_batch(

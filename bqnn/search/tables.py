@@ -1,0 +1,87 @@
+"""Tables of a journal: every row is checked by `facts` as it is read.
+
+Versions before 3 have fewer tables and columns; what they lack reads as nothing.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.schema import FactError
+from bqnn.search import facts
+from bqnn.search.history import Ask, Attempts, Given, Learnt
+
+
+class Tables:
+    """The tables of an open journal. All methods raise a `FactError` at nonsense."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read through `connection`."""
+        self._connection = connection
+        self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+
+    def rows(
+        self,
+        table: str,
+        columns: Iterable[str],
+        rest: str = "",
+        values: Sequence[Any] = (),
+    ) -> Iterator[list[Any]]:
+        """Read columns of a table, each as `facts` wants it."""
+        names = tuple(columns)
+        # In a journal of before, no result came from another search.
+        old = self._version < 3
+        stored = ["'' AS source" if old and n == "source" else n for n in names]
+        statement = f"SELECT {', '.join(stored)} FROM {table} {rest}"
+        for row in self._connection.execute(statement, values):
+            yield facts.read(table, names, row)
+
+    def select(self, table: str) -> Iterator[list[Any]]:
+        """Read a table in the order of its keys."""
+        if table in facts.NEW_TABLES and self._version < 3:
+            return iter(())
+        keys = ", ".join(facts.KEYS[table])
+        order = f"ORDER BY {keys}" if keys else ""
+        return self.rows(table, facts.COLUMNS[table], order)
+
+    def numbered(self, table: str) -> Iterator[list[Any]]:
+        """Read a table whose rows are numbered from 0, without the numbers."""
+        for want, row in enumerate(self.select(table)):
+            if row[0] != want:
+                where = facts.row_name(table, row)
+                raise FactError(f"{where}: it is out of order: want {want}")
+            yield row[1:]
+
+    def given(self) -> Given:
+        """Read what the search was given."""
+        learnt = tuple(
+            Learnt(workdir, Candidate(*candidate), accuracy)
+            for workdir, *candidate, accuracy in self.numbered("learnt")
+        )
+        return Given(learnt, tuple(block for (block,) in self.numbered("tried_first")))
+
+    def asks(self) -> tuple[Ask, ...]:
+        """Read the batches asked, with their candidates."""
+        batches: dict[int, list[Candidate]] = {}
+        for row in self.select("candidates"):
+            batches.setdefault(row[0], []).append(Candidate(*row))
+        asks = tuple(
+            Ask(iteration, told, epsilon, tuple(batches.pop(iteration, ())))
+            for iteration, told, epsilon in self.select("asks")
+        )
+        for iteration in batches:
+            raise FactError(f"table candidates: batch {iteration} was never asked")
+        return asks
+
+    def attempts(self) -> Attempts:
+        """Read all evaluations, by candidate."""
+        attempts: Attempts = {}
+        for row in self.select("evaluations"):
+            candidate_id, number = (row[0], row[1]), row[2]
+            earlier = attempts.get(candidate_id, ())
+            if number != len(earlier) + 1:
+                where = facts.row_name("evaluations", row)
+                raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
+            attempts[candidate_id] = (*earlier, Evaluation(*row[3:11]))
+        return attempts
