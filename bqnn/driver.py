@@ -178,9 +178,19 @@ def _store(
     return EvaluationStore(directory, facts, workdir)
 
 
+def _beginning(problem: Problem, earlier: Earlier) -> str:
+    parts = []
+    if problem.learnt:
+        names = ", ".join(map(str, earlier.learn_from))
+        parts.append(f"{problem.learnt} results of {names}")
+    if problem.first:
+        parts.append(f"{len(problem.first)} given blocks")
+    return " and ".join(parts)
+
+
 def _first_ask(problem: Problem) -> None:
     """Have the agent compiled, while workers start; the batch is asked again later."""
-    problem.agent.ask(problem.agent.init())
+    problem.agent.ask(problem.agent.init(), 0)
 
 
 def _search(
@@ -201,6 +211,8 @@ def _search(
         opened.start(facts)
         problem = make_problem(facts.config, facts.images)
         problem = give(opened, problem, earlier.learn_from, earlier.try_first)
+        if earlier.learn_from or earlier.try_first:
+            console.print(f"begins with {_beginning(problem, earlier)}", soft_wrap=True)
         display = Display(console, problem.iterations, facts.config.search.batch)
         try:
             # The journal is read first: a damaged one is reported before workers start.

@@ -132,10 +132,11 @@ class Journal:
                 ("tried_first", first),
                 ("warm_start", starts),
             ):
-                marks = ", ".join("?" * len(rows[0])) if rows else ""
-                self._connection.executemany(
-                    f"INSERT INTO {table} VALUES ({marks})", rows
-                )
+                for row in rows:
+                    marks = ", ".join("?" * len(row))
+                    self._connection.execute(
+                        f"INSERT INTO {table} VALUES ({marks})", row
+                    )
 
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""

@@ -237,6 +237,34 @@ def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
     assert "is damaged or no store of evaluations" in refused.err
 
 
+def test_a_search_learns_from_another_and_tries_blocks_first(
+    finished: Path, tmp_path: Path
+) -> None:
+    blocks = tmp_path / "blocks.txt"
+    blocks.write_text("1,1,5,0,0  # a wide one\n1,1,3,0,0;2,1,3,1,0\n")
+    workdir, inline = tmp_path / "new", ("--config.search.seed=1", "--executor=inline")
+    given = (f"--learn_from={finished}", f"--try_first={blocks}")
+    command = _search(workdir, *inline, *given)
+    result = programs.answer(*command, "--max_candidates=3")
+    assert result.status == 0, result.err
+    assert f"begins with 24 results of {finished} and 2 given blocks" in result.out
+    assert programs.answer(*command).status == 0
+    assert _replayed_digest(workdir)
+    with journal.open_readonly(workdir) as facts:
+        first, *_ = facts.history().asks
+    assert [str(c.block) for c in first.candidates[:2]] == [
+        "1,1,5,0,0;2,7,0,0,0",
+        "1,1,3,0,0;2,1,3,1,0;3,7,0,0,0",
+    ]
+    refused = programs.answer(*_search(workdir, *inline, given[0]))
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "was given 2 blocks to try first, not these 0" in refused.err
+    blocks.write_text("1,1,5,0,0\nnonsense\n")
+    refused = programs.answer(*command)
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert f"error: {blocks}, line 2: layer 'nonsense'" in refused.err
+
+
 @pytest.mark.skipif(not TFDS.is_dir(), reason="no prepared CIFAR-100 beside us")
 def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
     small = [

@@ -22,10 +22,12 @@ from bqnn.report.watch import View
 from bqnn.search import journal
 from bqnn.search import master as search_lib
 from bqnn.search.fold import fold
+from bqnn.search.given import give
 from bqnn.search.history import Run
 from bqnn.search.master import Limits
 from bqnn.search.problem import make_problem
 from bqnn.search.summary import Summary, update
+from bqnn.space import nsc
 from tests.helpers.fuzzing import (
     CONTROL,
     FRAGMENTS,
@@ -66,13 +68,21 @@ VALUES = st.one_of(
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that stopped half way, with a failure and a lost worker."""
-    workdir = tmp_path_factory.mktemp("stopped")
+    """A search that stopped half way, with a failure and a lost worker.
+
+    It was told the results of another, and tries a block first.
+    """
+    workdir, earlier = (tmp_path_factory.mktemp(n) for n in ("stopped", "earlier"))
+    with journal.create_or_open(earlier) as facts:
+        facts.start(RUN)
+        limits = Limits(candidates=2)
+        list(search_lib.search(problem_of(CONFIG), facts, TableExecutor(), limits))
     faults = {1: Status.WORKER_LOST, 3: Status.FAILED}
     with journal.create_or_open(workdir) as facts:
         facts.start(RUN)
         executor, limits = TableExecutor(faults=faults), Limits(candidates=6)
-        list(search_lib.search(problem_of(CONFIG), facts, executor, limits))
+        work = give(facts, problem_of(CONFIG), [earlier], [nsc.parse("1,1,3,0,0")])
+        list(search_lib.search(work, facts, executor, limits))
         history = facts.history()
     assert 0 < len(history.tells) < len(history.asks)
     return workdir
