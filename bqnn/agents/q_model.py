@@ -25,20 +25,23 @@ from bqnn.config import AgentConfig, QModelConfig, schedule
 from bqnn.space.actions import Space
 
 
-def make_q_model(space: Space, config: AgentConfig, batch: int) -> Learner:
+def make_q_model(
+    space: Space, config: AgentConfig, batch: int, learnt: int = 0
+) -> Learner:
     """Build the agent. Its state is that of `q`: the table, and what was told.
 
     Args:
       space: the decision process.
       config: the fields of `config.q_model`; `schedule`, for its length.
       batch: B, blocks per iteration.
+      learnt: blocks told before those of the first iteration.
     """
     # Nothing is asked twice, whatever the field that `q` has for it says.
     model = dataclasses.replace(config.q_model, distinct=True)
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(model.schedule, iterations).epsilons
-    writer = q.make_learner(space, model, epsilons, batch)
-    sample = functools.partial(_sample, space, model, batch)
+    writer = q.make_learner(space, model, epsilons, batch, learnt)
+    sample = functools.partial(_sample, space, model, batch, learnt)
     return writer._replace(sample=sample, heeds_pending=True)
 
 
@@ -46,6 +49,7 @@ def _sample(
     space: Space,
     config: QModelConfig,
     batch: int,
+    learnt: int,
     state: QState,
     iteration: Array,
     epsilon: Array,
@@ -55,7 +59,8 @@ def _sample(
     pool = _pool(space, config, batch, state, epsilon, pool_key)
     keys = jax.vmap(space.key)(pool)
     known = novelty.known_keys(space, state.memory, pending)
-    post = _foretell(space, config, state.memory, pending, pool, iteration * batch)
+    most = learnt + iteration * batch
+    post = _foretell(space, config, state.memory, pending, pool, most)
     return pool[_choose(post, keys, ~novelty.is_in(keys, known), choice_key, batch)]
 
 
