@@ -113,6 +113,9 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     iterations, before = len(learner.epsilons), -(-learnt // search.batch)
     cpu, sample = host(), jax.jit(learner.sample)
     steps = len(space.arrays.num_actions)
+    # As many as are in flight at most times, so that one program serves.
+    least = search.batch * (search.lag if search.order == "slot" else 1)
+    none = np.zeros((0, steps), np.int32)
 
     def _number(state: AgentState) -> int:
         return int(state.iteration) - before
@@ -130,7 +133,7 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
         iteration = _number(state) if iteration is None else iteration
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
-        rows = _padded(pending if learner.heeds_pending else (), steps, search.batch)
+        rows = _padded(pending, least, steps) if learner.heeds_pending else none
         actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)
 
@@ -154,13 +157,14 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     )
 
 
-def _padded(rows: Sequence[Int32], steps: int, batch: int) -> Int32:
-    """Stack rows, and rows of -1, to a length that few programs are compiled for."""
-    length = 0
-    while length < len(rows):
-        length = max(batch, 2 * length)
+def _padded(rows: Sequence[Int32], least: int, steps: int) -> Int32:
+    """Stack rows and rows of -1 to a length of `least`, or of a power of 2 above it."""
+    length = max(least, len(rows))
+    if length > least:
+        length = 1 << (length - 1).bit_length()
     padded = np.full((length, steps), -1, np.int32)
-    padded[: len(rows)] = rows if len(rows) else padded[:0]
+    for place, row in enumerate(rows):
+        padded[place] = row
     return padded
 
 

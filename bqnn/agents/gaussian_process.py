@@ -16,14 +16,14 @@ from bqnn.agents.qtable import rounded
 
 
 class Facts(NamedTuple):
-    """What a process is conditioned on, in N rows.
+    """What a process is conditioned on: S rows with rewards, then L without.
 
     Attributes:
-      features: of the blocks, int32 `[N, F]`.
-      rewards: float32 `[N]`, only read where told.
-      told: rows whose reward is known, bool `[N]`.
-      pending: rows of blocks in flight, bool `[N]`. They count as told at the value
-        foretold for them (the kriging believer, Ginsbourger et al., 2010), which
+      features: of the blocks, int32 `[S + L, F]`.
+      rewards: float32 `[S]`.
+      told: rows that hold a block and its reward, bool `[S]`.
+      pending: rows that hold a block in flight, bool `[L]`. It counts as told at the
+        value foretold for it (the kriging believer, Ginsbourger et al., 2010), which
         narrows the posterior and moves no mean.
     """
 
@@ -52,12 +52,12 @@ def posterior(facts: Facts, features: Array, noise: float, rows: Array) -> Poste
     distance between the facts: a mixture of Laplacian kernels.
 
     Args:
-      facts: those of rows that are neither told nor pending are left out.
+      facts: what is known; rows that hold no block change no bit.
       features: of the blocks to foretell, int32 `[P, F]`.
       noise: variance of a reward, relative to the variance of all.
       rows: how many of the first rows hold facts at most, int32 `[]`.
     """
-    there = facts.told | facts.pending
+    there = jnp.concatenate([facts.told, facts.pending])
     between = distances(facts.features, facts.features)
     across = distances(facts.features, features)
     length = _mean_distance(between, there)
@@ -67,7 +67,9 @@ def posterior(facts: Facts, features: Array, noise: float, rows: Array) -> Poste
     cross = jnp.where(there[:, None], _kernel(across, length), 0)
     average, variance = _moments(facts.rewards, facts.told)
     centred = jnp.where(facts.told, facts.rewards - average, 0)
-    post = _eliminated(kernel, cross, centred, facts.told, rows)
+    in_flight = len(facts.pending)
+    told = jnp.pad(facts.told, (0, in_flight))
+    post = _eliminated(kernel, cross, jnp.pad(centred, (0, in_flight)), told, rows)
     return Posterior(post.mean + average, post.variance * variance)
 
 

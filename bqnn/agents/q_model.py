@@ -116,13 +116,11 @@ def _foretell(
     """Condition on what was told, and on what is in flight."""
     rows = _remembered(memory, config.most_told)
     actions = jnp.concatenate([memory.actions[rows], pending])
-    told = jnp.pad(rows < memory.size, (0, len(pending)))
-    in_flight = jnp.pad(pending[:, 0] >= 0, (len(rows), 0))
     facts = gp.Facts(
         features=jax.vmap(space.features)(actions),
-        rewards=jnp.pad(memory.rewards[rows], (0, len(pending))),
-        told=told,
-        pending=in_flight,
+        rewards=memory.rewards[rows],
+        told=rows < memory.size,
+        pending=pending[:, 0] >= 0,
     )
     whole = len(pending) > 0 or len(memory.rewards) > config.most_told
     count = len(actions) if whole else jnp.minimum(most, len(actions))

@@ -93,7 +93,7 @@ class QModelConfig(QConfig):
     section = "agent.q_model"
 
     pool: int = within(100, 2, 10_000)
-    parents: int = within(10, 1, 1000)
+    parents: int = within(5, 1, 1000)
     first: int = within(16, 1, 100_000)
     most_told: int = within(512, 2, 4096)
     noise: float = within(0.1, 1e-4, 100)

@@ -278,3 +278,51 @@ def test_evolution_keeps_the_youngest_and_mutates_the_best_of_its_sample() -> No
     older = learner.tell(state, asked, jnp.float32([0.5, 0.6]))
     # The best was the oldest: it dies.
     assert older.rewards.tolist() == pytest.approx([0.2, 0.3, 0.5, 0.6])
+
+
+@pytest.mark.parametrize("name", ["q_plus", "local", "q_model"])
+def test_rows_without_a_block_change_no_ask(name: str) -> None:
+    space = NscSpace(4)
+    learner = make_learner(space.arrays, _agent(name), batch=4)
+    state, tell = learner.init(0), jax.jit(learner.tell)
+    sample = jax.jit(learner.sample)
+    nothing = jnp.zeros((0, 4), jnp.int32)
+    for iteration in range(6):
+        epsilon = np.float32(learner.epsilons[iteration])
+        asked = sample(state, np.int32(iteration), epsilon, nothing)
+        padding = jnp.full((8, 4), -1, jnp.int32)
+        again = sample(state, np.int32(iteration), epsilon, padding)
+        np.testing.assert_array_equal(asked, again)
+        rewards = (asked.sum(axis=1) % 7).astype(jnp.float32) / 7
+        state = tell(state, asked, rewards)
+
+
+def test_the_model_finds_what_random_search_does_not() -> None:
+    space = NscSpace(5)
+    kernels = jnp.asarray(space.arrays.codes[..., 1])
+    best = {}
+    for name in ("random", "q_model"):
+        config = AgentConfig(name=name, schedule="1.0:4,0.1:12")
+        learner = make_learner(space.arrays, config, batch=4)
+        nothing = jnp.zeros((0, 5), jnp.int32)
+
+        def iterate(
+            state: Any, at: Any, learner: Any = learner, nothing: Any = nothing
+        ) -> Any:
+            actions = learner.sample(state, *at, nothing)
+            chosen = kernels[jnp.arange(5)[None], jnp.maximum(actions, 0)]
+            # Blocks of five 5x5 convolutions are the best; a random one in 4,000.
+            total = jnp.where(actions >= 0, chosen, 0).sum(axis=1)
+            rewards = total.astype(jnp.float32) / 25
+            return learner.tell(state, actions, rewards), rewards.max()
+
+        every = jnp.arange(16), jnp.array(learner.epsilons, jnp.float32)
+
+        def search(
+            seed: Any, learner: Any = learner, iterate: Any = iterate, at: Any = every
+        ) -> Any:
+            return jax.lax.scan(iterate, learner.init(seed), at)[1]
+
+        found = jax.jit(jax.vmap(search))(jnp.arange(4))
+        best[name] = float(found[:, -4:].mean())
+    assert best["q_model"] > best["random"] + 0.2
