@@ -26,7 +26,7 @@ from bqnn.report.board import Board
 from bqnn.report.foreign import PlainConsole
 from bqnn.report.progress import Display, track_start
 from bqnn.search import journal
-from bqnn.search.evaluation_store import EvaluationStore, NoStore, Store
+from bqnn.search.evaluation_store import open_store
 from bqnn.search.given import give
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
@@ -170,14 +170,6 @@ def train(
         observed.close()
 
 
-def _store(
-    directory: Path | None, facts: Run, workdir: Path
-) -> contextlib.AbstractContextManager[Store]:
-    if directory is None:
-        return contextlib.nullcontext(NoStore())
-    return EvaluationStore(directory, facts, workdir)
-
-
 def _beginning(problem: Problem, earlier: Earlier) -> str:
     parts = []
     if problem.learnt:
@@ -206,7 +198,7 @@ def _search(
     console = screen.console
     with (
         journal.create_or_open(workdir) as opened,
-        _store(earlier.evaluations, facts, workdir) as store,
+        open_store(earlier.evaluations, facts, workdir) as store,
     ):
         opened.start(facts)
         problem = make_problem(facts.config, facts.images)

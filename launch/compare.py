@@ -53,6 +53,12 @@ _X = flags.DEFINE_enum(
     "What the figure draws against: blocks asked, different blocks trained, or seconds "
     "of training.",
 )
+_EVALUATIONS = flags.DEFINE_string(
+    "evaluations",
+    None,
+    "With --evaluator=train, directory of a store of evaluations that searches share. "
+    "Set --config.train.seed too: then a block is trained once for all seeds.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the comparison.", required=True
 )
@@ -87,6 +93,7 @@ def _evaluator(
     from bqnn.compare.evaluators import TableEvaluator
 
     workers.refuse(table.why)
+    cli.refuse(("evaluations",), table.why)
     runtime.configure_process(config.train.threads, workers.cache_dir())
     benchmark = table.read()
     arrays = benchmark.space.num_actions, *benchmark[1:]
@@ -105,7 +112,8 @@ def _started(config: Config, console: Console) -> Iterator["TrainingEvaluator"]:
         dataset, folder = load(config.data), Path(_WORKDIR.value) / "journals"
         for _ in track_start(console, executor.start(dataset)):
             pass
-        yield TrainingEvaluator(config, dataset, executor, folder, interrupted)
+        store = Path(_EVALUATIONS.value) if _EVALUATIONS.value else None
+        yield TrainingEvaluator(config, dataset, executor, folder, interrupted, store)
     finally:
         executor.close()
 

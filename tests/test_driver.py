@@ -60,6 +60,28 @@ def test_the_agent_is_told_what_the_objective_returns(tmp_path: Path) -> None:
     assert _replays(tmp_path) == found.digest
 
 
+def test_a_search_begins_with_what_is_known(tmp_path: Path) -> None:
+    run(CONFIG, tmp_path / "old", objective)
+    first: list[Block | str] = ["1,1,3,0,0;2,2,3,1,0", bqnn.parse("1,4,0,0,0")]
+
+    def begin() -> str:
+        learn_from = [tmp_path / "old"]
+        return run(
+            CONFIG, tmp_path / "new", objective, learn_from=learn_from, try_first=first
+        ).digest
+
+    assert begin() == begin() == _replays(tmp_path / "new")
+    with journal.open_readonly(tmp_path / "new") as opened:
+        history = opened.history()
+    assert len(history.given.learnt) == 24
+    asked = [str(c.block) for c in history.asks[0].candidates]
+    assert asked[:2] == ["1,1,3,0,0;2,2,3,1,0;3,7,0,0,0", "1,4,0,0,0;2,7,0,0,0"]
+    with pytest.raises(JournalError, match="learnt from .*old, not from no other"):
+        run(CONFIG, tmp_path / "new", objective)
+    with pytest.raises(ConfigError, match="evaluations keeps trainings: leave it out"):
+        run(CONFIG, tmp_path / "new", objective, evaluations=tmp_path)
+
+
 def test_an_interrupted_search_goes_on_with_the_same_call(tmp_path: Path) -> None:
     peaceful = run(CONFIG, tmp_path / "peace", objective).digest
     calls = iter(range(1000))

@@ -19,6 +19,7 @@ from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.executors.executor import Executor
 from bqnn.search import journal, settled
+from bqnn.search.evaluation_store import open_store
 from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import search
@@ -117,6 +118,7 @@ class TrainingEvaluator:
         executor: Executor,
         workdir: Path,
         interrupted: Callable[[], bool],
+        evaluations: Path | None = None,
     ) -> None:
         """Store what all searches share.
 
@@ -126,9 +128,11 @@ class TrainingEvaluator:
           executor: runs the trainings; it was started.
           workdir: of the journals.
           interrupted: tells whether to stop.
+          evaluations: directory of a store that searches share, None for none.
         """
         self._config, self._dataset, self._executor = config, dataset, executor
         self._workdir, self._interrupted = workdir, interrupted
+        self._evaluations = evaluations
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search seed by seed, and go on where an earlier run stopped."""
@@ -157,9 +161,12 @@ class TrainingEvaluator:
             config, problem.images, self._dataset.fingerprint(), runtime.versions()
         )
         workdir = self._workdir / f"{contender.label}-{budget}" / str(seed)
-        with journal.create_or_open(workdir) as opened:
+        with (
+            journal.create_or_open(workdir) as opened,
+            open_store(self._evaluations, facts, workdir) as store,
+        ):
             opened.start(facts)
-            for _ in search(problem, opened, self._executor):
+            for _ in search(problem, opened, self._executor, store=store):
                 if self._interrupted():
                     raise KeyboardInterrupt
             return list(settled.evaluated(problem, opened.history()))[:budget]

@@ -9,6 +9,7 @@ As within a search, blocks of one canonical hash share the result of the one tha
 trained first.
 """
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -141,6 +142,15 @@ class EvaluationStore:
 
     def _key(self, candidate: Candidate, device: str) -> tuple[Any, ...]:
         return candidate.hash, candidate.seed, self._setting, facts.storable(device)
+
+
+def open_store(
+    directory: Path | None, run: Run, workdir: Path
+) -> contextlib.AbstractContextManager[Store]:
+    """Open the store of a directory, as `EvaluationStore` does; none without one."""
+    if directory is None:
+        return contextlib.nullcontext(NoStore())
+    return EvaluationStore(directory, run, workdir)
 
 
 def _setting(run: Run) -> str:

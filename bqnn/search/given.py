@@ -13,7 +13,7 @@ from bqnn.errors import ConfigError, JournalError, NscError
 from bqnn.evaluation.records import Candidate
 from bqnn.search import facts, journal
 from bqnn.search.fold import warm_start
-from bqnn.search.history import Given, History, Learnt
+from bqnn.search.history import Given, Learnt
 from bqnn.search.journal import Journal
 from bqnn.search.problem import Problem, first_state, make_candidate, with_given
 from bqnn.search.reward import last_accuracy
@@ -44,20 +44,19 @@ def give(
       JournalError: if a directory has nothing to learn from, or the search was given
         something else when it began.
     """
-    history, first = opened.history(), tuple(try_first)
-    names = tuple(dict.fromkeys(facts.storable(str(folder)) for folder in learn_from))
-    if not history.asks and history.given == Given():
-        given = Given(_learn(opened, problem, learn_from), first)
-        _check(problem, given)
-        problem = with_given(problem, given)
-        if given.learnt:
-            state = first_state(problem, given.learnt)
-            opened.add_given(given, warm_start(state, given.learnt))
-        elif first:
-            opened.add_given(given, None)
-        return problem
-    _want_same(opened.path.parent, history, names, first)
-    return with_given(problem, history.given)
+    given, first = opened.given(), tuple(try_first)
+    if given is not None:
+        names = (facts.storable(str(folder)) for folder in learn_from)
+        _want_same(opened.path.parent, given, tuple(dict.fromkeys(names)), first)
+        return with_given(problem, given)
+    given = Given(_learn(opened, problem, learn_from), first)
+    _check(problem, given)
+    problem, start = with_given(problem, given), None
+    if given.learnt:
+        state = first_state(problem, given.learnt)
+        start = warm_start(state, given.learnt)
+    opened.add_given(given, start)
+    return problem
 
 
 def read_blocks(path: Path) -> tuple[nsc.Block, ...]:
@@ -150,11 +149,10 @@ def _check_block(problem: Problem, block: nsc.Block, where: str) -> None:
 
 def _want_same(
     workdir: Path,
-    history: History,
+    given: Given,
     names: tuple[str, ...],
     first: tuple[nsc.Block, ...],
 ) -> None:
-    given = history.given
     was = tuple(dict.fromkeys(result.workdir for result in given.learnt))
     if was != names:
         old, new = (", ".join(n) or "no other" for n in (was, names))

@@ -5,7 +5,6 @@ fact is on the disk before the search goes on, so a killed search loses nothing.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import sqlite3
@@ -16,7 +15,7 @@ from typing import Any
 
 from bqnn.config import dictionary
 from bqnn.errors import JournalError
-from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation, Status, is_known
+from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation
 from bqnn.search import consistency, facts, sqlite
 from bqnn.search.history import Ask, Given, History, Run, Tell, WarmStart
 from bqnn.search.tables import Tables
@@ -138,6 +137,17 @@ class Journal:
                         f"INSERT INTO {table} VALUES ({marks})", row
                     )
 
+    def given(self) -> Given | None:
+        """Read what the search was given; None if it may still be given something.
+
+        Raises:
+          JournalError: if a fact makes no sense.
+        """
+        with sqlite.errors(self.path):
+            given = self._tables.given()
+            asked = self._connection.execute("SELECT 1 FROM asks").fetchone()
+        return given if asked or given != Given() else None
+
     def add_ask(self, ask: Ask) -> None:
         """Record a batch asked, with its candidates, in one transaction."""
         with self._writing():
@@ -194,23 +204,10 @@ class Journal:
     def result_of(self, sha: str) -> Evaluation | None:
         """Find what is known of a block by its canonical hash (`records.is_known`).
 
-        A search does not keep results in memory: there can be many. What was reused
-        counts if it came from another search: its own journal must do without that.
+        A search does not keep results in memory: there can be many.
         """
         with sqlite.errors(self.path):
-            rows = self._tables.rows(
-                "evaluations",
-                facts.COLUMNS["evaluations"],
-                "JOIN candidates USING (iteration, slot) WHERE hash = ? "
-                "AND (status != ? OR source != '') "
-                "ORDER BY iteration, slot, attempt",
-                (sha, Status.REUSED.value),
-            )
-            for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
-                attempts = [Evaluation(*row[3:11]) for row in twin]
-                if is_known([attempt.status for attempt in attempts]):
-                    return attempts[-1]
-        return None
+            return self._tables.result_of(sha)
 
     def times(self) -> dict[tuple[int, int, int], float]:
         """Map iteration, slot and attempt to when it was recorded (seconds, 1970)."""

@@ -3,11 +3,12 @@
 Versions before 3 have fewer tables and columns; what they lack reads as nothing.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
 from bqnn.schema import FactError
 from bqnn.search import facts
 from bqnn.search.history import Ask, Attempts, Given, Learnt
@@ -85,3 +86,22 @@ class Tables:
                 raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
             attempts[candidate_id] = (*earlier, Evaluation(*row[3:11]))
         return attempts
+
+    def result_of(self, sha: str) -> Evaluation | None:
+        """Find what is known of a block, as `Journal.result_of` says.
+
+        What was reused counts if it came from another search: the journal must do
+        without that.
+        """
+        rows = self.rows(
+            "evaluations",
+            facts.COLUMNS["evaluations"],
+            "JOIN candidates USING (iteration, slot) WHERE hash = ? "
+            "AND (status != ? OR source != '') ORDER BY iteration, slot, attempt",
+            (sha, Status.REUSED.value),
+        )
+        for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
+            attempts = [Evaluation(*row[3:11]) for row in twin]
+            if is_known([attempt.status for attempt in attempts]):
+                return attempts[-1]
+        return None

@@ -142,6 +142,20 @@ def test_training_searches_are_journaled_and_go_on(tmp_path: Path) -> None:
     assert (run.config.search.seed, run.config.search.batch) == (1, 3)
 
 
+def test_searches_of_a_comparison_train_a_block_once(tmp_path: Path) -> None:
+    # As many epochs as the executor has accuracies; one seed for all trainings.
+    train = {"epochs": 2, "batch": 64, "seed": 0}
+    config = tiny_config(search={"batch": 4}, train=train)
+    dataset, executor = load(config.data), TableExecutor()
+    evaluator = TrainingEvaluator(
+        config, dataset, executor, tmp_path / "runs", lambda: False, tmp_path / "store"
+    )
+    for agent in contenders.parse("random, evolution", config):
+        list(evaluator.run(agent, 12, 3))
+    hashes = [candidate.hash for candidate in executor.attempts]
+    assert len(set(hashes)) == len(hashes) < 60
+
+
 def _asked_hashes(
     contender: contenders.Contender, benchmark: TabularBenchmark
 ) -> list[str]:

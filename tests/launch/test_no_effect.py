@@ -52,6 +52,7 @@ CASES: dict[str, dict[Command, str]] = {
         (*ANY, "--told=x", "--workers=2"): "--workers has no effect with --space=tabl",
         (*GRAPH, "--space=nsc"): "--space has no effect with --evaluator=nasbench-gra",
         (*GRAPH, "--workers=2"): "--workers has no effect with --evaluator=nasbench-g",
+        (*TABLE, "--evaluations=d"): "--evaluations has no effect with --evaluator=tab",
         (*TABLE, "--workers=2"): "--workers has no effect with --evaluator=table",
     },
     "bench": {

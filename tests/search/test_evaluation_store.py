@@ -101,12 +101,18 @@ def test_a_search_trains_nothing_that_another_has_trained(tmp_path: Path) -> Non
         assert not elsewhere or elsewhere.startswith(f"{tmp_path}/first, batch ")
 
 
-def test_the_same_search_again_trains_nothing_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["slot", "arrival"])
+def test_the_same_search_again_trains_nothing_at_all(
+    tmp_path: Path, order: str
+) -> None:
     store = tmp_path / "store"
-    first, _ = _search(tmp_path / "first", store, CONFIG)
-    again, trained = _search(tmp_path / "again", store, CONFIG)
+    config = _config(search={"batch": 4, "order": order})
+    first, _ = _search(tmp_path / "first", store, config)
+    again, trained = _search(tmp_path / "again", store, config)
     assert not trained
-    assert digests_of(again) == digests_of(first)
+    assert len(evaluated(again)) == len(evaluated(first)) == 24
+    assert digests_of(replay(tmp_path / "again")) == digests_of(again)
+    assert order == "arrival" or digests_of(again) == digests_of(first)
 
 
 def test_a_journal_replays_and_goes_on_without_the_store(tmp_path: Path) -> None:
