@@ -72,7 +72,12 @@ def main() -> None:
     table = tables.chosen(config)
     with _evaluator(config, table, console) as (evaluator, facts):
         if _X.value == "seconds" and not evaluator.timed:
-            raise ConfigError("--x=seconds: this table has no seconds")
+            what = (
+                "searches that share trainings have"
+                if table is None
+                else "this table has"
+            )
+            raise ConfigError(f"--x=seconds: {what} no seconds")
         store = Store(Path(_WORKDIR.value) / "searches", facts)
         done = compare(agents, budgets, _SEEDS.value, evaluator, store)
         total = len(agents) * len(budgets) * _SEEDS.value
@@ -88,7 +93,8 @@ def _evaluator(
     facts: list[object] = [tables.SPACE.value, dictionary.to_dict(config)]
     if table is None:
         with _started(config, console) as evaluator:
-            yield evaluator, json.dumps(facts)
+            shared = ["evaluations"] if _EVALUATIONS.value else []
+            yield evaluator, json.dumps(facts + shared)
         return
     from bqnn.compare.evaluators import TableEvaluator
 

@@ -1,6 +1,7 @@
 """Evaluators of a comparison: a tabular benchmark, or training."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -109,7 +110,6 @@ class TrainingEvaluator:
     """
 
     optimum: Optimum | None = None
-    timed = True
 
     def __init__(
         self,
@@ -133,6 +133,8 @@ class TrainingEvaluator:
         self._config, self._dataset, self._executor = config, dataset, executor
         self._workdir, self._interrupted = workdir, interrupted
         self._evaluations = evaluations
+        # What another search has trained took this one no time.
+        self.timed = evaluations is None
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search seed by seed, and go on where an earlier run stopped."""
@@ -141,11 +143,12 @@ class TrainingEvaluator:
             hashes = [event.candidate.hash for event in found]
             _, functions = np.unique(hashes, return_inverse=True)
             evaluations = [event.evaluation for event in found]
+            seconds = [sum(e.seconds.values()) for e in evaluations]
             yield count_searches(
                 np.array([[event.reward for event in found]]),
                 np.array([[last_accuracy(e) or 0.0 for e in evaluations]]),
                 functions.astype(np.uint32)[None],
-                np.array([[sum(e.seconds.values()) for e in evaluations]]),
+                np.array([seconds if self.timed else [math.nan] * len(found)]),
             )
 
     def _search(self, contender: Contender, budget: int, seed: int) -> list[Evaluated]:

@@ -154,6 +154,7 @@ def test_searches_of_a_comparison_train_a_block_once(tmp_path: Path) -> None:
         list(evaluator.run(agent, 12, 3))
     hashes = [candidate.hash for candidate in executor.attempts]
     assert len(set(hashes)) == len(hashes) < 60
+    assert not evaluator.timed
 
 
 def _asked_hashes(
