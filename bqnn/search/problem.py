@@ -69,7 +69,12 @@ def with_given(problem: Problem, given: Given) -> Problem:
     bound = len(given.learnt), given.first
     if bound == (problem.learnt, problem.first):
         return problem
-    return dataclasses.replace(problem, learnt=bound[0], first=bound[1])
+    return _bound(problem, *bound)
+
+
+@functools.lru_cache(maxsize=1)  # to compile the agent anew would take seconds
+def _bound(problem: Problem, learnt: int, first: tuple[nsc.Block, ...]) -> Problem:
+    return dataclasses.replace(problem, learnt=learnt, first=first)
 
 
 def first_state(problem: Problem, learnt: Sequence[Learnt]) -> "AgentState":

@@ -149,7 +149,7 @@ def _select(workdir: Path) -> str:
 def _resume(workdir: Path) -> str:
     with journal.create_or_open(workdir) as facts:
         facts.start(RUN)
-        work, executor = problem_of(CONFIG), TableExecutor()
+        work, executor = record.make_problem(CONFIG, SPEC), TableExecutor()
         list(search_lib.search(work, facts, executor, Limits(failures_in_a_row=99)))
     return _replay(workdir)
 
