@@ -31,6 +31,9 @@ LEARNERS: dict[str, Callable[[Space, AgentConfig, int, int], Learner]] = {
 }
 """Learners by the name that `config.agent.name` takes."""
 
+# Compiles in three quarters of the time, to programs as fast and of the same bits.
+_QUICK = {"xla_backend_optimization_level": 1}
+
 AgentState = State
 _Tell = Callable[[AgentState, ArrayLike, ArrayLike], AgentState]
 
@@ -111,7 +114,7 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     search = config.search
     learner = make_learner(space.arrays, config.agent, search.batch, learnt)
     iterations, before = len(learner.epsilons), -(-learnt // search.batch)
-    cpu, sample = host(), jax.jit(learner.sample)
+    cpu, sample = host(), jax.jit(learner.sample, compiler_options=_QUICK)
     steps = len(space.arrays.num_actions)
     # As many as are in flight at most times, so that one program serves.
     least = search.batch * (search.lag if search.order == "slot" else 1)
