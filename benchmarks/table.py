@@ -7,6 +7,7 @@ from rich.table import Table
 from benchmarks.candidates import BASELINE, CandidateRow
 from benchmarks.final import FinalRow
 from benchmarks.kernels import KernelRow
+from benchmarks.ranking import RankingRow
 from benchmarks.scale import ScaleRow
 from benchmarks.throughput import Throughput
 
@@ -88,6 +89,23 @@ def kernel_table(rows: Sequence[KernelRow]) -> Table:
             f"{row.plain * 1e3:.2f}",
             f"{row.speedup:.1f}",
         )
+    return table
+
+
+def ranking_table(rows: Sequence[RankingRow]) -> Table:
+    """Tabulate models: a row per table, value and model, a column per blocks told."""
+    cells = {(row.table, row.against, row.model, row.told): row for row in rows}
+    told = sorted({row.told for row in rows})
+    table = Table(title="Kendall's tau over blocks not told, mean [95 %]")
+    for name in ("table", "against", "model"):
+        table.add_column(name)
+    for count in told:
+        table.add_column(f"{count} told", justify="right")
+    table.add_column(f"CPU s at {told[-1]}", justify="right")
+    for start in sorted({key[:3] for key in cells}):
+        of_model = [cells[*start, count] for count in told]
+        taus = [f"{row.tau:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in of_model]
+        table.add_row(*start, *taus, f"{of_model[-1].seconds:.2f}")
     return table
 
 

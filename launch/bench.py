@@ -4,10 +4,12 @@
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --quick  # walked and PyTorch alone
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
+  python -m launch.bench --parts=models --table=nasbench201.csv --draws=20
   python -m launch.bench --scale            # the master with up to 1,024 workers
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
-is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries. Linux.
+is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries; models
+that rank blocks, trees among them where scikit-learn is installed. Linux.
 """
 
 import itertools
@@ -35,7 +37,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
-_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels")
+_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels", "models")
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
@@ -61,6 +63,17 @@ _TORCH_COMPILE = flags.DEFINE_bool(
     False,
     "Also train in full through torch.compile, which takes a minute a block.",
 )
+_TABLE = flags.DEFINE_string(
+    "table",
+    None,
+    "NAS-Bench-201 as csv: models rank its cells too, not only the oracle's.",
+)
+_TOLD = flags.DEFINE_multi_integer(
+    "told", [25, 50, 100, 200], "Blocks that models are told.", 2, 800
+)
+_DRAWS = flags.DEFINE_integer(
+    "draws", 20, "How often models are told other blocks.", lower_bound=2
+)
 _QUICK = flags.DEFINE_bool(
     "quick",
     False,
@@ -82,6 +95,9 @@ _READ_BY = {
     "torch_compile": ("final",),
     "quick": ("candidates",),
     "soak": ("memory",),
+    "table": ("models",),
+    "told": ("models",),
+    "draws": ("models",),
 }
 
 OnJob = Callable[[], None]
@@ -104,6 +120,7 @@ def main() -> None:
         "agent": _agent,
         "memory": _memory,
         "kernels": _kernels,
+        "models": _models,
         "scale": _scale,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
@@ -213,6 +230,23 @@ def _kernels(console: Console) -> list[dict[str, Any]]:
         for _ in _progress(console, f"kernels, {setting}", None):
             rows.extend(kernels.measure(SETTINGS[setting]))
     console.print(table.kernel_table(rows))
+    return [row._asdict() for row in rows]
+
+
+def _models(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import models, ranking, table
+
+    if not models.TREES:
+        console.print("without trees: pip install scikit-learn to compare with them")
+    file = Path(_TABLE.value) if _TABLE.value else None
+    told, draws = _TOLD.value, _DRAWS.value
+    rows: list[ranking.RankingRow] = []
+    for name, benchmark in ranking.tables(file).items():
+        for on_draw in _progress(console, f"models, {name}", len(told) * draws):
+            rows.extend(
+                ranking.measure(name, benchmark, models.MODELS, told, draws, on_draw)
+            )
+    console.print(table.ranking_table(rows))
     return [row._asdict() for row in rows]
 
 
