@@ -79,7 +79,7 @@ def measure(
       draws: how often, other blocks each time.
       on_draw: called after each.
     """
-    blocks, rewards, reported = _distinct(benchmark)
+    blocks, rewards, reported = distinct(benchmark)
     for count in counts:
         ranked: dict[str, list[_Ranked]] = {name: [] for name in models}
         for draw in range(draws):
@@ -126,7 +126,7 @@ def _tau(values: Float32, truth: Float32) -> float:
     return float(kendalltau(values, truth).statistic)
 
 
-def _distinct(benchmark: TabularBenchmark) -> tuple[Blocks, Float32, Float32]:
+def distinct(benchmark: TabularBenchmark) -> tuple[Blocks, Float32, Float32]:
     """Return one block for each function, its rewards, and its reported values."""
     space = benchmark.space
     indices = np.flatnonzero(np.isfinite(benchmark.rewards)).astype(np.int32)
