@@ -5,6 +5,8 @@ LSTM reads the layers, an MLP foretells. Without the embedding of the epoch, sin
 agent is told one value of a block, not a curve; with an ensemble (ours).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -48,20 +50,18 @@ def foretell(told: Layers, rewards: Array, unseen: Layers) -> Array:
       Standardised rewards, float32 `[P]`.
     """
     targets = (rewards - rewards.mean()) / jnp.maximum(rewards.std(), 1e-6)
-    network = Peephole()
+    network: Any = Peephole()
     rule = optax.adamw(optax.cosine_decay_schedule(_RATE, _STEPS), weight_decay=_DECAY)
 
-    def loss(params: optax.Params) -> Array:
+    def loss(params: Any) -> Array:
         return jnp.square(network.apply(params, told) - targets).mean()
 
-    def step(
-        carry: tuple[optax.Params, optax.OptState], _: None
-    ) -> tuple[tuple[optax.Params, optax.OptState], None]:
+    def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
         params, state = carry
         updates, state = rule.update(jax.grad(loss)(params), state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    def member(key: Array) -> Array:
+    def member(key: Array) -> Any:
         params = network.init(key, told)
         (params, _), _ = lax.scan(step, (params, rule.init(params)), length=_STEPS)
         return network.apply(params, unseen)

@@ -89,8 +89,9 @@ def measure(
                 start = time.process_time()
                 values = model(blocks.at(told), rewards[told], blocks.at(unseen))
                 seconds = time.process_time() - start
-                taus = (_tau(values, truth[unseen]) for truth in (reported, rewards))
-                ranked[name].append(_Ranked(*taus, seconds))
+                by_reported = _tau(values, reported[unseen])
+                by_told = _tau(values, rewards[unseen])
+                ranked[name].append(_Ranked(by_reported, by_told, seconds))
             on_draw()
         for name, runs in ranked.items():
             yield from _rows(table, name, count, runs)
@@ -114,10 +115,8 @@ def _rows(
         ("told", [run.told for run in runs]),
     ):
         mean = stats.mean(np.array(taus))
-        ends = map(float, mean.interval)
-        yield RankingRow(
-            table, model, count, against, float(mean.value), *ends, seconds
-        )
+        tau, low, high = map(float, (mean.value, *mean.interval))
+        yield RankingRow(table, model, count, against, tau, low, high, seconds)
 
 
 def _tau(values: Float32, truth: Float32) -> float:

@@ -93,19 +93,23 @@ def kernel_table(rows: Sequence[KernelRow]) -> Table:
 
 
 def ranking_table(rows: Sequence[RankingRow]) -> Table:
-    """Tabulate models: a row per table, value and model, a column per blocks told."""
-    cells = {(row.table, row.against, row.model, row.told): row for row in rows}
-    told = sorted({row.told for row in rows})
-    table = Table(title="Kendall's tau over blocks not told, mean [95 %]")
-    for name in ("table", "against", "model"):
-        table.add_column(name)
-    for count in told:
+    """Tabulate models: a row per value and model, a column per number of told blocks.
+
+    Args:
+      rows: of one table.
+    """
+    cells = {(row.against, row.model, row.told): row for row in rows}
+    counts = sorted({row.told for row in rows})
+    table = Table(title=f"{rows[0].table}: Kendall's tau of blocks not told [95 %]")
+    table.add_column("against")
+    table.add_column("model")
+    for count in counts:
         table.add_column(f"{count} told", justify="right")
-    table.add_column(f"CPU s at {told[-1]}", justify="right")
-    for start in sorted({key[:3] for key in cells}):
-        of_model = [cells[*start, count] for count in told]
-        taus = [f"{row.tau:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in of_model]
-        table.add_row(*start, *taus, f"{of_model[-1].seconds:.2f}")
+    table.add_column("CPU s", justify="right")
+    for against, model in sorted({key[:2] for key in cells}):
+        line = [cells[against, model, count] for count in counts]
+        taus = [f"{row.tau:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in line]
+        table.add_row(against, model, *taus, f"{line[-1].seconds:.2f}")
     return table
 
 

@@ -1,6 +1,6 @@
 """Measure what candidates and the agent cost, against their rivals, in one run.
 
-  python -m launch.bench                            # about 35 minutes on 2 cores
+  python -m launch.bench                            # about 40 minutes on 2 cores
   python -m launch.bench --random=20 --seed=1 --json=bench.json
   python -m launch.bench --parts=candidates --quick  # walked and PyTorch alone
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
@@ -243,10 +243,11 @@ def _models(console: Console) -> list[dict[str, Any]]:
     rows: list[ranking.RankingRow] = []
     for name, benchmark in ranking.tables(file).items():
         for on_draw in _progress(console, f"models, {name}", len(told) * draws):
-            rows.extend(
-                ranking.measure(name, benchmark, models.MODELS, told, draws, on_draw)
-            )
-    console.print(table.ranking_table(rows))
+            measured = [
+                *ranking.measure(name, benchmark, models.MODELS, told, draws, on_draw)
+            ]
+        console.print(table.ranking_table(measured))
+        rows.extend(measured)
     return [row._asdict() for row in rows]
 
 

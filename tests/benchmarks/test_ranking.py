@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,11 +48,8 @@ def test_a_model_ranks_what_it_was_told_by_an_easy_rule(
 def test_a_function_is_there_once(convolutions: TabularBenchmark) -> None:
     blocks, rewards, _ = ranking.distinct(convolutions)
     space = TWO_LAYERS.arrays
-    keys = jax.vmap(space.key)(
-        convolutions.actions_of(
-            np.flatnonzero(np.isfinite(convolutions.rewards)).astype(np.int32)
-        )
-    )
+    rows = np.flatnonzero(np.isfinite(convolutions.rewards)).astype(np.int32)
+    keys = jax.vmap(space.key)(jnp.asarray(convolutions.actions_of(rows)))
     assert len(rewards) == len(blocks.lengths) == len(set(keys.tolist()))
 
 

@@ -59,6 +59,7 @@ CASES: dict[str, dict[Command, str]] = {
         ("--scale", "--parts=agent"): "--parts has no effect with --scale",
         ("--scale", "--soak=99"): "--soak has no effect without --parts=memory",
         ("--parts=agent", "--random=2"): "--random has no effect without --parts=",
+        ("--parts=agent", "--draws=2"): "--draws has no effect without --parts=models",
     },
 }
 
