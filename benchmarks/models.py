@@ -45,9 +45,11 @@ Model = Callable[[Blocks, Float32, Blocks], NDArray[np.floating]]
 
 def gaussian_process(told: Blocks, rewards: Float32, unseen: Blocks) -> Float32:
     """Foretell by the process of `q_model`."""
-    everywhere = jnp.ones(len(rewards), bool)
     facts = gp.Facts(
-        jnp.asarray(told.features), jnp.asarray(rewards), everywhere, ~everywhere
+        features=jnp.asarray(told.features),
+        rewards=jnp.asarray(rewards),
+        told=jnp.ones(len(rewards), bool),
+        pending=jnp.zeros(0, bool),
     )
     rows = jnp.asarray(len(rewards))
     noise = jnp.float32(QModelConfig().noise)
