@@ -105,7 +105,7 @@ def ranking_table(rows: Sequence[RankingRow]) -> Table:
     table.add_column("model")
     for count in counts:
         table.add_column(f"{count} told", justify="right")
-    table.add_column("CPU s", justify="right")
+    table.add_column(f"CPU s at {counts[-1]}", justify="right")
     for against, model in sorted({key[:2] for key in cells}):
         line = [cells[against, model, count] for count in counts]
         taus = [f"{row.tau:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in line]
