@@ -1,4 +1,4 @@
-"""Models: what foretells the rewards of blocks, from those of blocks already told.
+"""Models: functions that foretell rewards of blocks from those of blocks told.
 
 The agent's Gaussian process and its rivals: ridge regression and trees on the same
 features, and the recurrent network of `peephole` on the layers.
