@@ -1,6 +1,6 @@
 """Compare agents: the same evaluations, budgets and seeds for all.
 
-  python -m launch.compare --agents=q,q_plus,random,evolution --budgets=96,192 \
+  python -m launch.compare --agents=q,q_model,local,random --budgets=96,192 \
       --space=nasbench201 --evaluator=table:nasbench201.csv --dataset=cifar100 \
       --seeds=500 --workdir=runs/rivals
 
@@ -39,7 +39,9 @@ if TYPE_CHECKING:  # jax, which is slow to import
 
 _CONFIG = config_flag.define("searches", default="rivals")
 _AGENTS = flags.DEFINE_string(
-    "agents", "q,q_plus,random,evolution", "Agents, with fields that differ if any."
+    "agents",
+    "q,q_plus,q_model,local,evolution,random",
+    "Agents, with fields that differ if any.",
 )
 _BUDGETS = flags.DEFINE_list("budgets", ["96", "192"], "Evaluations of a search.")
 _SEEDS = flags.DEFINE_integer("seeds", 500, "Searches of an agent.", lower_bound=1)
