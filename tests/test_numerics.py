@@ -68,7 +68,7 @@ def _set(names: Iterable[str]) -> Iterator[None]:
     ids=["x64", "threefry", "all"],
 )
 @pytest.mark.parametrize(
-    ("name", "expected"), [("q", "68dc44a10779b1f7"), ("q_model", "03b3fb74ada178d4")]
+    ("name", "expected"), [("q", "68dc44a10779b1f7"), ("q_model", "23b68e0cb2ff8fe9")]
 )
 def test_an_agent_computes_the_same_under_options(
     name: str, expected: str, names: list[str]
