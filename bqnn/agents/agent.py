@@ -117,7 +117,8 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     cpu, sample = host(), jax.jit(learner.sample, compiler_options=_QUICK)
     steps = len(space.arrays.num_actions)
     # As many as are in flight at most times, so that one program serves.
-    least = search.batch * (search.lag if search.order == "slot" else 1)
+    lag = min(search.lag, iterations) if search.order == "slot" else 1
+    least = search.batch * lag
     none = np.zeros((0, steps), np.int32)
 
     def _number(state: AgentState) -> int:

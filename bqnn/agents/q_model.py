@@ -118,8 +118,8 @@ def _foretell(
     pool: Array,
     most: Array,
 ) -> gp.Posterior:
-    """Condition on what was told, and on what is in flight."""
-    rows = _remembered(memory, config.most_told)
+    """Condition on what was told and what is in flight, `most_told` of each at most."""
+    rows, pending = _remembered(memory, config.most_told), pending[: config.most_told]
     actions = jnp.concatenate([memory.actions[rows], pending])
     facts = gp.Facts(
         features=jax.vmap(space.features)(actions),

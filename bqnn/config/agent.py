@@ -86,7 +86,8 @@ class QModelConfig(QConfig):
       pool: blocks written for a batch, at least 16 for each of its blocks.
       parents: how many of the best blocks told are mutated.
       first: blocks told before what is written is more than random.
-      most_told: blocks that the process is told at most, the best half and the newest.
+      most_told: blocks that the process is told at most, the best half and the newest;
+        of those in flight it counts as many.
       noise: variance of a reward, relative to that of all rewards.
     """
 

@@ -326,3 +326,13 @@ def test_the_model_finds_what_random_search_does_not() -> None:
         found = jax.jit(jax.vmap(search))(jnp.arange(4))
         best[name] = float(found[:, -4:].mean())
     assert best["q_model"] > best["random"] + 0.2
+
+
+@pytest.mark.parametrize("name", ["q_plus", "q_model"])
+def test_an_absurd_lag_asks_for_no_more_memory_than_the_search(name: str) -> None:
+    space = NscSpace(2)
+    search = SearchConfig(4, lag=1_000_000)
+    model = dataclasses.replace(_agent("q_model").q_model, most_told=8, pool=64)
+    agent = make_agent(space, Config(agent=_agent(name, q_model=model), search=search))
+    actions, _ = agent.ask(agent.init(), 0, [space.encode(parse("1,1,3,0,0"))])
+    assert actions.shape == (4, 2)
