@@ -121,9 +121,6 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     least = search.batch * lag
     none = np.zeros((0, steps), np.int32)
 
-    def _number(state: AgentState) -> int:
-        return int(state.iteration) - before
-
     @numerics.pinned()
     def init() -> AgentState:
         with jax.default_device(cpu):
@@ -134,23 +131,15 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     def ask(
         state: AgentState, iteration: int | None = None, pending: Sequence[Int32] = ()
     ) -> tuple[Int32, AskInfo]:
-        iteration = _number(state) if iteration is None else iteration
+        if iteration is None:
+            iteration = int(state.iteration) - before
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
         rows = _padded(pending, least, steps) if learner.heeds_pending else none
         actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)
 
-    @numerics.pinned()
-    def tell(
-        learn: _Tell, state: AgentState, actions: ArrayLike, rewards: ArrayLike
-    ) -> AgentState:
-        _check_iteration(max(0, _number(state)), iterations)
-        _check_batch(np.shape(actions), np.asarray(rewards), search.batch)
-        return learn(
-            state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32)
-        )
-
+    tell = functools.partial(_tell, search.batch, before, iterations)
     return Agent(
         init,
         ask,
@@ -159,6 +148,22 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
         iterations,
         numerics.pinned()(jax.jit(learner.changes)),
     )
+
+
+@numerics.pinned()
+def _tell(
+    batch: int,
+    before: int,
+    iterations: int,
+    learn: _Tell,
+    state: AgentState,
+    actions: ArrayLike,
+    rewards: ArrayLike,
+) -> AgentState:
+    """Check what is told, and learn it; `before` batches may precede the first."""
+    _check_iteration(max(0, int(state.iteration) - before), iterations)
+    _check_batch(np.shape(actions), np.asarray(rewards), batch)
+    return learn(state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32))
 
 
 def _padded(rows: Sequence[Int32], least: int, steps: int) -> Int32:

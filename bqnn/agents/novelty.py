@@ -62,10 +62,8 @@ def choose(
       Blocks, int32 `[B, T]`.
     """
     batch, epsilon = asking.batch, asking.epsilon
-    rise = np.arange(TRIES, dtype=np.float32) / np.float32(TRIES - 1)
-    epsilons = jnp.minimum(epsilon + rounded((1 - epsilon) * rise), 1)
     keys = jax.random.split(asking.key, batch * TRIES)
-    blocks = propose(keys, jnp.tile(epsilons, batch))
+    blocks = propose(keys, jnp.tile(rising(epsilon, TRIES), batch))
     block_keys = jax.vmap(key_of)(blocks).reshape(batch, TRIES)
     old = is_in(block_keys, known)
 
@@ -82,6 +80,12 @@ def choose(
     slots = (jnp.arange(batch), block_keys, old)
     _, first = lax.scan(choose_one, jnp.broadcast_to(empty, (batch,)), slots)
     return blocks.reshape(batch, TRIES, -1)[jnp.arange(batch), first]
+
+
+def rising(epsilon: Array, count: int) -> Array:
+    """Return epsilons from `epsilon` to 1, evenly spaced, float32 `[count]`."""
+    rise = np.arange(count, dtype=np.float32) / np.float32(count - 1)
+    return jnp.minimum(epsilon + rounded((1 - epsilon) * rise), 1)
 
 
 def first_distinct(keys: Array, new: Array, count: int) -> Array:

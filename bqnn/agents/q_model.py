@@ -12,7 +12,6 @@ import functools
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from bqnn.agents import gaussian_process as gp
@@ -20,7 +19,6 @@ from bqnn.agents import novelty, q
 from bqnn.agents.learner import Learner, key_of
 from bqnn.agents.mutation import mutate
 from bqnn.agents.q import QState
-from bqnn.agents.qtable import rounded
 from bqnn.agents.replay import ReplayMemory
 from bqnn.agents.sampling import random_blocks
 from bqnn.config import AgentConfig, QModelConfig, schedule
@@ -79,9 +77,7 @@ def _pool(
     keys = jax.random.split(key, 2 * half)
     is_first = state.memory.size < config.first
     # From epsilon to 1: where all blocks near the greedy one are known, others are not.
-    rise = np.arange(half, dtype=np.float32) / np.float32(half - 1)
-    lowest = jnp.where(is_first, 1, epsilon)
-    epsilons = jnp.minimum(lowest + rounded((1 - lowest) * rise), 1)
+    epsilons = novelty.rising(jnp.where(is_first, 1, epsilon), half)
     written = q.propose(
         space, config.exploration, state.q_values, keys[:half], epsilons
     )
