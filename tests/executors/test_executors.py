@@ -23,7 +23,13 @@ from bqnn.search import digests as digests_lib
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
-from tests.helpers.faults import AheadWorker, dying_at_start, faulty, slow, victims_of
+from tests.helpers.faults import (
+    AheadWorker,
+    awaiting,
+    dying_at_start,
+    faulty,
+    victims_of,
+)
 from tests.helpers.searches import (
     digests_of,
     last_digest,
@@ -123,18 +129,21 @@ def test_a_node_may_leave_a_cluster_and_another_join(
 ) -> None:
     config = tiny_config(agent={"schedule": "1.0:1,0.2:3"})
     whole = run_search(tmp_path / "whole", config, _make("inline", config))
-    evaluated = 0
+    evaluated, marks = 0, tmp_path / "marks"
+    marks.mkdir()
 
     def change(event: Event) -> None:
         nonlocal evaluated
         evaluated += isinstance(event, Evaluated)
         if isinstance(event, Evaluated) and evaluated == 2:
             cluster.remove_node(cluster.worker_nodes.copy().pop())
+            (marks / "wait").touch()
             cluster.add_node(num_cpus=1)
 
-    # So slow that the node leaves in the middle of a candidate, and that the other's
-    # worker has started before the search ends.
-    executor = _make("ray", config, address=cluster.address, make_worker=slow(1.8))
+    # So slow that the node leaves in the middle of a candidate. Who goes on waits for
+    # the new node's worker.
+    workers = awaiting(marks, 3, seconds=1.8)
+    executor = _make("ray", config, address=cluster.address, make_worker=workers)
     events = run_search(tmp_path / "changed", config, executor, 2, change)
     assert last_digest(events) == last_digest(whole)
     assert outcomes(events)["worker_lost", False] >= 1

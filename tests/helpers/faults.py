@@ -87,6 +87,42 @@ def slow(seconds: float, faults: Mapping[str, str] = {}) -> MakeWorker:
     return functools.partial(SlowWorker, seconds / STEPS, dict(faults))
 
 
+class AwaitingWorker(SlowWorker):
+    """A slow worker that, once told to, waits until enough workers have begun.
+
+    Attributes:
+      marks: a directory shared by all workers: a file for each that has begun, and
+        `wait` when they shall wait.
+    """
+
+    def __init__(
+        self, marks: Path, number: int, seconds: float, config: Config, data: Dataset
+    ) -> None:
+        """Wait for `number` workers, this one among them."""
+        super().__init__(seconds / STEPS, {}, config, data)
+        self.marks, self._number = marks, number
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        config: Config,
+        on_step: Callable[[], None],
+        ready: "Future[Prepared | Evaluation] | None",
+    ) -> Evaluation:
+        (self.marks / f"pid{os.getpid()}").touch()
+        deadline = time.monotonic() + 60
+        while (self.marks / "wait").exists() and time.monotonic() < deadline:
+            if len(list(self.marks.glob("pid*"))) >= self._number:
+                break
+            time.sleep(0.05)
+        return super().evaluate(candidate, config, on_step, ready)
+
+
+def awaiting(marks: Path, number: int, seconds: float) -> MakeWorker:
+    """Make workers that take `seconds`, and wait for each other once told to."""
+    return functools.partial(AwaitingWorker, marks, number, seconds)
+
+
 class _Dying:
     """Makes a worker, but the first times in a process that dies of it."""
 
