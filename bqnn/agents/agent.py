@@ -17,7 +17,7 @@ from bqnn.agents.local_search import make_local
 from bqnn.agents.q import make_q, make_q_plus
 from bqnn.agents.q_model import make_q_model
 from bqnn.agents.random_search import make_random
-from bqnn.config import AgentConfig, Config
+from bqnn.config import AgentConfig, Config, SearchConfig
 from bqnn.errors import ConfigError, SearchError, quote
 from bqnn.space.actions import ActionSpace, Int32, Space
 
@@ -116,10 +116,7 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     iterations, before = len(learner.epsilons), -(-learnt // search.batch)
     cpu, sample = host(), jax.jit(learner.sample, compiler_options=_QUICK)
     steps = len(space.arrays.num_actions)
-    # As many as are in flight at most times, so that one program serves.
-    lag = min(search.lag, iterations) if search.order == "slot" else 1
-    least = search.batch * lag
-    none = np.zeros((0, steps), np.int32)
+    none, least = np.zeros((0, steps), np.int32), _usually_pending(search, iterations)
 
     @numerics.pinned()
     def init() -> AgentState:
@@ -164,6 +161,12 @@ def _tell(
     _check_iteration(max(0, int(state.iteration) - before), iterations)
     _check_batch(np.shape(actions), np.asarray(rewards), batch)
     return learn(state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32))
+
+
+def _usually_pending(search: SearchConfig, iterations: int) -> int:
+    """Count what is in flight at most asks, so that one program serves them."""
+    lag = min(search.lag, iterations) if search.order == "slot" else 1
+    return search.batch * lag
 
 
 def _padded(rows: Sequence[Int32], least: int, steps: int) -> Int32:

@@ -5,7 +5,7 @@ Others may have written the files, so every value is checked.
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,17 +97,9 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
         )
     check_size(problem.space.arrays)
     hint = ", or another --config.space.max_layers"
-    rows: dict[str, Mapping[str, str]] = {}
-    for block, row in zip(blocks, table.values(), strict=True):
-        if len(block) > wanted:
-            continue
-        sha = nsc.canonical_hash(block, config.network.width)
-        twin = rows.setdefault(sha, row)
-        if any(twin[name] != row[name] for name in names):
-            raise DataError(
-                f"{path}: {block} is there twice, written in two ways, with other "
-                "accuracies"
-            )
+    there = zip(blocks, table.values(), strict=True)
+    kept = [(block, row) for block, row in there if len(block) <= wanted]
+    rows = _by_hash(path, kept, config.network.width, names)
 
     def result(actions: np.ndarray) -> Result:
         candidate = make_candidate(problem, problem.space.decode(actions))
@@ -118,6 +110,24 @@ def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchma
 
     arrays = problem.space.arrays
     return make_benchmark(arrays, map(result, all_actions(arrays)))
+
+
+def _by_hash(
+    path: Path,
+    table: Sequence[tuple[nsc.Block, Mapping[str, str]]],
+    width: str,
+    names: Sequence[str],
+) -> Rows:
+    """Index rows by canonical hash; blocks of one hash must agree in `names`."""
+    rows: dict[str, Mapping[str, str]] = {}
+    for block, row in table:
+        twin = rows.setdefault(nsc.canonical_hash(block, width), row)
+        if any(twin[name] != row[name] for name in names):
+            raise DataError(
+                f"{path}: {block} is there twice, written in two ways, with other "
+                "accuracies"
+            )
+    return rows
 
 
 def _block(path: Path, text: str) -> nsc.Block:

@@ -1,7 +1,7 @@
 """Fold a journal into the agent's state: resume and replay are this one function."""
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from bqnn.agents import agent
 from bqnn.agents.agent import AgentState
@@ -55,14 +55,8 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     untold = dict.fromkeys(finals)
     candidates = {c.id: c for ask in history.asks for c in ask.candidates}
     pending: dict[CandidateId, Candidate] = {}
-    asks = defaultdict(list)  # by the number of batches told before
-    for ask in history.asks:
-        asks[ask.told].append(ask)
-
-    previous = ""
-    for candidate_id, attempts in history.attempts.items():
-        for attempt in attempts[: -1 if candidate_id in finals else None]:
-            yield Retried(candidates[candidate_id], attempt, recorded=True)
+    asks, previous = _by_told(history.asks), ""
+    yield from _retries(history, candidates, finals)
     for told, tell in enumerate(history.tells):
         for ask in asks[told]:
             yield _check_ask(problem, state, ask, pending)
@@ -79,6 +73,25 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
     for candidate_id in untold:
         yield recorded_event(problem, candidates[candidate_id], finals[candidate_id])
     return state
+
+
+def _by_told(asks: Sequence[Ask]) -> Mapping[int, list[Ask]]:
+    """Group asks by the number of batches that were told before them."""
+    found = defaultdict(list)
+    for ask in asks:
+        found[ask.told].append(ask)
+    return found
+
+
+def _retries(
+    history: History,
+    candidates: Mapping[CandidateId, Candidate],
+    finals: Mapping[CandidateId, Evaluation],
+) -> Iterator[Retried]:
+    """Yield the attempts that were repeated."""
+    for candidate_id, attempts in history.attempts.items():
+        for attempt in attempts[: -1 if candidate_id in finals else None]:
+            yield Retried(candidates[candidate_id], attempt, recorded=True)
 
 
 def warm_start(state: AgentState, learnt: Sequence[Learnt]) -> WarmStart:

@@ -13,7 +13,7 @@ from bqnn.search.digests import next_digest
 from bqnn.search.evaluation_store import NoStore, Store
 from bqnn.search.events import Asked, Event, Told
 from bqnn.search.fold import fold
-from bqnn.search.history import History, Tell
+from bqnn.search.history import Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
 from bqnn.search.orders import ORDERS, SearchProgress
@@ -70,13 +70,9 @@ def search(
       SearchError: if too many evaluations fail in a row.
       JournalError: if the journal cannot be written, or does not replay.
     """
+    start = yield from _resume(problem, journal, executor, store, limits)
+    problem, in_flight, state, digest, told, asked, pending = start
     config, iterations = problem.config.search, problem.iterations
-    history = journal.history()
-    problem = with_given(problem, history.given)
-    failures = limits.failures_in_a_row
-    in_flight = InFlight(problem, journal, executor, store, failures)
-    start = yield from _resume(problem, history, in_flight)
-    state, digest, told, asked, pending = start
     order = ORDERS[config.order](config, iterations)
     while told < iterations:
         room = _room(limits, in_flight.trained + len(in_flight.started))
@@ -117,12 +113,16 @@ class _Start(NamedTuple):
     """Where a search goes on.
 
     Attributes:
+      problem: the search, with what it was given.
+      in_flight: what is between ask and tell.
       state: of the agent.
       digest: the last one recorded.
       told, asked: numbers of batches.
       pending: candidates that were asked and not told, in the order asked.
     """
 
+    problem: Problem
+    in_flight: InFlight
     state: AgentState
     digest: str
     told: int
@@ -131,9 +131,13 @@ class _Start(NamedTuple):
 
 
 def _resume(
-    problem: Problem, history: History, in_flight: InFlight
+    problem: Problem, journal: Journal, executor: Executor, store: Store, limits: Limits
 ) -> Generator[Event, None, _Start]:
     """Fold the journal, and admit the candidates that it leaves untold."""
+    history = journal.history()
+    problem = with_given(problem, history.given)
+    failures = limits.failures_in_a_row
+    in_flight = InFlight(problem, journal, executor, store, failures)
     state = yield from fold(problem, history)
     finals = settled_evaluations(history)
     told = {candidate_id for tell in history.tells for candidate_id in tell.ids}
@@ -147,5 +151,12 @@ def _resume(
         candidates = [c for c in ask.candidates if c.id in pending]
         yield from in_flight.admit(candidates, finals, history.attempts)
     in_flight.trained = history.trained
-    tells, asks = len(history.tells), len(history.asks)
-    return _Start(state, history.last_digest, tells, asks, pending)
+    return _Start(
+        problem,
+        in_flight,
+        state,
+        history.last_digest,
+        len(history.tells),
+        len(history.asks),
+        pending,
+    )
