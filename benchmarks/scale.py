@@ -15,7 +15,8 @@ from bqnn.search import journal
 from bqnn.search.events import Asked, Told
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import Problem, ask_batch, make_problem
+from bqnn.search.problem import Problem, make_problem
+from bqnn.search.state import ask_batch, first_state
 
 IMAGES = ImageSpec(32, 32, 3, 100)
 # A search has at least so many batches, and about so many candidates.
@@ -126,7 +127,7 @@ def _problem(order: SearchOrder, workers: int, seed: int, iterations: int) -> Pr
 def _flops(work: Problem) -> list[int]:
     """List the FLOPs of the networks of some blocks that the search may ask for."""
     found: list[int] = []
-    state = work.agent.init()
+    state = first_state(work, ())
     iteration = 0
     while len(found) < 500 and iteration < work.iterations:
         asked = ask_batch(work, state, iteration, 0)

@@ -114,7 +114,7 @@ def run(
 
     Raises:
       ConfigError: if `executor` is none of these, the objective no function, or a
-        store given with one.
+        store or rungs given with one.
       DataError: if the data set cannot be read.
       JournalError: if the directory holds the journal of another search, the store is
         damaged, or there is nothing to learn from.
@@ -132,6 +132,8 @@ def run(
         return train(config, workdir, training, limits, screen, earlier)
     if evaluations is not None:
         raise ConfigError("evaluations keeps trainings: leave it out with an objective")
+    if config.train.rungs:
+        raise ConfigError("an objective gives one number: leave train.rungs empty")
     config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
     facts = Run(config, images, objective_name(objective), runtime.versions())
     calling = ObjectiveExecutor(config, objective, options.interrupted)

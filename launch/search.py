@@ -100,9 +100,10 @@ def _clock(hours: float | None) -> Callable[[], bool]:
 def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
     if summary.complete:
         state = "is complete" if summary.fresh else "was complete already"
+        stopped = f"{summary.stopped} stopped at a rung, " if summary.stopped else ""
         console.print(
             f"the search {state}: {summary.iterations} iterations, {summary.done} "
-            f"candidates ({summary.reused} reused, {summary.failed} failed), "
+            f"candidates ({summary.reused} reused, {stopped}{summary.failed} failed), "
             f"digest {summary.digest[:16]}",
             soft_wrap=True,
         )

@@ -20,7 +20,7 @@ from bqnn.engines.walk import reader
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.train import train_block
-from bqnn.search.problem import ask_batch
+from bqnn.search.state import ask_batch, first_state
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import parse
 from tests.helpers.networks import small
@@ -92,7 +92,7 @@ def test_an_agent_computes_the_same_under_options(
 def test_an_evaluation_is_the_same_under_all_options() -> None:
     config = tiny_config(space={"max_layers": 1})
     problem = problem_of(config)
-    (candidate, *_) = ask_batch(problem, problem.agent.init(), 0, 0).candidates
+    (candidate, *_) = ask_batch(problem, first_state(problem, ()), 0, 0).candidates
     plain = evaluate(candidate, config)
     for compiled in (unit_programs, head_programs, accumulate, reader):
         compiled.cache_clear()

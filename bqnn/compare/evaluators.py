@@ -146,7 +146,7 @@ class TrainingEvaluator:
             seconds = [sum(e.seconds.values()) for e in evaluations]
             yield count_searches(
                 np.array([[event.reward for event in found]]),
-                np.array([[last_accuracy(e) or 0.0 for e in evaluations]]),
+                np.array([[last_accuracy(*event[:2]) or 0.0 for event in found]]),
                 functions.astype(np.uint32)[None],
                 np.array([seconds if self.timed else [math.nan] * len(found)]),
             )

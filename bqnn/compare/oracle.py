@@ -79,7 +79,7 @@ def train_blocks(
     ]
     done: dict[int, dict[int, Evaluation]] = {}
     for candidate, evaluation in run_all(candidates, executor):
-        if last_accuracy(evaluation) is None:
+        if last_accuracy(candidate, evaluation) is None:
             raise SearchError(
                 f"{candidate.block}: {evaluation.status}, {evaluation.error}"
             )

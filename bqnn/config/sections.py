@@ -133,6 +133,9 @@ class TrainConfig(Section):
         epoch), or `auto`: what suits width rule and backend. It changes the rounding.
       threads: CPU threads of a worker. It changes the rounding, so it is part of the
         configuration.
+      rungs: epochs after which a training stops, unless its accuracy is among the best
+        1/`eta` that were seen there (ours, after Li et al., 2020); none if empty.
+      eta: see `rungs`.
       seed: from which a training draws everything random, together with the canonical
         hash of its block; `search.seed` if None. With a number, searches of other
         seeds train a block to the same result, and need train it once (ours).
@@ -153,7 +156,22 @@ class TrainConfig(Section):
     dtype: str = one_of("float32", "bfloat16")
     engine: str = one_of("auto", "walk", "step", "scan")
     threads: int = within(1, 1, 4096)
+    rungs: tuple[int, ...] = checked(
+        (),
+        lambda rungs: (
+            len(rungs) <= 100
+            and all(a < b for a, b in zip((0, *rungs), rungs, strict=False))
+        ),
+        "ascending epochs from 1 on, 100 at most",
+    )
+    eta: float = within(3.0, 1.5, 1000.0)
     seed: int | None = within(None, 0, 2**31 - 1)
+
+    def __post_init__(self) -> None:
+        """Check every field, and that rungs end with the epochs."""
+        super().__post_init__()
+        last, want = max(self.rungs, default=0), f"at most train.epochs, {self.epochs}"
+        check("train.rungs", self.rungs, last <= self.epochs, want)
 
 
 @dataclass(frozen=True)

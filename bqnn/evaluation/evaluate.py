@@ -49,7 +49,7 @@ def evaluate(
       on_step: called before every training step; may raise to end the evaluation.
 
     Returns:
-      An evaluation whose status is `ok`, `over_budget` or `diverged`.
+      An evaluation whose status is `ok`, `stopped`, `over_budget` or `diverged`.
 
     Raises:
       ConfigError: if jax has started with another number of threads.
@@ -97,9 +97,11 @@ def train_prepared(
     on_step: Callable[[], None],
 ) -> Evaluation:
     """Train and measure what `prepare` made; the second half of `evaluate`."""
-    result = fit(*prepared, config.train, dataset, candidate.seed, on_step)
+    seed, rungs = candidate.seed, candidate.rungs
+    result = fit(*prepared, config.train, dataset, seed, on_step, rungs)
+    ended = Status.OK if len(result.accuracy) == config.train.epochs else Status.STOPPED
     return Evaluation(
-        status=Status.OK if result.finite else Status.DIVERGED,
+        status=ended if result.finite else Status.DIVERGED,
         accuracy=result.accuracy,
         restarts=result.restarts,
         seconds=result.seconds,

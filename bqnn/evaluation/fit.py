@@ -4,7 +4,7 @@ The paper, early stop: Adam, a learning rate that decays every few epochs, no
 augmentation, and a restart if the first epoch fails.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,15 @@ from bqnn.config import TrainConfig
 from bqnn.data import Dataset
 from bqnn.data.batches import all_batches, epoch_batches
 from bqnn.engines.engine import Engine
+from bqnn.evaluation.records import Rung, missed
 
 
 class Fit(NamedTuple):
     """The outcome of a training.
 
     Attributes:
-      accuracy: validation accuracy after each epoch, as a fraction.
+      accuracy: validation accuracy after each epoch, as a fraction; up to the rung at
+        which training stopped, if it did.
       finite: whether every loss was finite.
       restarts: number of restarts.
       seconds: wall time by phase: prepare, trace, compile, train, evaluate.
@@ -38,6 +40,7 @@ def fit(
     dataset: Dataset,
     seed: int,
     on_step: Callable[[], None] = lambda: None,
+    rungs: Sequence[Rung] = (),
 ) -> Fit:
     """Train a network by the early-stop recipe.
 
@@ -51,8 +54,9 @@ def fit(
       dataset: the images to train on, and to validate on.
       seed: seed of the order of the images.
       on_step: called before every step; may raise to end the training.
+      rungs: training ends at the first that is not reached.
     """
-    recipe = _Recipe(engine, config, dataset, seed, on_step)
+    recipe = _Recipe(engine, config, dataset, seed, on_step, rungs)
     restarts = 0
     while True:
         # The rate is an argument of the compiled step, so a restart compiles nothing.
@@ -73,6 +77,7 @@ class _Recipe(NamedTuple):
     dataset: Dataset
     seed: int
     on_step: Callable[[], None]
+    rungs: Sequence[Rung]
 
     def run(
         self, state: Any, learning_rate: float, may_restart: bool
@@ -93,8 +98,8 @@ class _Recipe(NamedTuple):
             failed = not finite or accuracy[-1] < 1 / self.dataset.num_classes
             if epoch == 0 and failed and may_restart:
                 return None, finite
-            if not finite:
-                return tuple(accuracy), False
+            if not finite or missed(self.rungs, accuracy):
+                return tuple(accuracy), finite
         return tuple(accuracy), True
 
     def _epoch(self, state: Any, epoch: int, rate: float) -> tuple[Any, bool]:

@@ -4,6 +4,7 @@ import contextlib
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bqnn.space.nsc import Block
 
@@ -13,6 +14,7 @@ class Status(enum.StrEnum):
 
     OK = "ok"
     DIVERGED = "diverged"
+    STOPPED = "stopped"
     OVER_BUDGET = "over_budget"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
@@ -35,6 +37,21 @@ CandidateId = tuple[int, int]
 """Iteration and slot, both from 0."""
 
 
+class Rung(NamedTuple):
+    """What a candidate must reach for its training to go on (`bqnn.search.ladder`).
+
+    Attributes:
+      epoch: epochs trained by then.
+      cutoff: the accuracy to reach, on the validation part.
+      gain: what other candidates have gained from there to their last epoch, on
+        average; what one that stops here is rewarded for (`bqnn.search.reward`).
+    """
+
+    epoch: int
+    cutoff: float
+    gain: float
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A block to evaluate.
@@ -49,6 +66,7 @@ class Candidate:
       edges, nodes: of the block's graph; their ratio is the density.
       network_params: of the whole network.
       network_flops: of the whole network, which predicts how long training takes.
+      rungs: where its training may stop, in ascending order.
     """
 
     iteration: int
@@ -61,6 +79,7 @@ class Candidate:
     nodes: int
     network_params: int
     network_flops: int
+    rungs: tuple[Rung, ...] = ()
 
     @property
     def id(self) -> CandidateId:
@@ -75,7 +94,7 @@ class Evaluation:
     Attributes:
       status: how it ended.
       accuracy: on the validation part after each epoch, as fractions; complete if the
-        status is `ok`, or `reused` of an `ok` one.
+        status is `ok`, or `reused` of an `ok` one; up to a rung if it is `stopped`.
       restarts: how often training began again.
       seconds: wall time by phase: trace, compile, train, evaluate.
       device: what computed it: device kind, and on the CPU its model and threads.
@@ -93,6 +112,29 @@ class Evaluation:
     worker: str = ""
     error: str = ""
     source: str = ""
+
+
+def taught(evaluation: Evaluation) -> bool:
+    """Tell whether a candidate's own accuracy teaches the agent."""
+    statuses = Status.OK, Status.STOPPED, Status.REUSED
+    return evaluation.status in statuses and bool(evaluation.accuracy)
+
+
+def stopped_at(candidate: Candidate, evaluation: Evaluation) -> Rung | None:
+    """Find the rung at which a training stopped; None if it did not stop at one."""
+    ends = (rung for rung in candidate.rungs if rung.epoch == len(evaluation.accuracy))
+    return next(ends, None) if taught(evaluation) else None
+
+
+def missed(rungs: Sequence[Rung], accuracy: Sequence[float]) -> Rung | None:
+    """Find the first rung that was not reached, of those that training has come to.
+
+    Args:
+      rungs: of the candidate.
+      accuracy: after each epoch.
+    """
+    passed = (rung for rung in rungs if rung.epoch <= len(accuracy))
+    return next((r for r in passed if accuracy[r.epoch - 1] < r.cutoff), None)
 
 
 def is_settled(statuses: Sequence[Status]) -> bool:
@@ -117,7 +159,7 @@ def reuse(known: Evaluation) -> Evaluation:
     """
     if known.status == Status.REUSED:
         return known
-    usable = known.status == Status.OK
+    usable = known.status in (Status.OK, Status.STOPPED)
     return Evaluation(
         Status.REUSED,
         accuracy=known.accuracy if usable else (),

@@ -117,9 +117,11 @@ def status_line(summary: Summary, seconds: float) -> str:
     epsilon = "-" if summary.epsilon is None else f"{summary.epsilon:g}"
     per_minute = summary.fresh / seconds * 60 if seconds > 0 else 0.0
     best = f"{summary.best[0].reward:.4f}" if summary.best else "-"
+    stopped = f"stopped {summary.stopped}, " if summary.stopped else ""
     return (
         f"iteration {summary.told}/{summary.iterations}, epsilon {epsilon}, "
-        f"done {summary.done}, reused {summary.reused}, failed {summary.failed}, "
+        f"done {summary.done}, reused {summary.reused}, {stopped}"
+        f"failed {summary.failed}, "
         f"best reward {best}, {rate_line(summary, per_minute)}"
     )
 

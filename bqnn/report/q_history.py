@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from bqnn.agents.q import QState, greedy_actions
 from bqnn.search.digests import same_digest
 from bqnn.search.history import Given, History
-from bqnn.search.problem import Problem, first_state, tell_batch, with_given
+from bqnn.search.problem import Problem, with_given
 from bqnn.search.settled import settled_evaluations
+from bqnn.search.state import first_state, tell_batch
 from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
 
@@ -47,14 +48,14 @@ class QHistory:
         self.snapshots: list[QSnapshot] = []
         self.differs = False
         self._problem = problem
-        self._state = problem.agent.init()
+        self._state = first_state(problem, ())
         self._groups = _groups(problem.space.arrays)
         self._visits = np.zeros(len(self._groups), np.int64)
 
     @property
     def has_q_values(self) -> bool:
         """Whether the agent learns Q-values."""
-        return isinstance(self._state, QState)
+        return isinstance(self._state.agent, QState)
 
     def follow(self, history: History) -> None:
         """Tell the agent the batches of the journal that it was not told before."""
@@ -72,7 +73,9 @@ class QHistory:
             actions = [self._problem.space.encode(c.block) for c, _ in batch]
             self.snapshots.append(self._snapshot(np.stack(actions)))
             previous = history.tells[number - 1].digest if number else ""
-            digest = same_digest(self._problem, self._state, told.digest, previous)
+            digest = same_digest(
+                self._problem, self._state.agent, told.digest, previous
+            )
             self.differs |= digest != told.digest
 
     def _learn(self, given: Given) -> None:
@@ -84,13 +87,14 @@ class QHistory:
         np.add.at(self._visits, q_indices(space.arrays, told), 1)
 
     def _snapshot(self, actions: Int32) -> QSnapshot:
-        assert isinstance(self._state, QState)
+        agent = self._state.agent
+        assert isinstance(agent, QState)
         space = self._problem.space.arrays
         np.add.at(self._visits, q_indices(space, actions), 1)
         tried = np.flatnonzero(self._visits)
         groups, visits = self._groups[tried], self._visits[tried]
         # A copy: telling the next batch overwrites the agent's buffers.
-        table = np.array(self._state.q_values)
+        table = np.array(agent.q_values)
         shape = (len(space.num_actions), len(LayerType))
         size = shape[0] * shape[1]
         sums = np.bincount(groups, table[tried].astype(np.float64), size)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bqnn.config import RewardConfig
+from bqnn.errors import printable
+from bqnn.evaluation.records import Status
 from bqnn.networks.cost import Density
 from bqnn.search.events import Evaluated
 from bqnn.search.history import History
@@ -26,6 +28,8 @@ class EvaluationRow(NamedTuple):
       hash: canonical hash of the function that the block computes.
       status: how the evaluation ended.
       attempts: their number.
+      epochs: passes over the training part that were measured: not all of them if it
+        stopped at a rung or diverged.
       accuracy: early-stop accuracy after the last epoch, None if there is none.
       reward: the reward that the agent is told.
       flops: of the block.
@@ -34,6 +38,7 @@ class EvaluationRow(NamedTuple):
       seconds: busy time of the worker in the last attempt; 0 for a reused result.
       worker: its name.
       finished: time of the record, in seconds since 1970.
+      source: of a result of another search, that search; or nothing.
       error: first line of the error, or nothing.
     """
 
@@ -44,6 +49,7 @@ class EvaluationRow(NamedTuple):
     hash: str
     status: str
     attempts: int
+    epochs: int
     accuracy: float | None
     reward: float
     flops: int
@@ -52,7 +58,14 @@ class EvaluationRow(NamedTuple):
     seconds: float
     worker: str
     finished: float
+    source: str
     error: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the candidate taught no accuracy of its own."""
+        stopped = self.status in (Status.STOPPED, Status.REUSED) and self.epochs > 0
+        return self.accuracy is None and not stopped
 
 
 def rows(problem: Problem, history: History, times: Times) -> list[EvaluationRow]:
@@ -135,7 +148,7 @@ def ranking(events: Sequence[Evaluated]) -> list[Evaluated]:
 
     Of equal rewards, the one asked first comes first, as in `Summary.best`.
     """
-    known = [e for e in events if last_accuracy(e.evaluation) is not None]
+    known = [e for e in events if last_accuracy(e.candidate, e.evaluation) is not None]
     best: dict[str, Evaluated] = {}
     for event in sorted(known, key=lambda e: (-e.reward, e.candidate.id)):
         best.setdefault(event.candidate.hash, event)
@@ -153,7 +166,8 @@ def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
         hash=candidate.hash,
         status=str(evaluation.status),
         attempts=attempts,
-        accuracy=last_accuracy(evaluation),
+        epochs=len(evaluation.accuracy),
+        accuracy=last_accuracy(candidate, evaluation),
         reward=reward,
         flops=candidate.block_flops,
         params=candidate.network_params,
@@ -161,5 +175,6 @@ def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
         seconds=0.0 if reused else busy_seconds(evaluation.seconds),
         worker=evaluation.worker,
         finished=times.get((*candidate.id, attempts), 0.0),
+        source=printable(evaluation.source),
         error=headline(evaluation) if evaluation.error else "",
     )

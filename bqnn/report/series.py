@@ -18,7 +18,7 @@ class IterationStats(NamedTuple):
       iteration: its number, from 0.
       epsilon: of its exploration.
       evaluated: number of candidates with a settled evaluation.
-      failed: number of those without an accuracy.
+      failed: number of those without an accuracy, not even at a rung.
       reward_mean, reward_low, reward_high: mean, 10 % and 90 % quantile of the rewards,
         failures included. None if none is evaluated.
       accuracy_mean, accuracy_low, accuracy_high: of the early-stop accuracies.
@@ -76,7 +76,7 @@ def _point(
         iteration,
         epsilon,
         len(batch),
-        len(batch) - len(measured),
+        sum(row.failed for row in batch),
         *_spread([row.reward for row in batch]),
         *_spread(accuracies),
         _highest(

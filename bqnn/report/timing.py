@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bqnn.evaluation.records import Evaluation, Status
+from bqnn.evaluation.records import Evaluation, Status, taught
 from bqnn.report.rows import Times, busy_seconds
 from bqnn.search.history import History
 from bqnn.search.settled import settled_evaluations
@@ -81,7 +81,7 @@ def failures(history: History) -> list[Failure]:
     finals = settled_evaluations(history)
     ended: dict[Status, list[tuple[Evaluation, bool]]] = {}
     for attempt, evaluation in _attempts(history):
-        if evaluation.status != Status.OK:
+        if not taught(evaluation):
             candidate, number = attempt[:2], attempt[2]
             last = number == len(history.attempts[candidate])
             final = last and candidate in finals

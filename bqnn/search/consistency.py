@@ -5,7 +5,13 @@ from typing import Any
 
 from bqnn.config import Config, schedule
 from bqnn.config.sections import MOST_CANDIDATES
-from bqnn.evaluation.records import CandidateId, is_settled
+from bqnn.evaluation.records import (
+    Candidate,
+    CandidateId,
+    Status,
+    is_settled,
+    missed,
+)
 from bqnn.schema import FactError
 from bqnn.search.facts import CHANGES, row_name
 from bqnn.search.history import Ask, Attempts, Given, Tell, WarmStart
@@ -37,8 +43,16 @@ def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
             wanted = f"0 to {config.search.batch - 1}, as search.batch says"
             what = f"it has {len(slots)} candidates: want slots {wanted}"
             raise _error("asks", [ask.iteration], what)
+        _check_rungs(config, ask)
         for candidate in ask.candidates:
             _check_length(config, "candidates", candidate.id, candidate.block)
+
+
+def _check_rungs(config: Config, ask: Ask) -> None:
+    want = [epoch for epoch in config.train.rungs if epoch < config.train.epochs]
+    if [rung.epoch for rung in ask.rungs] != want:
+        what = f"its rungs are not after epochs {want}, as train.rungs says"
+        raise _error("asks", [ask.iteration], what)
 
 
 def check_given(config: Config, given: Given, warm_start: WarmStart | None) -> None:
@@ -61,15 +75,23 @@ def check_given(config: Config, given: Given, warm_start: WarmStart | None) -> N
         raise _error("warm_start", [], f"want {rows}, as table learnt has it")
 
 
-def check_attempts(known: Iterable[CandidateId], attempts: Attempts) -> None:
-    """Want attempts at candidates that were asked.
+def check_attempts(known: Iterable[Candidate], attempts: Attempts) -> None:
+    """Want attempts at candidates that were asked, and stops at their rungs.
 
     Raises:
       FactError: names the row.
     """
-    strange = attempts.keys() - set(known)
+    candidates = {candidate.id: candidate for candidate in known}
+    strange = attempts.keys() - candidates.keys()
     if strange:
         raise _error("evaluations", min(strange), "no such candidate was asked")
+    for candidate_id, tried in attempts.items():
+        last, rungs = tried[-1], candidates[candidate_id].rungs
+        rung, trained = missed(rungs, last.accuracy), len(last.accuracy)
+        fits = rung is not None and rung.epoch == trained
+        if last.status == Status.STOPPED and not fits:
+            what = f"it stopped after {trained} epochs, where it missed no rung"
+            raise _error("evaluations", candidate_id, what)
 
 
 def check_tells(config: Config, tells: Sequence[Tell], attempts: Attempts) -> None:

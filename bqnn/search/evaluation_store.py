@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from bqnn.config import Config
 from bqnn.errors import quote
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.evaluation.records import Candidate, Evaluation, Status, missed
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec
 from bqnn.schema import TEXT, FactError, read_at, text
@@ -113,7 +113,8 @@ class EvaluationStore:
                 key = self._key(candidate, device)
                 row = self._connection.execute(statement, key).fetchone()
                 if row and not _over_budget(candidate, self._config, self._images):
-                    return _read(candidate, row, self._config)
+                    found = _read(candidate, row, self._config)
+                    return _stopped(candidate, found)
         return None
 
     def add(self, candidate: Candidate, evaluation: Evaluation) -> None:
@@ -157,6 +158,7 @@ def _setting(run: Run) -> str:
     """Write what decides a training, besides block, seed and device, as JSON."""
     train = dataclasses.asdict(run.config.train)
     del train["seed"]  # a candidate has its own, made from it
+    del train["rungs"], train["eta"]  # of a whole training, every part is known
     return json.dumps(
         {
             "network": dataclasses.asdict(run.config.network),
@@ -195,3 +197,12 @@ def _read(candidate: Candidate, row: tuple[Any, ...], config: Config) -> Evaluat
             f"want {epochs} if it is ok, and fewer if not"
         )
     return found
+
+
+def _stopped(candidate: Candidate, whole: Evaluation) -> Evaluation:
+    """Take as much of a training as the candidate would have been trained."""
+    rung = missed(candidate.rungs, whole.accuracy)
+    if rung is None:
+        return whole
+    accuracy = whole.accuracy[: rung.epoch]
+    return dataclasses.replace(whole, status=Status.STOPPED, accuracy=accuracy)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bqnn.config import Config, dictionary
 from bqnn.errors import quote
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.evaluation.records import Candidate, Evaluation, Rung, Status
 from bqnn.networks.plan import ImageSpec
 from bqnn.schema import (
     LARGEST_SIDE,
@@ -34,6 +34,15 @@ from bqnn.space import nsc
 
 def _block(value: Any) -> nsc.Block:
     return nsc.parse(TEXT(value))
+
+
+_EPOCH = integer(1, 100_000)
+_RUNG = listed(lambda value: value, "an epoch and two numbers", 3, 3)
+
+
+def _rung(value: Any) -> Rung:
+    epoch, cutoff, gain = _RUNG(value)
+    return Rung(_EPOCH(epoch), number(0, 1)(cutoff), number(-1, 1)(gain))
 
 
 def _images(value: Any) -> ImageSpec:
@@ -91,6 +100,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "iteration": INDEX,
         "told": INDEX,
         "epsilon": number(0, 1),
+        "rungs": parsed(listed(_rung, "a list of rungs", 0, 100)),
     },
     "candidates": CANDIDATE,
     "evaluations": {
@@ -132,6 +142,9 @@ COLUMNS: dict[str, dict[str, Convert]] = {
 
 NEW_TABLES = ("learnt", "tried_first", "warm_start")
 """What schema version 3 has added; journals of before were given nothing."""
+
+NEW_COLUMNS = {("evaluations", "source"): (3, "''"), ("asks", "rungs"): (4, "'[]'")}
+"""The schema version that has added a column, and what journals of before read as."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "run": (),

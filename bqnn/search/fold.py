@@ -4,28 +4,28 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from bqnn.agents import agent
-from bqnn.agents.agent import AgentState
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
 from bqnn.search.digests import same_digest
 from bqnn.search.events import Asked, Event, Retried, Told
 from bqnn.search.history import Ask, History, Learnt, Tell, WarmStart
-from bqnn.search.problem import (
-    Problem,
+from bqnn.search.ladder import rungs
+from bqnn.search.problem import Problem, with_given
+from bqnn.search.settled import recorded_event, settled_evaluations
+from bqnn.search.state import (
+    SearchState,
     ask_blocks,
     batch_digest,
     first_state,
     tell_batch,
-    with_given,
 )
-from bqnn.search.settled import recorded_event, settled_evaluations
 
 
 class ReplayError(JournalError):
     """A journal that does not give the trajectory it records."""
 
 
-def fold(problem: Problem, history: History) -> Generator[Event, None, AgentState]:
+def fold(problem: Problem, history: History) -> Generator[Event, None, SearchState]:
     """Tell the agent all that the journal records, checking every step.
 
     Every batch asked is asked again and must come out the same; after every batch told
@@ -42,7 +42,7 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, AgentStat
       on; at last the evaluations that no batch told yet.
 
     Returns:
-      The agent's state.
+      The state of the search.
 
     Raises:
       ReplayError: names the first iteration that differs.
@@ -94,14 +94,14 @@ def _retries(
             yield Retried(candidates[candidate_id], attempt, recorded=True)
 
 
-def warm_start(state: AgentState, learnt: Sequence[Learnt]) -> WarmStart:
+def warm_start(state: SearchState, learnt: Sequence[Learnt]) -> WarmStart:
     """Hash what the agent was told before the first batch, and its state after that."""
     told = [(result.candidate, result.evaluation) for result in learnt]
-    return WarmStart(agent.digest(state), batch_digest(told))
+    return WarmStart(agent.digest(state.agent), batch_digest(told))
 
 
 def _check_start(
-    state: AgentState, learnt: Sequence[Learnt], recorded: WarmStart
+    state: SearchState, learnt: Sequence[Learnt], recorded: WarmStart
 ) -> None:
     found = warm_start(state, learnt)
     where = "before iteration 0, what was learnt"
@@ -111,7 +111,7 @@ def _check_start(
 
 def _check_ask(
     problem: Problem,
-    state: AgentState,
+    state: SearchState,
     recorded: Ask,
     pending: dict[CandidateId, Candidate],
 ) -> Asked:
@@ -122,6 +122,11 @@ def _check_ask(
         raise ReplayError(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "
             f"{recorded.epsilon}, the replay asks with {epsilon}"
+        )
+    if recorded.rungs != rungs(state.ladder):
+        raise ReplayError(
+            f"iteration {recorded.iteration}: rungs differ: the journal has "
+            f"{list(recorded.rungs)}, the replay gives {list(rungs(state.ladder))}"
         )
     for candidate, block in zip(recorded.candidates, blocks, strict=True):
         if candidate.block != block:
@@ -134,13 +139,13 @@ def _check_ask(
 
 def _check_tell(
     problem: Problem,
-    state: AgentState,
+    state: SearchState,
     recorded: Tell,
     batch: Sequence[tuple[Candidate, Evaluation]],
     previous: str,
 ) -> Told:
     """Compare the agent's state, and what it was told, with the journal."""
-    digest = same_digest(problem, state, recorded.digest, previous)
+    digest = same_digest(problem, state.agent, recorded.digest, previous)
     where = f"iteration {recorded.number}"
     _compare(where, "digest", recorded.digest, digest)
     evidence = batch_digest(batch)

@@ -15,9 +15,10 @@ from bqnn.search import facts, journal
 from bqnn.search.fold import warm_start
 from bqnn.search.history import Given, Learnt
 from bqnn.search.journal import Journal
-from bqnn.search.problem import Problem, first_state, make_candidate, with_given
+from bqnn.search.problem import Problem, make_candidate, with_given
 from bqnn.search.reward import last_accuracy
 from bqnn.search.settled import evaluated
+from bqnn.search.state import first_state
 from bqnn.space import nsc
 
 
@@ -108,7 +109,7 @@ def _results(problem: Problem, fingerprint: str, folder: Path) -> list[Learnt]:
     found = [
         Learnt(name, _as_here(problem, event.candidate), event.evaluation.accuracy)
         for event in evaluated(problem, history)
-        if last_accuracy(event.evaluation) is not None
+        if last_accuracy(event.candidate, event.evaluation) is not None
     ]
     if not found:
         raise JournalError(f"{folder} has no result to learn from yet")

@@ -7,6 +7,7 @@ from bqnn.evaluation.records import (
     Candidate,
     CandidateId,
     Evaluation,
+    Rung,
     Status,
     is_settled,
 )
@@ -44,6 +45,11 @@ class Ask(NamedTuple):
     told: int
     epsilon: float
     candidates: tuple[Candidate, ...]
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """Where its candidates may stop, the same for all."""
+        return self.candidates[0].rungs
 
 
 class Tell(NamedTuple):

@@ -21,13 +21,16 @@ from bqnn.search.history import Ask, Given, History, Run, Tell, WarmStart
 from bqnn.search.tables import Tables
 from bqnn.space import nsc
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
 
-# What version 3 has added to a table of before: (table, column, declaration).
-_ADDED = (("evaluations", "source", "TEXT NOT NULL DEFAULT ''"),)
+# What versions 3 and 4 have added to tables of before: (table, column, declaration).
+_ADDED = (
+    ("evaluations", "source", "TEXT NOT NULL DEFAULT ''"),
+    ("asks", "rungs", "TEXT NOT NULL DEFAULT '[]'"),
+)
 
 
 class Journal:
@@ -152,7 +155,8 @@ class Journal:
         """Record a batch asked, with its candidates, in one transaction."""
         with self._writing():
             self._connection.execute(
-                "INSERT INTO asks VALUES (?, ?, ?, ?)", (*ask[:3], time.time())
+                "INSERT INTO asks VALUES (?, ?, ?, ?, ?)",
+                (*ask[:3], time.time(), json.dumps(ask.rungs)),
             )
             self._connection.executemany(
                 f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
@@ -196,8 +200,8 @@ class Journal:
             )
             consistency.check_given(config, given, start)
             consistency.check_asks(config, asks, len(tells))
-            ids = [c.id for ask in asks for c in ask.candidates]
-            consistency.check_attempts(ids, attempts)
+            candidates = (c for ask in asks for c in ask.candidates)
+            consistency.check_attempts(candidates, attempts)
             consistency.check_tells(config, tells, attempts)
         return History(asks, attempts, tells, given, start)
 

@@ -1,4 +1,4 @@
--- Schema version 3. Facts are added, never changed. Times are seconds since 1970.
+-- Schema version 4. Facts are added, never changed. Times are seconds since 1970.
 CREATE TABLE IF NOT EXISTS run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   config TEXT NOT NULL,       -- JSON, whole
@@ -40,7 +40,9 @@ CREATE TABLE IF NOT EXISTS asks (
   iteration INTEGER PRIMARY KEY,
   told INTEGER NOT NULL,      -- batches the agent had been told when it was asked
   epsilon REAL NOT NULL,
-  time REAL NOT NULL
+  time REAL NOT NULL,
+  -- From version 4 on: JSON, [epoch, accuracy to reach, mean gain after it] of each rung.
+  rungs TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS candidates (
   iteration INTEGER NOT NULL,

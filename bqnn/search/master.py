@@ -6,7 +6,6 @@ The paper's controller, between master and compute nodes, is part of the master 
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from bqnn.agents.agent import AgentState
 from bqnn.evaluation.records import Candidate, CandidateId
 from bqnn.executors.executor import Executor
 from bqnn.search.digests import next_digest
@@ -17,14 +16,9 @@ from bqnn.search.history import Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
 from bqnn.search.orders import ORDERS, SearchProgress
-from bqnn.search.problem import (
-    Problem,
-    ask_batch,
-    batch_digest,
-    tell_batch,
-    with_given,
-)
+from bqnn.search.problem import Problem, with_given
 from bqnn.search.settled import settled_evaluations
+from bqnn.search.state import SearchState, ask_batch, batch_digest, tell_batch
 
 
 class Limits(NamedTuple):
@@ -91,7 +85,7 @@ def search(
             for candidate_id in ids:
                 del pending[candidate_id]
             state = tell_batch(problem, state, batch)
-            digest = next_digest(problem, state, told, digest)
+            digest = next_digest(problem, state.agent, told, digest)
             journal.add_tell(Tell(told, tuple(ids), digest, batch_digest(batch)))
             yield Told(told, digest, recorded=False)
             told += 1
@@ -115,7 +109,7 @@ class _Start(NamedTuple):
     Attributes:
       problem: the search, with what it was given.
       in_flight: what is between ask and tell.
-      state: of the agent.
+      state: of the search.
       digest: the last one recorded.
       told, asked: numbers of batches.
       pending: candidates that were asked and not told, in the order asked.
@@ -123,7 +117,7 @@ class _Start(NamedTuple):
 
     problem: Problem
     in_flight: InFlight
-    state: AgentState
+    state: SearchState
     digest: str
     told: int
     asked: int

@@ -4,7 +4,13 @@ import math
 from collections.abc import Callable
 
 from bqnn.config import NetworkConfig, RewardConfig
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.evaluation.records import (
+    Candidate,
+    Evaluation,
+    Status,
+    stopped_at,
+    taught,
+)
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
 from bqnn.networks.plan import ImageSpec, plan
@@ -20,7 +26,8 @@ def make_reward(
 
     Divided by 100, with FLOPs and density relative to a reference block, one 3x3 PCC,
     so that the reference's reward is its accuracy (ours; constants do not change the
-    ranking). A candidate without an accuracy is rewarded as a random guess.
+    ranking). A candidate without an accuracy is rewarded as a random guess; one that
+    stopped at a rung as if it had gained from there what others did.
 
     Args:
       config: the weights mu and rho.
@@ -31,7 +38,7 @@ def make_reward(
     reference = reference_block(network, images)
 
     def reward(candidate: Candidate, evaluation: Evaluation) -> float:
-        accuracy = last_accuracy(evaluation)
+        accuracy = _foretold(candidate, evaluation)
         density = Density(candidate.edges, candidate.nodes)
         flops_term, density_term = penalties(
             candidate.block_flops, density, reference, config
@@ -62,8 +69,19 @@ def penalties(
     )
 
 
-def last_accuracy(evaluation: Evaluation) -> float | None:
-    """Return the validation accuracy after the last epoch, None if it has none."""
-    if evaluation.status in (Status.OK, Status.REUSED) and evaluation.accuracy:
-        return evaluation.accuracy[-1]
-    return None
+def last_accuracy(candidate: Candidate, evaluation: Evaluation) -> float | None:
+    """Return the validation accuracy after the last epoch.
+
+    Returns:
+      None if there is none: training failed, or stopped at a rung.
+    """
+    stopped = evaluation.status == Status.STOPPED or stopped_at(candidate, evaluation)
+    return evaluation.accuracy[-1] if taught(evaluation) and not stopped else None
+
+
+def _foretold(candidate: Candidate, evaluation: Evaluation) -> float | None:
+    """Return the accuracy after the last epoch, foretold if training stopped before."""
+    if not taught(evaluation):
+        return None
+    rung = stopped_at(candidate, evaluation)
+    return min(1.0, evaluation.accuracy[-1] + (rung.gain if rung else 0.0))

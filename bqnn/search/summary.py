@@ -57,6 +57,11 @@ class Summary(NamedTuple):
         return self.counts.get(Status.REUSED, 0)
 
     @property
+    def stopped(self) -> int:
+        """Candidates that stopped at a rung."""
+        return self.counts.get(Status.STOPPED, 0)
+
+    @property
     def failed(self) -> int:
         """Candidates without an accuracy."""
         return sum(self.failures.values())
@@ -64,8 +69,8 @@ class Summary(NamedTuple):
     @property
     def failures(self) -> dict[Status, int]:
         """Candidates without an accuracy, by outcome."""
-        taught = (Status.OK, Status.REUSED)
-        return {s: n for s, n in sorted(self.counts.items()) if s not in taught}
+        known = (Status.OK, Status.STOPPED, Status.REUSED)
+        return {s: n for s, n in sorted(self.counts.items()) if s not in known}
 
     @property
     def complete(self) -> bool:
@@ -118,7 +123,7 @@ def _best(
     best: tuple[Evaluated, ...], event: Evaluated, top: int
 ) -> tuple[Evaluated, ...]:
     # A training that diverged has accuracies too, of its first epochs.
-    if last_accuracy(event.evaluation) is None:
+    if last_accuracy(event.candidate, event.evaluation) is None:
         return best
     # Twins differ in density, so in reward: the better way to write a block counts.
     sha = event.candidate.hash

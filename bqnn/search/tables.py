@@ -1,8 +1,9 @@
 """Tables of a journal: every row is checked by `facts` as it is read.
 
-Versions before 3 have fewer tables and columns; what they lack reads as nothing.
+Versions before 4 have fewer tables and columns; what they lack reads as nothing.
 """
 
+import dataclasses
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,12 +32,15 @@ class Tables:
     ) -> Iterator[list[Any]]:
         """Read columns of a table, each as `facts` wants it."""
         names = tuple(columns)
-        # In a journal of before, no result came from another search.
-        old = self._version < 3
-        stored = ["'' AS source" if old and n == "source" else n for n in names]
-        statement = f"SELECT {', '.join(stored)} FROM {table} {rest}"
+        stored = ", ".join(self._stored(table, name) for name in names)
+        statement = f"SELECT {stored} FROM {table} {rest}"
         for row in self._connection.execute(statement, values):
             yield facts.read(table, names, row)
+
+    def _stored(self, table: str, name: str) -> str:
+        """Name a column, or what stands for it in a journal of before there was one."""
+        version, nothing = facts.NEW_COLUMNS.get((table, name), (0, ""))
+        return name if self._version >= version else f"{nothing} AS {name}"
 
     def select(self, table: str) -> Iterator[list[Any]]:
         """Read a table in the order of its keys."""
@@ -67,13 +71,15 @@ class Tables:
         batches: dict[int, list[Candidate]] = {}
         for row in self.select("candidates"):
             batches.setdefault(row[0], []).append(Candidate(*row))
-        asks = tuple(
-            Ask(iteration, told, epsilon, tuple(batches.pop(iteration, ())))
-            for iteration, told, epsilon in self.select("asks")
-        )
+        asks = []
+        for iteration, told, epsilon, rungs in self.select("asks"):
+            batch = batches.pop(iteration, [])
+            if rungs:
+                batch = [dataclasses.replace(c, rungs=rungs) for c in batch]
+            asks.append(Ask(iteration, told, epsilon, tuple(batch)))
         for iteration in batches:
             raise FactError(f"table candidates: batch {iteration} was never asked")
-        return asks
+        return tuple(asks)
 
     def attempts(self) -> Attempts:
         """Read all evaluations, by candidate."""

@@ -13,6 +13,7 @@ from bqnn.engines.engine import Engine
 from bqnn.engines.registry import ENGINES
 from bqnn.engines.walk import WalkEngine
 from bqnn.evaluation.fit import Fit, fit
+from bqnn.evaluation.records import Rung
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.space.nsc import parse
 from tests.helpers.networks import random_dataset, small
@@ -149,3 +150,17 @@ def test_every_validation_image_counts_once() -> None:
     assert indices.shape == (4, 16)
     assert indices[mask].tolist() == list(range(50))
     assert indices.max() == 49
+
+
+def test_a_training_that_passes_its_rungs_is_as_without_them() -> None:
+    def run(*rungs: Rung) -> Fit:
+        engine = _engine(CONFIG)
+        return fit(engine, engine.init(), CONFIG, DATA, 0, rungs=rungs)
+
+    whole = run()
+    first, second, _ = whole.accuracy
+    passed = run(Rung(1, first, 0.0), Rung(2, second, 0.0))
+    assert passed.accuracy == whole.accuracy
+    stopped = run(Rung(1, first, 0.0), Rung(2, second + 0.01, 0.0))
+    assert stopped.accuracy == whole.accuracy[:2]
+    assert stopped.finite

@@ -15,7 +15,7 @@ from bqnn.config import Config
 from bqnn.executors.executor import Options
 from bqnn.executors.process import ProcessExecutor
 from bqnn.search.events import Event, Told
-from bqnn.search.problem import ask_batch
+from bqnn.search.state import ask_batch, first_state
 from tests.helpers.faults import slow
 from tests.helpers.searches import problem_of, run_search, tiny_config
 from tests.helpers.thorough import times
@@ -36,7 +36,7 @@ def config(order: str) -> Config:
 def first_hashes() -> list[str]:
     """Return the hashes of the blocks that the search asks for first."""
     work = problem_of(config("slot"))
-    asked = ask_batch(work, work.agent.init(), 0, 0)
+    asked = ask_batch(work, first_state(work, ()), 0, 0)
     return list(dict.fromkeys(candidate.hash for candidate in asked.candidates))
 
 

@@ -24,6 +24,7 @@ from bqnn.report.page.payload import Json, Source, payload
 from bqnn.report.rows import EvaluationRow
 from bqnn.search import journal, problem
 from bqnn.search.history import Ask, Run, Tell
+from bqnn.search.state import batch_digest, first_state, tell_batch
 from bqnn.space.actions import Int32
 from tests.helpers.hand_journal import HAND, ask, by_hand, tell
 from tests.helpers.paths import ROOT
@@ -198,12 +199,12 @@ def _papers_size(workdir: Path) -> None:
     )
     config, rng = Config(agent=agent_config), np.random.default_rng(0)
     work = problem.make_problem(config, ImageSpec(32, 32, 3, 100))
-    state = work.agent.init()
+    state = first_state(work, ())
     with journal.create_or_open(workdir) as facts:
         facts.start(Run(config, work.images, "f", {}))
         facts._connection.execute("PRAGMA synchronous=OFF")
         for i in range(work.iterations):
-            actions, info = work.agent.ask(state, i)
+            actions, info = work.agent.ask(state.agent, i)
             batch = []
             asked = Ask(i, i, info.epsilon, _candidates(work, actions, i))
             facts.add_ask(asked)
@@ -217,10 +218,10 @@ def _papers_size(workdir: Path) -> None:
                 )
                 facts.add_evaluation(candidate, 1, evaluation)
                 batch.append((candidate, evaluation))
-            state = problem.tell_batch(work, state, batch)
+            state = tell_batch(work, state, batch)
             ids = tuple(candidate.id for candidate, _ in batch)
-            evidence = problem.batch_digest(batch)
-            facts.add_tell(Tell(i, ids, agent.digest(state), evidence))
+            evidence = batch_digest(batch)
+            facts.add_tell(Tell(i, ids, agent.digest(state.agent), evidence))
 
 
 def test_a_search_of_the_papers_size_has_a_small_page_soon(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_q_values_are_those_of_the_agent(searched: Path) -> None:
     q_history.follow(history)
     assert len(q_history.snapshots) == 6
     assert not q_history.differs
-    state, space = _final_state(tiny_config(), history), work.space.arrays
+    state, space = _final_state(tiny_config(), history).agent, work.space.arrays
     assert isinstance(state, QState)
     table, visits = np.asarray(state.q_values), Counter[tuple[int, int]]()
     values: dict[tuple[int, int], dict[tuple[int, int], float]] = {}

@@ -63,12 +63,17 @@ def test_replay_names_the_first_iteration_that_differs(
 
 @pytest.mark.parametrize(
     ("name", "last"),
-    [("journal_v1", "8d3a1f5a6a4c15bd"), ("journal_v2", "644a260375fbba8e")],
+    [
+        ("journal_v1", "8d3a1f5a6a4c15bd"),
+        ("journal_v2", "644a260375fbba8e"),
+        # With what version 3 added: results learnt, blocks tried first, a source.
+        ("journal_v3", "480ab272d9b8802b"),
+    ],
 )
 def test_a_journal_of_an_older_schema_still_replays(
     tmp_path: Path, name: str, last: str
 ) -> None:
-    # Written by a real search on digits; its digests must come out everywhere.
+    # Written by searches of that version; their digests must come out everywhere.
     shutil.copy(ASSETS / f"{name}.sqlite", tmp_path / journal.FILE_NAME)
     events = replay(tmp_path)
     assert digests_of(events)[-1].startswith(last)
@@ -84,7 +89,9 @@ def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
         assert accuracy == event.evaluation.accuracy[-1]
 
 
-@pytest.mark.parametrize("name", ["journal_v1", "journal_v1_stopped", "journal_v2"])
+@pytest.mark.parametrize(
+    "name", ["journal_v1", "journal_v1_stopped", "journal_v2", "journal_v3"]
+)
 def test_a_journal_of_an_older_schema_takes_new_facts(
     tmp_path: Path, name: str
 ) -> None:

@@ -23,9 +23,10 @@ from bqnn.search.fold import ReplayError
 from bqnn.search.given import give, read_blocks
 from bqnn.search.history import History, Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import first_state, with_given
+from bqnn.search.problem import with_given
 from bqnn.search.reward import last_accuracy
 from bqnn.search.settled import settled_evaluations
+from bqnn.search.state import first_state
 from bqnn.space.nsc import Block, parse
 from tests.helpers.searches import (
     SPEC,
@@ -107,7 +108,9 @@ def test_results_are_told_in_order_before_the_first_batch(
         (candidate, evaluation)
         for ask in before.asks
         for candidate in ask.candidates
-        if last_accuracy(evaluation := settled_evaluations(before)[candidate.id])
+        if last_accuracy(
+            candidate, evaluation := settled_evaluations(before)[candidate.id]
+        )
     ]
     assert 15 < len(want) < 24
     found = history.given.learnt
@@ -119,7 +122,7 @@ def test_results_are_told_in_order_before_the_first_batch(
     # FLOPs are those of this search's network, which the reward weighs.
     assert found[0].candidate.block_flops != want[0][0].block_flops
     problem = with_given(problem_of(CONFIG), history.given)
-    state = first_state(problem, found)
+    state = first_state(problem, found).agent
     assert isinstance(state, QState)
     assert int(state.memory.size) == len(found)
     assert int(state.iteration) == -(-len(found) // CONFIG.search.batch)

@@ -49,9 +49,10 @@ def test_reward_worked_by_hand() -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_only_a_measured_accuracy_is_rewarded_above_a_guess(status: Status) -> None:
     evaluation = Evaluation(status, accuracy=(0.2, 0.65))
-    measured = status in (Status.OK, Status.REUSED)
+    whole = status in (Status.OK, Status.REUSED)
+    measured = whole or status == Status.STOPPED
     assert _reward(_candidate(), evaluation) == (0.65 if measured else 0.1)
-    assert last_accuracy(evaluation) == (0.65 if measured else None)
+    assert last_accuracy(_candidate(), evaluation) == (0.65 if whole else None)
 
 
 def test_the_twin_of_a_failure_is_rewarded_as_a_guess() -> None:

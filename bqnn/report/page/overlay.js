@@ -52,7 +52,7 @@ function comparison(searches) {
       best == null ? "–" : fixed(rows.reward[best]),
       percent(search.series.best_accuracy.at(-1)),
       count((status) => status === "reused"),
-      count((status) => status !== "reused" && status !== "ok"),
+      count((status) => !["ok", "reused", "stopped"].includes(status)),
       duration(rows.seconds.reduce((sum, value) => sum + value, 0))];
   });
   return plainTable("The searches", ["search", "agent", "seed", "evaluations",

@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import dictionary
+from bqnn.errors import printable
 from bqnn.report.layout import GRID, columns, layout
 from bqnn.report.palette import COLOURS, LINES
 from bqnn.report.q_history import QHistory
@@ -19,7 +21,7 @@ from bqnn.report.rows import EvaluationRow, front
 from bqnn.report.series import IterationStats, series
 from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
-from bqnn.search.history import Run
+from bqnn.search.history import Given, Run
 from bqnn.space.nsc import Block, LayerType
 
 Json = dict[str, Any]
@@ -145,11 +147,18 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
+        "given": _given(history.given),
         "config": dict(_flat(dictionary.to_dict(run.config))),
         "images": run.images._asdict(),
         "versions": run.versions,
         "fingerprint": run.fingerprint,
     }
+
+
+def _given(given: Given) -> Json:
+    """Count what the search began with: results by their search, and blocks."""
+    learnt = Counter(printable(result.workdir) for result in given.learnt)
+    return {"learnt": learnt, "first": len(given.first)}
 
 
 def _by_field(kind: type[NamedTuple], values: Sequence[Any]) -> Json:

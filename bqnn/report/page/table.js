@@ -2,12 +2,12 @@
 
 const PER_PAGE = 100;
 const COLUMNS = [["iteration", "batch"], ["slot", "slot"], ["status", "status"],
-  ["accuracy", "accuracy", percent], ["reward", "reward", fixed],
+  ["accuracy", "accuracy", percent], ["epochs", "epochs"], ["reward", "reward", fixed],
   ["layers", "layers"], ["flops", "FLOPs", si], ["params", "params", si],
   ["density", "density", (value) => fixed(value, 3)],
   ["seconds", "seconds", (value) => fixed(value, 2)], ["attempts", "attempts"],
-  ["worker", "worker"], ["block", "block"], ["error", "error"]];
-const TEXT = new Set(["status", "worker", "block", "error", "hash"]);
+  ["worker", "worker"], ["block", "block"], ["source", "source"], ["error", "error"]];
+const TEXT = new Set(["status", "worker", "block", "source", "error", "hash"]);
 
 function compare(values, descending) {
   return (a, b) => {

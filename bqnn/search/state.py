@@ -1,0 +1,132 @@
+"""State: what a search knows, and the two steps that use it, ask and tell."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bqnn.agents.agent import AgentState
+from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.search import ladder
+from bqnn.search.history import Ask, Learnt
+from bqnn.search.ladder import Ladder
+from bqnn.search.problem import Problem, make_candidate
+from bqnn.space import nsc
+
+
+class SearchState(NamedTuple):
+    """All that a search was told.
+
+    Attributes:
+      agent: state of the agent.
+      ladder: what was seen at the rungs.
+    """
+
+    agent: AgentState
+    ladder: Ladder
+
+
+def first_state(problem: Problem, learnt: Sequence[Learnt]) -> SearchState:
+    """Make the first state, and tell it results of earlier searches.
+
+    Args:
+      problem: bound to them.
+      learnt: told in batches of `search.batch`, the last of which may be smaller.
+    """
+    batch = problem.config.search.batch
+    state = SearchState(problem.agent.init(), ladder.make(problem.config.train))
+    for start in range(0, len(learnt), batch):
+        part = learnt[start : start + batch]
+        state = tell_batch(problem, state, [(x.candidate, x.evaluation) for x in part])
+    return state
+
+
+def ask_blocks(
+    problem: Problem, state: SearchState, iteration: int, pending: Iterable[Candidate]
+) -> tuple[list[nsc.Block], float]:
+    """Ask the agent for the blocks of batch `iteration`.
+
+    Blocks that were given to be tried first take the slots of those of the agent.
+
+    Args:
+      problem: the search.
+      state: all that was told.
+      iteration: the batch.
+      pending: candidates asked before and not told yet, in the order asked.
+
+    Returns:
+      The blocks in slot order, and the epsilon of the exploration.
+    """
+    batch = problem.config.search.batch
+    first = problem.first[iteration * batch : (iteration + 1) * batch]
+    taken = [*(candidate.block for candidate in pending), *first]
+    rows = [problem.space.encode(block) for block in taken]
+    actions, info = problem.agent.ask(state.agent, iteration, rows)
+    blocks = [problem.space.decode(row) for row in actions]
+    return [*first, *blocks[len(first) :]], info.epsilon
+
+
+def ask_batch(
+    problem: Problem,
+    state: SearchState,
+    iteration: int,
+    told: int,
+    pending: Iterable[Candidate] = (),
+) -> Ask:
+    """Ask the agent for batch `iteration`, after it was told `told` batches.
+
+    Its candidates know the rungs as they stand now.
+    """
+    blocks, epsilon = ask_blocks(problem, state, iteration, pending)
+    rungs = ladder.rungs(state.ladder)
+    candidates = tuple(
+        dataclasses.replace(
+            make_candidate(problem, block, iteration, slot), rungs=rungs
+        )
+        for slot, block in enumerate(blocks)
+    )
+    return Ask(iteration, told, epsilon, candidates)
+
+
+def tell_batch(
+    problem: Problem,
+    state: SearchState,
+    batch: Sequence[tuple[Candidate, Evaluation]],
+) -> SearchState:
+    """Tell a batch of evaluated candidates, in the order given.
+
+    Takes over the buffers of the agent's state.
+    """
+    actions = np.stack([problem.space.encode(c.block) for c, _ in batch])
+    rewards = np.array([problem.reward(c, e) for c, e in batch], np.float32)
+    return SearchState(
+        problem.agent.tell_donating(state.agent, actions, rewards),
+        ladder.tell(state.ladder, batch),
+    )
+
+
+def batch_digest(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:
+    """Hash a batch told: candidates, statuses and accuracies (sha256).
+
+    A replay that compares it finds changes that no reward depends on, such as another
+    accuracy before the last epoch.
+    """
+    facts = [
+        [
+            *(str(value) for value in _told(candidate)),
+            evaluation.status,
+            evaluation.accuracy,
+            evaluation.restarts,
+        ]
+        for candidate, evaluation in batch
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _told(candidate: Candidate) -> list[object]:
+    """List the fields of a candidate; without rungs, as before there were any."""
+    *values, rungs = vars(candidate).values()
+    return [*values, rungs] if rungs else values
