@@ -1,0 +1,212 @@
+"""Calibration: final accuracy foretold from early accuracy and size.
+
+A linear fit to a few blocks that were trained in full. The paper corrects early
+accuracy by weights that it gives; these are learnt (ours), from some 8 to 16 blocks.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bqnn import files
+from bqnn.errors import DataError, SearchError
+from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.networks.cost import Density
+from bqnn.schema import FactError, fields, integer, mapped, number, text
+
+Floats = NDArray[np.float64]
+
+TERMS: Mapping[str, Callable[[Candidate, Evaluation], float]] = {
+    "accuracy": lambda _, evaluation: evaluation.accuracy[-1],
+    "log_params": lambda candidate, _: math.log(max(1, candidate.network_params)),
+    "log_flops": lambda candidate, _: math.log(candidate.block_flops),
+    "log_density": lambda candidate, _: math.log(
+        Density(candidate.edges, candidate.nodes).value
+    ),
+    "slope": lambda _, evaluation: evaluation.accuracy[-1] - evaluation.accuracy[-2:][0],
+}
+"""What a fit may know of a block: early accuracy, and logarithms of what it costs.
+
+`slope` is what the last early epoch added to the accuracy, 0 if it was the only one.
+"""
+
+FITTED = ("accuracy", "log_params")
+"""The terms of a fit. The others do not pay at 8 to 16 blocks, see docs/evidence.md:
+ln(FLOPs) says what ln(parameters) says, and ln(density) is noise."""
+
+LEAST = 3
+"""Blocks that a fit needs."""
+
+# What is believed before any block is trained in full: a standard deviation of early
+# accuracy is worth half of one of final accuracy, and no other term is worth anything.
+# The belief counts as much as two blocks. Chosen on CIFAR-10 of NAS-Bench-201 alone:
+# with less, some draws of 8 cells give early accuracy a negative weight.
+_BELIEF, _BLOCKS_BELIEVED = 0.5, 2.0
+
+# Relative: a column that varies less is constant but for rounding.
+_CONSTANT = 1e-9
+
+
+class Fit(NamedTuple):
+    """A linear fit of final accuracy, D terms.
+
+    Attributes:
+      terms: their names.
+      intercept: the final accuracy foretold where all terms are 0.
+      weights: final accuracy by unit of each term.
+      low, high: ends of the 95 % credible intervals of the weights.
+      blocks: number of blocks that it was fitted to.
+    """
+
+    terms: tuple[str, ...]
+    intercept: float
+    weights: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    blocks: int
+
+
+def values_of(
+    terms: Sequence[str], candidate: Candidate, evaluation: Evaluation
+) -> list[float]:
+    """Compute terms of a block that has an early accuracy, `[D]`."""
+    return [TERMS[name](candidate, evaluation) for name in terms]
+
+
+def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
+    """Fit final accuracy by Bayesian linear regression on standardised terms.
+
+    The prior of the weights is normal, around what is believed of `accuracy`; its
+    scale is that of the residuals, which is integrated out, so that the weights follow
+    Student's t. A constant term keeps the weight that it was believed to have.
+
+    Args:
+      terms: names of the terms.
+      values: of every block, float64 `[N, D]`.
+      final: accuracies after full training, float64 `[N]`.
+
+    Raises:
+      SearchError: if there are fewer than `LEAST` blocks.
+    """
+    from scipy.stats import t  # slow
+
+    count = len(final)
+    if count < LEAST:
+        raise SearchError(f"{count} blocks are trained in full: a fit wants {LEAST}")
+    belief = np.where(np.array(terms) == "accuracy", _BELIEF, 0.0)
+    (x, middle, scale), (y, mean, spread) = _standard(values), _standard(final)
+    covariance = np.linalg.inv(x.T @ x + _BLOCKS_BELIEVED * np.eye(len(terms)))
+    weights = belief + covariance @ (x.T @ (y - x @ belief))
+    surprise = _BLOCKS_BELIEVED * np.sum((weights - belief) ** 2)
+    variance = (np.sum((y - x @ weights) ** 2) + surprise) / (count - 1)
+    half = t.ppf(0.975, count - 1) * np.sqrt(variance * np.diag(covariance))
+    weights, half = (spread / scale * part for part in (weights, half))
+    return Fit(
+        terms=tuple(terms),
+        intercept=float(mean - middle @ weights),
+        weights=tuple(weights.tolist()),
+        low=tuple((weights - half).tolist()),
+        high=tuple((weights + half).tolist()),
+        blocks=count,
+    )
+
+
+def foretell(fitted: Fit, values: Floats) -> Floats:
+    """Foretell the final accuracy of blocks.
+
+    Args:
+      fitted: the fit.
+      values: its terms, float64 `[..., D]`.
+
+    Returns:
+      Accuracies, float64 `[...]`, which may lie outside of 0 to 1.
+    """
+    return fitted.intercept + (values * np.array(fitted.weights)).sum(axis=-1)
+
+
+def leave_one_out(terms: Sequence[str], values: Floats, final: Floats) -> Floats:
+    """Foretell every block by a fit to the others, float64 `[N]`."""
+    others = ~np.eye(len(final), dtype=bool)
+    fits = [fit(terms, values[rows], final[rows]) for rows in others]
+    return np.array([foretell(*pair) for pair in zip(fits, values, strict=True)])
+
+
+def to_train(accuracy: Floats, params: Floats, count: int) -> list[int]:
+    """Choose blocks to be trained in full: spread over size, among the better half.
+
+    A search asks for the order of good blocks. Of bad ones, some hardly train at all,
+    and a linear fit would go through them instead.
+
+    Args:
+      accuracy: early, of every block, float64 `[N]`.
+      params: parameters, or anything in their order, float64 `[N]`.
+      count: how many to choose, at most N.
+
+    Returns:
+      Indices of the blocks, in the order of their size.
+    """
+    most = max(count, -(-len(accuracy) // 2))
+    better = np.sort(np.argsort(-accuracy, kind="stable")[:most])
+    by_size = better[np.argsort(params[better], kind="stable")].tolist()
+    last = max(1, count - 1)
+    return [by_size[step * (len(by_size) - 1) // last] for step in range(count)]
+
+
+def to_json(fitted: Fit) -> dict[str, Any]:
+    """Convert to values that JSON can hold."""
+    ends = zip(fitted.weights, fitted.low, fitted.high, strict=True)
+    named = zip(fitted.terms, ends, strict=True)
+    terms = {
+        name: dict(zip(("weight", "low", "high"), row, strict=True))
+        for name, row in named
+    }
+    return {
+        "format": 1,
+        "blocks": fitted.blocks,
+        "intercept": fitted.intercept,
+        "terms": terms,
+    }
+
+
+_WEIGHT = number(-1e12, 1e12)
+_FIT = fields(
+    {
+        "format": integer(1, 1),
+        "blocks": integer(LEAST, 10**6),
+        "intercept": _WEIGHT,
+        "terms": mapped(
+            text("|".join(TERMS), f"one of {', '.join(TERMS)}"),
+            fields(dict.fromkeys(("weight", "low", "high"), _WEIGHT)),
+            "a weight by term",
+        ),
+    }
+)
+
+
+def read_fit(path: Path) -> Fit:
+    """Read a fit that `launch.calibrate` wrote.
+
+    Raises:
+      DataError: if the file cannot be read, or is no fit.
+    """
+    try:
+        found = _FIT(files.read_json(path))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, FactError) as error:
+        raise DataError(f"{path} is no calibration: {error}") from error
+    rows = found["terms"].values()
+    columns = (tuple(row[end] for row in rows) for end in ("weight", "low", "high"))
+    return Fit((*found["terms"],), found["intercept"], *columns, found["blocks"])
+
+
+def _standard(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Standardise along the first axis; what is constant becomes 0, of scale 1."""
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    varies = deviation > _CONSTANT * np.maximum(1.0, abs(mean))
+    scale = np.where(varies, deviation, 1.0)
+    return np.where(varies, (values - mean) / scale, 0.0), mean, scale
