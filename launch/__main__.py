@@ -12,6 +12,7 @@ PROGRAMS = (
     "watch",
     "report",
     "replay",
+    "calibrate",
     "rescore",
     "show",
     "train",

@@ -52,12 +52,15 @@ class _ShippedOrFile(flags.ArgumentParser[Any]):
             raise ValueError(f"{type(cause).__name__}: {cause}") from error
 
 
-def define(what: str, default: str | None = None) -> flags.FlagHolder[Any]:
+def define(
+    what: str, default: str | None = None, required: bool = True
+) -> flags.FlagHolder[Any]:
     """Define `--config` and `--list_config`.
 
     Args:
       what: the configuration is of, for `--help`.
-      default: the name of one that ships; the flag is required if it is None.
+      default: the name of one that ships.
+      required: whether the flag must be given, if there is no default.
     """
     holder = config_flags.DEFINE_config_file(
         "config",
@@ -73,7 +76,7 @@ def define(what: str, default: str | None = None) -> flags.FlagHolder[Any]:
         False,
         "Print the fields of the configuration with value and meaning, and end.",
     )
-    if default is None:
+    if default is None and required:
         flags.mark_flag_as_required("config")
     return holder
 

@@ -1,15 +1,20 @@
-r"""Rank the blocks of a search by other weights of the reward.
+r"""Rank the blocks of a search by another reward.
 
   python -m launch.rescore --workdir=runs/first \
       --config.reward.mu=0 --config.reward.rho=4
+  python -m launch.rescore --workdir=runs/first --config.reward.kind=accuracy
+  python -m launch.rescore --workdir=runs/first \
+      --weights=runs/calibrated/calibration.json
 
 Nothing is trained and nothing written: rewards are computed from the journal. Weights
-that are not given are those of the search. Under other weights the agent would have
-asked other blocks: only another search can find them.
+that are not given are those of the search; with --weights they are those that
+launch.calibrate learnt. Under another reward the agent would have asked other blocks:
+only another search can find them.
 """
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -17,36 +22,65 @@ from bqnn.config import RewardConfig
 from bqnn.report.block_tables import best_blocks
 from bqnn.report.rows import rescored
 from bqnn.search import journal
-from bqnn.search.problem import make_problem
+from bqnn.search.calibration import read_fit
+from bqnn.search.problem import Problem, make_problem
+from bqnn.search.reward import Reward, learned_reward, make_reward
 from launch import cli
-from launch.fields import fields
+from launch.fields import Field, fields
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the search.", required=True
 )
 _TOP = flags.DEFINE_integer("top", 10, "How many blocks to print.", lower_bound=1)
-_WEIGHTS = {
-    field.name: flags.DEFINE_float(f"config.reward.{field.name}", None, field.meaning)
-    for field in fields(RewardConfig(), RewardConfig())
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "Rank by the final accuracy that this calibration.json foretells."
+)
+
+
+def _define(field: Field) -> flags.FlagHolder[Any]:
+    kind = flags.DEFINE_float if isinstance(field.value, float) else flags.DEFINE_string
+    return kind(f"config.reward.{field.name}", None, field.meaning)
+
+
+_FIELDS = {
+    field.name: _define(field) for field in fields(RewardConfig(), RewardConfig())
 }
 
 
 def main() -> None:
-    """Print the best blocks by the weights given."""
+    """Print the best blocks by the reward given."""
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
-    own = run.config.reward
-    given = {k: flag.value for k, flag in _WEIGHTS.items() if flag.value is not None}
-    weights = dataclasses.replace(own, **given)
-    ranked = rescored(make_problem(run.config, run.images), history, weights)
+    problem = make_problem(run.config, run.images)
+    reward, name = _reward(problem)
+    ranked = rescored(problem, history, reward)
     best = ranked[: _TOP.value]
     console = cli.console()
     console.print(best_blocks([r.event for r in best], [r.before for r in best]))
     console.print(
-        f"{len(ranked)} blocks, ranked with mu {weights.mu:g} and rho {weights.rho:g}; "
-        f"before, with mu {own.mu:g} and rho {own.rho:g}",
+        f"{len(ranked)} blocks, ranked with {name}; before, with "
+        f"{_named(problem.config.reward)}",
         soft_wrap=True,
     )
+
+
+def _reward(problem: Problem) -> tuple[Reward, str]:
+    """Make the reward that the flags ask for, and name it."""
+    if _WEIGHTS.value:
+        cli.refuse([flag.name for flag in _FIELDS.values()], "with --weights")
+        fitted = read_fit(Path(_WEIGHTS.value))
+        terms = zip(fitted.terms, fitted.weights, strict=True)
+        name = ", ".join(f"{term} {weight:.4g}" for term, weight in terms)
+        return learned_reward(fitted, problem.images.num_classes), name
+    given = {k: flag.value for k, flag in _FIELDS.items() if flag.value is not None}
+    config = dataclasses.replace(problem.config.reward, **given)
+    return make_reward(config, problem.config.network, problem.images), _named(config)
+
+
+def _named(config: RewardConfig) -> str:
+    if config.kind == "accuracy":
+        return "early accuracy alone"
+    return f"mu {config.mu:g} and rho {config.rho:g}"
 
 
 if __name__ == "__main__":

@@ -176,15 +176,17 @@ class TrainConfig(Section):
 
 @dataclass(frozen=True)
 class RewardConfig(Section):
-    """Weights of the reward's terms (the paper, the reward).
+    """The reward, and the weights of its terms (the paper, the reward).
 
     Attributes:
+      kind: `paper`, or `accuracy` (ours): early accuracy alone, without terms.
       mu: of log(FLOPs) of the block, in points of accuracy.
       rho: of log(density) of the block.
     """
 
     section = "reward"
 
+    kind: str = one_of("paper", "accuracy")
     mu: float = within(1.0, -LARGE, LARGE)
     rho: float = within(8.0, -LARGE, LARGE)
 

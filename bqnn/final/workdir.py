@@ -61,7 +61,7 @@ def read_run(workdir: Path) -> TrainingRun:
       WorkdirError: if it is missing or damaged.
     """
     try:
-        run: TrainingRun = _read(workdir / RUN, _training_run)
+        run: TrainingRun = read_json(workdir / RUN, _training_run)
     except FileNotFoundError:
         raise WorkdirError(
             f"{workdir}: there is no training; make one with `python -m launch.train "
@@ -90,7 +90,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
       WorkdirError: if the result is damaged.
     """
     try:
-        found: dict[str, Any] = _read(workdir / RESULT, file_schemas.RESULT)
+        found: dict[str, Any] = read_json(workdir / RESULT, file_schemas.RESULT)
     except FileNotFoundError:
         return None
     return found
@@ -104,8 +104,13 @@ def _training_run(value: Any) -> TrainingRun:
     return run
 
 
-def _read(path: Path, convert: Convert) -> Any:
-    """Read JSON by a schema."""
+def read_json(path: Path, convert: Convert) -> Any:
+    """Read a file of JSON by a schema.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      WorkdirError: if it is damaged.
+    """
     try:
         return convert(files.read_json(path))
     except FileNotFoundError:

@@ -18,14 +18,21 @@ from bqnn.stats import Interval
 _MOST_CLASSES, _WORST = 20, 10
 
 
-def trained_line(trained: Trained, done: int, total: int) -> str:
-    """Write the result of one block on one line."""
+def trained_line(trained: Trained, done: int, total: int, what: str = "rank") -> str:
+    """Write the result of one block on one line.
+
+    Args:
+      trained: the block.
+      done: how many are trained.
+      total: how many will be.
+      what: its number counts, as its folder does.
+    """
     if trained.accuracy is None:
         outcome = f"{trained.evaluation.status}: {headline(trained.evaluation)}"
     else:
         early = trained.found.evaluation.accuracy[-1]
         outcome = f"validation {trained.accuracy:.2%} (in the search {early:.2%})"
-    return f"{done}/{total}: rank {trained.rank}: {outcome}"
+    return f"{done}/{total}: {what} {trained.rank}: {outcome}"
 
 
 def final_ranking(

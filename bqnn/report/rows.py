@@ -4,15 +4,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bqnn.config import RewardConfig
 from bqnn.errors import printable
 from bqnn.evaluation.records import Status
 from bqnn.networks.cost import Density
 from bqnn.search.events import Evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
-from bqnn.search.reward import last_accuracy, make_reward
-from bqnn.search.settled import evaluated
+from bqnn.search.reward import Reward, last_accuracy
+from bqnn.search.settled import evaluated, ranking
 from bqnn.search.summary import headline
 
 Times = Mapping[tuple[int, int, int], float]
@@ -115,44 +114,29 @@ def busy_seconds(seconds: Mapping[str, float]) -> float:
 
 
 class Rescored(NamedTuple):
-    """A block under other weights of the reward.
+    """A block under another reward.
 
     Attributes:
-      event: its evaluation, with the reward of these weights.
-      before: its rank by the search's own weights, from 1.
+      event: its evaluation, with that reward.
+      before: its rank by the search's own reward, from 1.
     """
 
     event: Evaluated
     before: int
 
 
-def rescored(
-    problem: Problem, history: History, weights: RewardConfig
-) -> list[Rescored]:
-    """Rank the blocks of a search by other weights, without its agent.
+def rescored(problem: Problem, history: History, reward: Reward) -> list[Rescored]:
+    """Rank the blocks of a search by another reward, without its agent.
 
     Args:
       problem: of the search.
       history: its journal.
-      weights: to rank by.
+      reward: to rank by.
     """
     before = ranking(list(evaluated(problem, history)))
     ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
-    reward = make_reward(weights, problem.config.network, problem.images)
     now = ranking(list(evaluated(dataclasses.replace(problem, reward=reward), history)))
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
-
-
-def ranking(events: Sequence[Evaluated]) -> list[Evaluated]:
-    """Sort evaluations with an accuracy, best reward first, one per canonical block.
-
-    Of equal rewards, the one asked first comes first, as in `Summary.best`.
-    """
-    known = [e for e in events if last_accuracy(e.candidate, e.evaluation) is not None]
-    best: dict[str, Evaluated] = {}
-    for event in sorted(known, key=lambda e: (-e.reward, e.candidate.id)):
-        best.setdefault(event.candidate.hash, event)
-    return list(best.values())
 
 
 def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:

@@ -27,7 +27,9 @@ TERMS: Mapping[str, Callable[[Candidate, Evaluation], float]] = {
     "log_density": lambda candidate, _: math.log(
         Density(candidate.edges, candidate.nodes).value
     ),
-    "slope": lambda _, evaluation: evaluation.accuracy[-1] - evaluation.accuracy[-2:][0],
+    "slope": lambda _, evaluation: (
+        evaluation.accuracy[-1] - evaluation.accuracy[-2:][0]
+    ),
 }
 """What a fit may know of a block: early accuracy, and logarithms of what it costs.
 
@@ -92,7 +94,7 @@ def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
     Raises:
       SearchError: if there are fewer than `LEAST` blocks.
     """
-    from scipy.stats import t  # slow
+    from scipy.special import stdtrit  # slow
 
     count = len(final)
     if count < LEAST:
@@ -103,7 +105,7 @@ def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
     weights = belief + covariance @ (x.T @ (y - x @ belief))
     surprise = _BLOCKS_BELIEVED * np.sum((weights - belief) ** 2)
     variance = (np.sum((y - x @ weights) ** 2) + surprise) / (count - 1)
-    half = t.ppf(0.975, count - 1) * np.sqrt(variance * np.diag(covariance))
+    half = stdtrit(count - 1, 0.975) * np.sqrt(variance * np.diag(covariance))
     weights, half = (spread / scale * part for part in (weights, half))
     return Fit(
         terms=tuple(terms),
@@ -160,10 +162,7 @@ def to_json(fitted: Fit) -> dict[str, Any]:
     """Convert to values that JSON can hold."""
     ends = zip(fitted.weights, fitted.low, fitted.high, strict=True)
     named = zip(fitted.terms, ends, strict=True)
-    terms = {
-        name: dict(zip(("weight", "low", "high"), row, strict=True))
-        for name, row in named
-    }
+    terms = {name: dict(zip(_ENDS, row, strict=True)) for name, row in named}
     return {
         "format": 1,
         "blocks": fitted.blocks,
@@ -172,6 +171,7 @@ def to_json(fitted: Fit) -> dict[str, Any]:
     }
 
 
+_ENDS = ("weight", "low", "high")
 _WEIGHT = number(-1e12, 1e12)
 _FIT = fields(
     {
@@ -180,7 +180,7 @@ _FIT = fields(
         "intercept": _WEIGHT,
         "terms": mapped(
             text("|".join(TERMS), f"one of {', '.join(TERMS)}"),
-            fields(dict.fromkeys(("weight", "low", "high"), _WEIGHT)),
+            fields(dict.fromkeys(_ENDS, _WEIGHT)),
             "a weight by term",
         ),
     }
@@ -199,9 +199,11 @@ def read_fit(path: Path) -> Fit:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (ValueError, FactError) as error:
         raise DataError(f"{path} is no calibration: {error}") from error
-    rows = found["terms"].values()
-    columns = (tuple(row[end] for row in rows) for end in ("weight", "low", "high"))
-    return Fit((*found["terms"],), found["intercept"], *columns, found["blocks"])
+    weights, low, high = (
+        tuple(row[end] for row in found["terms"].values()) for end in _ENDS
+    )
+    names = tuple(found["terms"])
+    return Fit(names, found["intercept"], weights, low, high, found["blocks"])
 
 
 def _standard(values: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,7 +1,10 @@
 """The reward: accuracy, corrected for FLOPs and density (the paper, the reward)."""
 
+import dataclasses
 import math
 from collections.abc import Callable
+
+import numpy as np
 
 from bqnn.config import NetworkConfig, RewardConfig
 from bqnn.evaluation.records import (
@@ -14,6 +17,7 @@ from bqnn.evaluation.records import (
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
 from bqnn.networks.plan import ImageSpec, plan
+from bqnn.search.calibration import Fit, foretell, values_of
 
 Reward = Callable[[Candidate, Evaluation], float]
 """Rewards a candidate for its final evaluation."""
@@ -30,7 +34,7 @@ def make_reward(
     stopped at a rung as if it had gained from there what others did.
 
     Args:
-      config: the weights mu and rho.
+      config: the weights mu and rho, and whether there are any.
       network: decides the FLOPs of the reference block.
       images: decide them too; a random guess is right once in `images.num_classes`.
     """
@@ -38,13 +42,34 @@ def make_reward(
     reference = reference_block(network, images)
 
     def reward(candidate: Candidate, evaluation: Evaluation) -> float:
-        accuracy = _foretold(candidate, evaluation)
+        whole = _as_if_ended(candidate, evaluation)
         density = Density(candidate.edges, candidate.nodes)
         flops_term, density_term = penalties(
             candidate.block_flops, density, reference, config
         )
-        accuracy = guess if accuracy is None else accuracy
+        accuracy = guess if whole is None else whole.accuracy[-1]
         return accuracy - (flops_term + density_term) / 100
+
+    return reward
+
+
+def learned_reward(fitted: Fit, num_classes: int) -> Reward:
+    """Make the reward that is the final accuracy foretold (ours).
+
+    A candidate without an accuracy is rewarded as a random guess. Nothing is foretold
+    for it: it may be refused for the size that a fit rewards.
+
+    Args:
+      fitted: to blocks trained in full.
+      num_classes: a random guess is right once in so many.
+    """
+
+    def reward(candidate: Candidate, evaluation: Evaluation) -> float:
+        whole = _as_if_ended(candidate, evaluation)
+        if whole is None:
+            return 1 / num_classes
+        values = values_of(fitted.terms, candidate, whole)
+        return float(foretell(fitted, np.array(values)))
 
     return reward
 
@@ -62,6 +87,8 @@ def penalties(
     config: RewardConfig,
 ) -> tuple[float, float]:
     """Compute the FLOPs and density terms of the reward, in points of accuracy."""
+    if config.kind == "accuracy":
+        return 0.0, 0.0
     base_flops, base_density = reference
     return (
         config.mu * math.log(flops / base_flops),
@@ -79,9 +106,16 @@ def last_accuracy(candidate: Candidate, evaluation: Evaluation) -> float | None:
     return evaluation.accuracy[-1] if taught(evaluation) and not stopped else None
 
 
-def _foretold(candidate: Candidate, evaluation: Evaluation) -> float | None:
-    """Return the accuracy after the last epoch, foretold if training stopped before."""
+def _as_if_ended(candidate: Candidate, evaluation: Evaluation) -> Evaluation | None:
+    """Add to a training that stopped at a rung what others have gained from there.
+
+    Returns:
+      The evaluation itself if it did not stop; None if it has no accuracy.
+    """
     if not taught(evaluation):
         return None
     rung = stopped_at(candidate, evaluation)
-    return min(1.0, evaluation.accuracy[-1] + (rung.gain if rung else 0.0))
+    if rung is None:
+        return evaluation
+    foretold = min(1.0, evaluation.accuracy[-1] + rung.gain)
+    return dataclasses.replace(evaluation, accuracy=(*evaluation.accuracy, foretold))

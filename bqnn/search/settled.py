@@ -1,11 +1,12 @@
 """Settled evaluations of a journal, and their rewards, without agent and jax."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bqnn.evaluation.records import Candidate, CandidateId, Evaluation, is_settled
 from bqnn.search.events import Evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
+from bqnn.search.reward import last_accuracy
 
 
 def evaluated(problem: Problem, history: History) -> Iterator[Evaluated]:
@@ -32,3 +33,15 @@ def recorded_event(
     """Make the event of a final evaluation that the journal holds."""
     reward = problem.reward(candidate, evaluation)
     return Evaluated(candidate, evaluation, reward, recorded=True)
+
+
+def ranking(events: Sequence[Evaluated]) -> list[Evaluated]:
+    """Sort evaluations with an accuracy, best reward first, one per canonical block.
+
+    Of equal rewards, the one asked first comes first, as in `Summary.best`.
+    """
+    known = [e for e in events if last_accuracy(e.candidate, e.evaluation) is not None]
+    best: dict[str, Evaluated] = {}
+    for event in sorted(known, key=lambda e: (-e.reward, e.candidate.id)):
+        best.setdefault(event.candidate.hash, event)
+    return list(best.values())

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from bqnn.config import RewardConfig
-from bqnn.report.rows import ranking, rescored
+from bqnn.report.rows import rescored
 from bqnn.search import journal
-from bqnn.search.settled import evaluated
+from bqnn.search.settled import evaluated, ranking
 from bqnn.search.summary import Summary, update
 from tests.helpers.programs import answers, run
 from tests.helpers.searches import problem_of
@@ -21,7 +21,7 @@ def test_the_rank_before_is_the_one_that_the_search_reports(searched: Path) -> N
     for event in events:
         summary = update(summary, event)
     assert ranking(events) == [*summary.best]
-    same = rescored(problem, history, found.config.reward)
+    same = rescored(problem, history, problem.reward)
     assert [entry.event for entry in same] == [*summary.best]
     assert [entry.before for entry in same] == [*range(1, len(same) + 1)]
 
@@ -30,10 +30,10 @@ def test_other_weights_rank_as_a_search_with_them_would(searched: Path) -> None:
     with journal.open_readonly(searched) as facts:
         found, history = facts.run(), facts.history()
     problem, weights = problem_of(found.config), RewardConfig(mu=20.0, rho=0.0)
-    ranked = rescored(problem, history, weights)
+    other = problem_of(dataclasses.replace(found.config, reward=weights))
+    ranked = rescored(problem, history, other.reward)
     assert sorted(entry.before for entry in ranked) == [*range(1, len(ranked) + 1)]
     assert [entry.before for entry in ranked] != [*range(1, len(ranked) + 1)]
-    other = problem_of(dataclasses.replace(found.config, reward=weights))
     assert [entry.event for entry in ranked] == ranking([*evaluated(other, history)])
 
 
@@ -59,6 +59,6 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     assert "ranked with mu 0 and rho 0; before, with mu 1 and rho 8" in table.out
     assert _files(searched) == before
     assert unknown.status == wrong.status == 2
-    assert "reward has no field 'nu', only mu, rho" in unknown.err
+    assert "reward has no field 'nu', only kind, mu, rho" in unknown.err
     assert "reward.mu is nan" in wrong.err
     assert "--config.reward.rho: of log(density) of the block." in help_text.out

@@ -1,5 +1,7 @@
 """The reward, worked by hand."""
 
+from typing import Any
+
 import pytest
 
 from bqnn.config import NetworkConfig, RewardConfig
@@ -22,7 +24,7 @@ def _candidate(flops: int = FLOPS, density: Density = DENSITY) -> Candidate:
     return Candidate(0, 0, parse("1,1,3,0,0"), "", 0, flops, *density, 0, 0)
 
 
-def _reward(candidate: Candidate, evaluation: Evaluation, **weights: float) -> float:
+def _reward(candidate: Candidate, evaluation: Evaluation, **weights: Any) -> float:
     return make_reward(RewardConfig(**weights), NETWORK, SPEC)(candidate, evaluation)
 
 
