@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from bqnn.report.draw import block_drawing as draw
     from bqnn.report.record import read
     from bqnn.space.actions import NscSpace
-    from bqnn.space.nsc import Block, canonical_hash, parse
+    from bqnn.space.known import parse
+    from bqnn.space.nsc import Block, canonical_hash
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ _HOME = {
     "draw": "bqnn.report.draw:block_drawing",
     "figures": "bqnn.report.figures:",
     "make_agent": "bqnn.agents.agent:make_agent",
-    "parse": "bqnn.space.nsc:parse",
+    "parse": "bqnn.space.known:parse",
     "read": "bqnn.report.record:read",
     "run": "bqnn.driver:run",
 }

@@ -32,7 +32,8 @@ from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
 from bqnn.search.problem import Problem, make_problem
 from bqnn.search.summary import Summary, recorded
-from bqnn.space.nsc import Block, as_block
+from bqnn.space.known import as_block
+from bqnn.space.nsc import Block
 
 _OPTIONS, _LIMITS = Options(), Limits()
 _IMAGES = ImageSpec(32, 32, 3, 10)
@@ -107,7 +108,7 @@ def run(
         others do not train again (`bqnn.search.evaluation_store`).
       learn_from: work directories of searches whose results the agent is told before
         its first batch. They are copied into the journal; give the same to go on.
-      try_first: blocks, or their NSC, to ask first; the same to go on.
+      try_first: blocks, their NSC or names, to ask first; the same to go on.
 
     Returns:
       The search in numbers: its best blocks, counts of statuses, the digest.

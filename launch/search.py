@@ -61,7 +61,7 @@ _LEARN_FROM = flags.DEFINE_multi_string(
 _TRY_FIRST = flags.DEFINE_string(
     "try_first",
     None,
-    "File of blocks to ask first, one NSC a line; # begins a comment.",
+    "File of blocks to ask first, an NSC or a name a line; # begins a comment.",
 )
 _TENSORBOARD = flags.DEFINE_boolean(
     "tensorboard", False, "Write what happens to WORKDIR/tensorboard as well."

@@ -1,10 +1,13 @@
 """Show a block: its layers, what it costs in three networks, its graph.
 
   python -m launch.show --block='1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,7,0,0,0' --out=b.svg
+  python -m launch.show --block=resnet
 
 A block is its Network Structure Code: layers joined by `;`, each of five integers
 index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pooling and
 3 average pooling (kernel 1, 3), 4 identity, 5 add, 6 concat (kernel 0), 7 terminal.
+Blocks that people have drawn have names: vgg, resnet, bottleneck, inception, densenet,
+resnext.
 """
 
 from pathlib import Path
@@ -14,11 +17,13 @@ from absl import flags
 from bqnn.config import Config, NetworkConfig
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
-from bqnn.space import nsc
+from bqnn.space import known, nsc
 from launch import cli
 from launch.configs import quickstart
 
-_BLOCK = flags.DEFINE_string("block", None, "NSC of the block.", required=True)
+_BLOCK = flags.DEFINE_string(
+    "block", None, "NSC of the block, or the name of a known one.", required=True
+)
 _OUT = flags.DEFINE_string("out", None, "Draw the block to this .svg, .png or .dot.")
 _NETWORK_OUT = flags.DEFINE_string(
     "network_out", None, "Draw the whole network, stage by stage, to such a file."
@@ -42,12 +47,15 @@ _NETWORK = flags.DEFINE_enum(
 
 def main() -> None:
     """Print the block's tables, and draw its graph if asked to."""
-    block, console = nsc.parse(_BLOCK.value), cli.console()
+    block, console = known.parse(_BLOCK.value), cli.console()
     setting = SETTINGS[_NETWORK.value]
     console.print(block_layers(block, _NETWORK.value, setting))
     console.print(block_costs(block, SETTINGS, Config().reward))
     console.print(f"NSC: {block}", soft_wrap=True, highlight=False)
     console.print(f"canonical hash: {nsc.canonical_hash(block)}", highlight=False)
+    if name := known.name_of(block):
+        drawn = known.KNOWN[name]
+        console.print(f"known as {name}: {drawn.source}. {drawn.form}", highlight=False)
     if _OUT.value or _NETWORK_OUT.value:
         from bqnn.report import draw
     if _OUT.value:

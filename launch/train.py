@@ -23,7 +23,7 @@ from rich.console import Console
 from bqnn import machine, runtime
 from bqnn.errors import ConfigError
 from bqnn.final.config import FinalConfig
-from bqnn.space import nsc
+from bqnn.space import known
 from bqnn.space.nsc import Block
 from launch import cli, config_flag, workers
 
@@ -31,7 +31,9 @@ _CONFIG = config_flag.define("training")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the training.", required=True
 )
-_BLOCK = flags.DEFINE_string("block", None, "NSC of the block to train.")
+_BLOCK = flags.DEFINE_string(
+    "block", None, "NSC of the block to train, or the name of a known one."
+)
 _SEARCH = flags.DEFINE_string("search", None, "Directory of the search to train from.")
 _RANK = flags.DEFINE_integer(
     "rank", 1, "Which of its blocks by reward; 1 is the best.", lower_bound=1
@@ -155,7 +157,7 @@ def _block() -> Block:
 
     text, search = _BLOCK.value, _SEARCH.value
     if text and not search:
-        return nsc.parse(text)
+        return known.parse(text)
     if search and not text:
         return selection.best_of(Path(search), _RANK.value)[-1].candidate.block
     raise ConfigError("want --block=NSC or --search=DIR, one of them")

@@ -12,7 +12,8 @@ from bqnn.config import NetworkConfig
 from bqnn.errors import ConfigError, quote
 from bqnn.networks.network import Network, Variables
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.space.nsc import Block, as_block
+from bqnn.space.known import as_block
+from bqnn.space.nsc import Block
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 _CIFAR = ImageSpec(32, 32, 3, 10)
@@ -47,7 +48,7 @@ def build(
     >>> logits = network.apply(network.init(jax.random.key(0)), images)
 
     Args:
-      block: the block, or its NSC text.
+      block: the block, its NSC text, or the name of a known one.
       network: stem, filters of each stage, blocks per stage.
       images: height, width and channels of the images, number of classes K.
       dtype: of the computation, `float32` or `bfloat16`; variables are float32.

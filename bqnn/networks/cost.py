@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
-from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType, as_block, parse
+from bqnn.space.known import as_block
+from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType, parse
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
@@ -77,7 +78,7 @@ def block_cost(
     788778
 
     Args:
-      block: the block, or its NSC text.
+      block: the block, its NSC text, or the name of a known one.
       network: how it is stacked.
       images: height, width and channels of the images, number of classes.
 

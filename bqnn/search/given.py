@@ -19,7 +19,7 @@ from bqnn.search.problem import Problem, make_candidate, with_given
 from bqnn.search.reward import last_accuracy
 from bqnn.search.settled import evaluated
 from bqnn.search.state import first_state
-from bqnn.space import nsc
+from bqnn.space import known, nsc
 
 
 def give(
@@ -61,7 +61,7 @@ def give(
 
 
 def read_blocks(path: Path) -> tuple[nsc.Block, ...]:
-    """Read the blocks of a text file: one NSC a line; what follows # is a comment.
+    """Read the blocks of a text file: an NSC or a name a line; # begins a comment.
 
     Raises:
       ConfigError: if it cannot be read, or has no block.
@@ -75,7 +75,7 @@ def read_blocks(path: Path) -> tuple[nsc.Block, ...]:
     for number, line in enumerate(lines, 1):
         if text := line.partition("#")[0].strip():
             try:
-                blocks.append(nsc.parse(text))
+                blocks.append(known.parse(text))
             except NscError as error:
                 raise NscError(f"{path}, line {number}: {error}") from error
     if not blocks:

@@ -127,9 +127,6 @@ def parse(text: str) -> Block:
     The Terminal may be missing. Add and Concat are symmetric, so their mirror image
     (`pred1 > pred2`) reads as the same block.
 
-    >>> len(bqnn.parse("1,1,3,0,0;2,7,0,0,0"))
-    1
-
     Args:
       text: layers joined by `;`, five integers each, joined by `,`.
 
@@ -146,11 +143,6 @@ def parse(text: str) -> Block:
         _check(layers[-1], len(layers))
         layers = layers[:-1]
     return Block(layers)
-
-
-def as_block(block: Block | str) -> Block:
-    """Return a block as it is, or read it from its NSC text as `parse` does."""
-    return parse(block) if isinstance(block, str) else block
 
 
 def format(block: Block) -> str:  # noqa: A001 - the contract's name (bqnn.nsc.format)

@@ -241,7 +241,7 @@ def test_a_search_learns_from_another_and_tries_blocks_first(
     finished: Path, tmp_path: Path
 ) -> None:
     blocks = tmp_path / "blocks.txt"
-    blocks.write_text("1,1,5,0,0  # a wide one\n1,1,3,0,0;2,1,3,1,0\n")
+    blocks.write_text("1,1,5,0,0  # a wide one\nvgg\n")
     workdir, inline = tmp_path / "new", ("--config.search.seed=1", "--executor=inline")
     given = (f"--learn_from={finished}", f"--try_first={blocks}")
     command = _search(workdir, *inline, *given)
@@ -259,10 +259,10 @@ def test_a_search_learns_from_another_and_tries_blocks_first(
     refused = programs.answer(*_search(workdir, *inline, given[0]))
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     assert "was given 2 blocks to try first, not these 0" in refused.err
-    blocks.write_text("1,1,5,0,0\nnonsense\n")
+    blocks.write_text("1,1,5,0,0\nresnett\n")
     refused = programs.answer(*command)
     assert (refused.status, refused.err.count("\n")) == (2, 1)
-    assert f"error: {blocks}, line 2: layer 'nonsense'" in refused.err
+    assert f"error: {blocks}, line 2: there is no known block 'resnett'" in refused.err
 
 
 @pytest.mark.skipif(not TFDS.is_dir(), reason="no prepared CIFAR-100 beside us")

@@ -42,6 +42,20 @@ def test_show_prints_layers_costs_and_hash(capsys: pytest.CaptureFixture[str]) -
     assert re.search(r"1 .*Convolution 3x3.*9\.28 k .*9\.44 M", text)
 
 
+def test_a_known_block_is_shown_with_its_source_and_form(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "resnet.dot"
+    assert _show("--block=resnet", f"--out={path}") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "NSC: 1,1,3,0,0;2,1,3,1,0;3,5,0,0,2;4,7,0,0,0" in text
+    assert "known as resnet: He, Zhang, Ren and Sun, Identity mappings" in text
+    assert "x + f(x), where f is two 3x3 convolutions." in text
+    assert "3: Add" in path.read_text()
+    assert _show("--block=1,1,3,0,0") == 0
+    assert "known as" not in capsys.readouterr().out
+
+
 def test_it_runs_as_a_program() -> None:
     shown = programs.run("show", f"--block={EXAMPLE}")
     assert (shown.status, shown.err) == (0, "")
@@ -86,6 +100,7 @@ def test_a_network_is_drawn_stage_by_stage(tmp_path: Path) -> None:
         ((f"--block={EXAMPLE}", "--blok=1"), "Unknown command line flag 'blok'"),
         ((f"--block={EXAMPLE}", "--network=mnist"), "quickstart|cifar|imagenet"),
         ((EXAMPLE,), "--block"),
+        (("--block=resnett",), "no known block 'resnett': want vgg, resnet, bottl"),
         ((f"--block={EXAMPLE}", "spare"), "'spare' is no flag"),
     ],
 )
