@@ -75,11 +75,11 @@ def _train(
 
     config = config_flag.config_of(_CONFIG, FinalConfig)
     shared, trained = selection.worker_config(config), []
-    make_worker = final_workers(config, workdir)
+    found = calibrate.read_search(search)
+    chosen = calibrate.choose(found, _BLOCKS.value, workdir)
+    make_worker = final_workers(selection.rank_tasks(chosen, config, workdir))
     executor = workers.make_executor(shared, interrupted, make_worker)
     try:
-        found = calibrate.read_search(search)
-        chosen = calibrate.choose(found, _BLOCKS.value, workdir)
         for _ in track_start(console, executor.start(load(shared.data))):
             pass
         for result in selection.train_all(chosen, executor):

@@ -6,8 +6,15 @@ r"""Train a block to convergence, on all devices, and test it.
       --config=cifar_final --config.data.name=cifar10
 
 With --top=K the K best blocks of a search are trained, by as many workers as there are
-cores or accelerators, and ranked by validation accuracy. The flags of launch.workers
+cores or accelerators, and ranked by validation accuracy. With --retrain, the winner is
+then trained on all training images, and tested once. The flags of launch.workers
 (--executor, --workers, ...) are for --top alone.
+
+  python -m launch.train --search=runs/first --top=5 --workdir=runs/contest \
+      --rivals=resnet,inception,random:5 --match=params --seeds=3 --retrain \
+      --config=digits_final --config.data.validation=0.2
+
+trains the rivals by the same recipe, at equal parameters or FLOPs, with several seeds.
 
 Run the same command again to go on after Ctrl-C, a crash or a kill. Several processes
 train one network when each is given --coordinator, --processes and --process, or, on
@@ -25,7 +32,7 @@ from bqnn.errors import ConfigError
 from bqnn.final.config import FinalConfig
 from bqnn.space import known
 from bqnn.space.nsc import Block
-from launch import cli, config_flag, workers
+from launch import choice, cli, config_flag, workers
 
 _CONFIG = config_flag.define("training")
 _WORKDIR = flags.DEFINE_string(
@@ -37,9 +44,6 @@ _BLOCK = flags.DEFINE_string(
 _SEARCH = flags.DEFINE_string("search", None, "Directory of the search to train from.")
 _RANK = flags.DEFINE_integer(
     "rank", 1, "Which of its blocks by reward; 1 is the best.", lower_bound=1
-)
-_TOP = flags.DEFINE_integer(
-    "top", None, "Train as many of its best blocks, and rank them.", lower_bound=1
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the processes that the cluster's environment names."
@@ -60,8 +64,9 @@ def main() -> None:
     config = config_flag.config_of(_CONFIG, FinalConfig)
     _refuse_what_has_no_effect()
     interrupted, console = cli.Interrupt(), cli.console()
-    if _TOP.value:
-        _select(config, _TOP.value, console, interrupted)
+    if choice.asked():
+        workdir = Path(_WORKDIR.value)
+        choice.choose(config, _SEARCH.value, workdir, console, interrupted)
         return
     runtime.configure_process(
         config.train.threads or machine.cores(), workers.cache_dir()
@@ -76,11 +81,12 @@ def main() -> None:
 
 def _refuse_what_has_no_effect() -> None:
     joining = ("processes", "process")
-    if _TOP.value:
+    if choice.asked():
         names = ("block", "rank", "distributed", "coordinator", *joining)
         cli.refuse(names, "with --top")
-        return
+        return choice.refuse()
     workers.refuse("without --top")
+    choice.refuse()
     if _BLOCK.value:
         cli.refuse(("rank",), "with --block")
     if not (_DISTRIBUTED.value or _COORDINATOR.value):
@@ -114,41 +120,6 @@ def _outcome(result: dict[str, Any]) -> str:
         return f"{done}; not tested, to choose among blocks by validation"
     accuracy, loss = test["accuracy"], test["loss"]
     return f"{done}; on the test split: accuracy {accuracy:.2%}, loss {loss:.4f}"
-
-
-def _select(
-    config: FinalConfig, top: int, console: Console, interrupted: cli.Interrupt
-) -> None:
-    from bqnn.data import load
-    from bqnn.final import selection
-    from bqnn.final.workdir import write_json
-    from bqnn.final.worker import final_workers, rank_folder
-    from bqnn.report.final_tables import final_ranking, trained_line
-    from bqnn.report.progress import track_start
-
-    if not _SEARCH.value:
-        raise ConfigError("--top needs --search=DIR")
-    workdir, shared = Path(_WORKDIR.value), selection.worker_config(config)
-    make_worker = final_workers(config, workdir)
-    executor = workers.make_executor(shared, interrupted, make_worker)
-    trained: list[selection.Trained] = []
-    try:
-        best = selection.best_of(Path(_SEARCH.value), top)
-        for _ in track_start(console, executor.start(load(shared.data))):
-            pass
-        for result in selection.train_all(best, executor):
-            trained.append(result)
-            console.print(trained_line(result, len(trained), len(best)))
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command to go on")
-        raise
-    finally:
-        executor.close()
-    ranked = selection.by_accuracy(trained)
-    console.print(final_ranking(ranked, selection.correlations(trained)))
-    write_json(workdir / "selection.json", selection.to_json(trained))
-    folder = rank_folder(workdir, ranked[0].rank)
-    console.print(f"{cli.command('evaluate')} --workdir={folder}")
 
 
 def _block() -> Block:

@@ -158,18 +158,27 @@ def measure_speed(
       image_shape: H, W, C.
       batch: number of images in a batch.
     """
-    rng = np.random.default_rng(0)
-    one, many = (
-        rng.integers(0, 256, (count, *image_shape), dtype=np.uint8)
-        for count in (1, batch)
-    )
-    single = 1000 * _seconds(lambda: classify(one), _CALLS)
+    single = _single_times(classify, image_shape)
+    many = _noise(batch, image_shape)
     batched = _seconds(lambda: classify(many), 3)
     return Speed(
         float(np.median(single)),
         float(np.percentile(single, 95)),
         batch * len(batched) / float(batched.sum()),
     )
+
+
+@numerics.pinned()
+def measure_latency(model: Model) -> float:
+    """Time single images of noise on the first device.
+
+    Args:
+      model: the trained network.
+
+    Returns:
+      The median, in milliseconds, with the copies to the device and back.
+    """
+    return float(np.median(_single_times(_classifier(model), model.images[:3])))
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
@@ -199,6 +208,19 @@ def _classifier(model: Model) -> Classify:
     logits = jax.jit(logits_function(model))
     variables = jax.device_put(model.variables)
     return lambda images: np.asarray(logits(variables, images))
+
+
+def _single_times(
+    classify: Classify, image_shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Time calls with one image, in milliseconds, float64 `[_CALLS or more]`."""
+    one = _noise(1, image_shape)
+    return 1000 * _seconds(lambda: classify(one), _CALLS)
+
+
+def _noise(count: int, image_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, *image_shape), dtype=np.uint8)
 
 
 def _seconds(call: Callable[[], Any], calls: int) -> NDArray[np.float64]:

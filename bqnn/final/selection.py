@@ -14,6 +14,7 @@ from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
+from bqnn.final.task import Task, Tasks
 from bqnn.search import journal
 from bqnn.search.events import Evaluated
 from bqnn.search.problem import make_problem
@@ -91,12 +92,25 @@ def worker_config(final: FinalConfig) -> Config:
     )
 
 
+def rank_tasks(best: Sequence[Evaluated], final: FinalConfig, workdir: Path) -> Tasks:
+    """Make the tasks of `train_all`: a folder of `workdir` for every rank."""
+    return {
+        (0, rank - 1): Task(rank_folder(workdir, rank), final)
+        for rank in range(1, len(best) + 1)
+    }
+
+
+def rank_folder(workdir: Path, rank: int) -> Path:
+    """Return the work directory of the block with this rank."""
+    return workdir / f"rank{rank:03}"
+
+
 def train_all(best: Sequence[Evaluated], executor: Executor) -> Iterator[Trained]:
     """Train blocks on an executor, and yield each as soon as it is trained.
 
     Args:
       best: candidates of a search, best first.
-      executor: a started executor with workers of `bqnn.final.worker.FinalWorker`.
+      executor: a started executor whose workers have the tasks of `rank_tasks`.
     """
     ranked = [_of_rank(rank, event.candidate) for rank, event in enumerate(best, 1)]
     for candidate, evaluation in run_all(ranked, executor):

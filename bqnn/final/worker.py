@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from bqnn import runtime
 from bqnn.config import Config
@@ -11,23 +10,21 @@ from bqnn.engines.progress import WarmUpProgress
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.executor import MakeWorker
 from bqnn.executors.guard import run_guarded
-from bqnn.final.config import FinalConfig
 from bqnn.final.loop import DivergedError
+from bqnn.final.task import Tasks
 from bqnn.final.train import OutOfMemoryError, train_block
 from bqnn.final.workdir import WorkdirError
 
 
 class FinalWorker:
-    """Trains each candidate in a folder named by its rank; resumes what was stopped."""
+    """Trains each candidate as its task says; resumes what was stopped."""
 
     pipelined = False
 
-    def __init__(
-        self, final: FinalConfig, workdir: Path, config: Config, dataset: Dataset
-    ) -> None:
-        """Keep recipe and directory. Each training loads its own data."""
+    def __init__(self, tasks: Tasks, config: Config, dataset: Dataset) -> None:
+        """Keep the tasks. Each training loads its own data."""
         del dataset
-        self._final, self._workdir, self._config = final, workdir, config
+        self._tasks, self._config = tasks, config
 
     def warm_up(self) -> Iterator[WarmUpProgress]:
         """Compile nothing: every network is compiled as a whole when it is trained."""
@@ -45,38 +42,37 @@ class FinalWorker:
     def _train(
         self, candidate: Candidate, config: Config, on_step: Callable[[], None]
     ) -> Evaluation:
-        folder = rank_folder(self._workdir, candidate.slot + 1)
+        folder, final, test = self._tasks[candidate.id]
         try:
-            # Blocks are chosen by validation accuracy. The test split is only for the
-            # block that is chosen.
             result = train_block(
                 candidate.block,
-                self._final,
+                final,
                 folder,
                 on_event=lambda event: on_step(),
-                test=False,
+                test=test,
             )
         except DivergedError as error:  # other blocks may not
             return Evaluation(Status.DIVERGED, error=str(error))
         except OutOfMemoryError as error:
             return Evaluation(Status.OUT_OF_MEMORY, error=str(error))
         history = result["history"]
-        if not all("validation_accuracy" in row for row in history):
+        if final.data.validation and not all(_NAME in row for row in history):
             raise WorkdirError(f"{folder}: its result has no validation accuracy")
         return Evaluation(
             Status.OK,
-            accuracy=tuple(row["validation_accuracy"] for row in history),
+            accuracy=tuple(row[_NAME] for row in history if _NAME in row),
             seconds={"train": result["seconds"]},
             device=runtime.device(),
         )
 
 
-def final_workers(final: FinalConfig, workdir: Path) -> MakeWorker:
-    """Return a function that makes workers; they train in folders of `workdir`."""
+_NAME = "validation_accuracy"  # in a row of metrics
+
+
+def final_workers(tasks: Tasks) -> MakeWorker:
+    """Return a function that makes workers; they do these tasks."""
     # Absolute: a worker's process may have another current directory.
-    return functools.partial(FinalWorker, final, workdir.absolute())
-
-
-def rank_folder(workdir: Path, rank: int) -> Path:
-    """Return the work directory of the block with this rank."""
-    return workdir / f"rank{rank:03}"
+    absolute = {
+        key: task._replace(folder=task.folder.absolute()) for key, task in tasks.items()
+    }
+    return functools.partial(FinalWorker, absolute)

@@ -1,21 +1,26 @@
 """Choosing among the best blocks of a search by training them in full."""
 
 import dataclasses
+import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from bqnn.choice import Choice, select
+from bqnn.config import Config
 from bqnn.data import load
 from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Evaluation, Status
-from bqnn.executors.executor import Options
+from bqnn.executors.executor import MakeWorker, Options
 from bqnn.executors.inline import InlineExecutor
 from bqnn.final import selection
 from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
 from bqnn.final.selection import Trained
 from bqnn.final.workdir import read_result, read_run
-from bqnn.final.worker import final_workers, rank_folder
+from bqnn.final.worker import final_workers
 from bqnn.search import journal
 from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
@@ -63,13 +68,14 @@ def test_blocks_are_trained_in_their_folders_and_never_tested(
     best: Best, tmp_path: Path
 ) -> None:
     config = selection.worker_config(FINAL)
-    options = Options(make_worker=final_workers(FINAL, tmp_path))
+    tasks = selection.rank_tasks(best[:2], FINAL, tmp_path)
+    options = Options(make_worker=final_workers(tasks))
     executor = InlineExecutor(config, options)
     list(executor.start(load(config.data)))
     trained = list(selection.train_all(best[:2], executor))
     assert [t.rank for t in trained] == [1, 2]
     for result in trained:
-        folder = rank_folder(tmp_path, result.rank)
+        folder = selection.rank_folder(tmp_path, result.rank)
         assert result.evaluation.status == Status.OK, result.evaluation.error
         assert read_run(folder).block == result.found.candidate.block
         outcome = read_result(folder)
@@ -79,15 +85,48 @@ def test_blocks_are_trained_in_their_folders_and_never_tested(
         ]
 
 
+def test_the_winner_is_trained_on_all_images_and_tested_once(
+    found: Path, tmp_path: Path
+) -> None:
+    def start(config: Config, make_worker: MakeWorker) -> InlineExecutor:
+        return InlineExecutor(config, Options(make_worker=make_worker))
+
+    printed = io.StringIO()
+    console = Console(width=200, file=printed)
+    asked = Choice(FINAL, found, 2, tmp_path, retrain=True)
+    winner = select(asked, start, console)
+    results = {path: path.read_text() for path in tmp_path.glob("*/result.json")}
+    assert len(results) == 3
+    assert select(asked, start, console) == winner
+    assert {path: path.read_text() for path in results} == results
+    ranked = json.loads((tmp_path / "selection.json").read_text())["blocks"]
+    run, result = read_run(tmp_path / "winner"), read_result(tmp_path / "winner")
+    assert str(run.block) == ranked[0]["block"] == str(winner.candidate.block)
+    assert (winner.number + 1, winner.accuracy) == (
+        ranked[0]["rank"],
+        ranked[0]["accuracy"],
+    )
+    assert run.config == dataclasses.replace(
+        FINAL, data=dataclasses.replace(FINAL.data, validation=0.0)
+    )
+    assert result and result["test"]["accuracy"] > 0
+    assert "validation_accuracy" not in result["history"][0]
+    assert (
+        printed.getvalue().count(
+            f"read once: accuracy {result['test']['accuracy']:.2%}"
+        )
+        == 2
+    )
+
+
 def test_a_block_that_diverges_does_not_stop_the_others(
     best: Best, tmp_path: Path
 ) -> None:
     recipe = dataclasses.replace(FINAL.train, learning_rate=1e6)
     final = dataclasses.replace(FINAL, train=recipe)
     config = selection.worker_config(final)
-    executor = InlineExecutor(
-        config, Options(make_worker=final_workers(final, tmp_path))
-    )
+    tasks = selection.rank_tasks(best[:1], final, tmp_path)
+    executor = InlineExecutor(config, Options(make_worker=final_workers(tasks)))
     list(executor.start(load(config.data)))
     (trained,) = selection.train_all(best[:1], executor)
     assert trained.evaluation.status == Status.DIVERGED

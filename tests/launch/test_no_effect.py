@@ -32,7 +32,15 @@ CASES: dict[str, dict[Command, str]] = {
             "worker_memory_gb": "--worker_memory_gb=1",
             "ray_address": "--ray_address=auto",
             "worker_resources": "--worker_resources=CPU=1",
+            "rivals": "--rivals=resnet",
+            "match": "--match=none",
+            "seeds": "--seeds=2",
+            "retrain": "--retrain",
         }.items()
+    }
+    | {
+        (*TRAIN, "--search=s", "--top=2", flag): f"--{name} has no effect without --r"
+        for name, flag in {"match": "--match=none", "seeds": "--seeds=2"}.items()
     }
     | {
         (*TRAIN, "--block=1,1,3,0,0", "--rank=2"): "--rank has no effect with --block",
