@@ -10,7 +10,9 @@ With --evaluations=DIR --config.train.seed=0, searches share what they have trai
 --try_first=FILE asks the blocks of a file first. Both are copied into the journal.
 """
 
+import dataclasses
 import math
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bqnn.config import Config
+from bqnn.config import Config, DataConfig
 from bqnn.report.block_tables import best_blocks, outcomes
 from bqnn.search.summary import Summary, recorded
 from launch import cli, config_flag
@@ -88,7 +90,7 @@ def main() -> None:
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
     summary = driver.train(config, workdir, executor, limits, screen, earlier)
-    _conclude(screen.console, summary, workdir)
+    _conclude(screen.console, summary, workdir, config)
 
 
 def _clock(hours: float | None) -> Callable[[], bool]:
@@ -97,7 +99,9 @@ def _clock(hours: float | None) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
+def _conclude(
+    console: Console, summary: Summary, workdir: Path, config: Config
+) -> None:
     if summary.complete:
         state = "is complete" if summary.fresh else "was complete already"
         stopped = f"{summary.stopped} stopped at a rung, " if summary.stopped else ""
@@ -118,6 +122,12 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
     console.print(best_blocks(summary.best))
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
+    if summary.best:
+        choosing = _train(len(summary.best), config.data, workdir)
+        console.print(
+            f"train the best in full, choose one, and test it: {choosing}",
+            soft_wrap=True,
+        )
     console.print(
         f"check the whole search: {cli.command('replay')} --workdir={workdir}",
         soft_wrap=True,
@@ -127,6 +137,25 @@ def _conclude(console: Console, summary: Summary, workdir: Path) -> None:
 def _show(summary: Summary) -> str:
     block = summary.best[0].candidate.block
     return f"{cli.command('show')} --block='{block}' --out=block.svg"
+
+
+def _train(count: int, data: DataConfig, workdir: Path) -> str:
+    """Write the command that chooses among `count` blocks, on the same images."""
+    recipe = "digits_final" if data.name == "digits" else "cifar_final"
+    flags_of_data = {
+        name: value
+        for name, value in dataclasses.asdict(data).items()
+        if name in ("name", "validation") or value != getattr(DataConfig(), name)
+    }
+    parts = [
+        f"--search={workdir}",
+        f"--top={count}",
+        "--retrain",
+        f"--workdir={workdir}_final",
+        f"--config={recipe}",
+        *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),
+    ]
+    return f"{cli.command('train')} {shlex.join(parts)}"
 
 
 if __name__ == "__main__":
