@@ -46,7 +46,7 @@ class RankingRow(NamedTuple):
     seconds: float
 
 
-def tables(nasbench201: Path | None) -> Mapping[str, TabularBenchmark]:
+def tables(nasbench201: str | None) -> Mapping[str, TabularBenchmark]:
     """Return the oracle, and the data sets of NAS-Bench-201 if its file is given.
 
     Raises:
@@ -57,7 +57,7 @@ def tables(nasbench201: Path | None) -> Mapping[str, TabularBenchmark]:
     if nasbench201:
         for name in DATASETS:
             title = f"NAS-Bench-201, {name}"
-            found[title] = read_nasbench201(nasbench201, name)
+            found[title] = read_nasbench201(Path(nasbench201), name)
     return found
 
 

@@ -8,6 +8,7 @@ from benchmarks.candidates import BASELINE, CandidateRow
 from benchmarks.final import FinalRow
 from benchmarks.kernels import KernelRow
 from benchmarks.ranking import RankingRow
+from benchmarks.rewards import RewardRow
 from benchmarks.scale import ScaleRow
 from benchmarks.throughput import Throughput
 
@@ -159,3 +160,23 @@ def throughput_table(rows: Sequence[Throughput]) -> Table:
             f"{row.per_hour / rows[0].per_hour:.2f}",
         )
     return table
+
+
+def reward_table(rows: Sequence[RewardRow]) -> Table:
+    """Tabulate how rewards rank one table."""
+    table = Table(title=f"{rows[0].table}: Spearman with final accuracy [95 %]")
+    table.add_column("reward")
+    table.add_column("trained in full", justify="right")
+    for over in dict.fromkeys(row.over for row in rows):
+        table.add_column(over, justify="right")
+    by_reward = {(row.reward, row.trained): None for row in rows}
+    for key in by_reward:
+        found = [row for row in rows if (row.reward, row.trained) == key]
+        reward, trained = key
+        table.add_row(reward, str(trained or "-"), *map(_spearman, found))
+    return table
+
+
+def _spearman(row: RewardRow) -> str:
+    ends = f" ({row.low:.3f} to {row.high:.3f})" if row.trained else ""
+    return f"{row.spearman:.3f}{ends}"

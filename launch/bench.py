@@ -5,6 +5,7 @@
   python -m launch.bench --parts=candidates --quick  # walked and PyTorch alone
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
   python -m launch.bench --parts=models --table=nasbench201.csv --draws=20
+  python -m launch.bench --parts=rewards --table=nasbench201.csv --draws=200
   python -m launch.bench --scale            # the master with up to 1,024 workers
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
@@ -37,7 +38,8 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
-_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels", "models")
+_LEARNING = ("models", "rewards")
+_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels", *_LEARNING)
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
@@ -64,15 +66,13 @@ _TORCH_COMPILE = flags.DEFINE_bool(
     "Also train in full through torch.compile, which takes a minute a block.",
 )
 _TABLE = flags.DEFINE_string(
-    "table",
-    None,
-    "NAS-Bench-201 as csv: models rank its cells too, not only the oracle's.",
+    "table", None, "NAS-Bench-201 as csv: models and rewards rank its cells too."
 )
 _TOLD = flags.DEFINE_multi_integer(
     "told", [25, 50, 100, 200], "Blocks that models are told.", 2, 800
 )
 _DRAWS = flags.DEFINE_integer(
-    "draws", 20, "How often models are told other blocks.", lower_bound=2
+    "draws", 20, "How often models and rewards learn from other blocks.", 2
 )
 _QUICK = flags.DEFINE_bool(
     "quick",
@@ -95,9 +95,9 @@ _READ_BY = {
     "torch_compile": ("final",),
     "quick": ("candidates",),
     "soak": ("memory",),
-    "table": ("models",),
+    "table": _LEARNING,
     "told": ("models",),
-    "draws": ("models",),
+    "draws": _LEARNING,
 }
 
 OnJob = Callable[[], None]
@@ -121,6 +121,7 @@ def main() -> None:
         "memory": _memory,
         "kernels": _kernels,
         "models": _models,
+        "rewards": _rewards,
         "scale": _scale,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
@@ -238,15 +239,27 @@ def _models(console: Console) -> list[dict[str, Any]]:
 
     if not models.TREES:
         console.print("without trees: pip install scikit-learn to compare with them")
-    file = Path(_TABLE.value) if _TABLE.value else None
     told, draws = _TOLD.value, _DRAWS.value
     rows: list[ranking.RankingRow] = []
-    for name, benchmark in ranking.tables(file).items():
+    for name, benchmark in ranking.tables(_TABLE.value).items():
         for on_draw in _progress(console, f"models, {name}", len(told) * draws):
             measured = [
                 *ranking.measure(name, benchmark, models.MODELS, told, draws, on_draw)
             ]
         console.print(table.ranking_table(measured))
+        rows.extend(measured)
+    return [row._asdict() for row in rows]
+
+
+def _rewards(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import rewards, table
+
+    rows: list[rewards.RewardRow] = []
+    for name, blocks in rewards.tables(_TABLE.value):
+        jobs = len(rewards.COUNTS) * _DRAWS.value
+        for on_draw in _progress(console, f"rewards, {name}", jobs):
+            measured = [*rewards.measure(name, blocks, _DRAWS.value, on_draw)]
+        console.print(table.reward_table(measured))
         rows.extend(measured)
     return [row._asdict() for row in rows]
 

@@ -15,8 +15,8 @@ from bqnn.report.table import make_table, numbers
 
 _MEASURES = {
     "accuracy": "early accuracy",
-    "paper": "reward of the paper",
-    "learned": "reward learned from the other blocks",
+    "paper": "the paper's reward",
+    "learned": "learned reward",
 }
 _MARKS = {"accuracy": "o-", "paper": "s--", "learned": "^-."}
 
@@ -46,7 +46,7 @@ def calibration_tables(found: Calibration) -> RenderableType:
         ["term", "in the fit", *numbers(*columns)],
         map(_term_cells, found.terms),
     )
-    note = "errors and correlations: each block foretold by a fit to the others"
+    note = "the learned reward of a block, and errors: by a fit to the other blocks"
     return Group(ranks, terms, note)
 
 
@@ -64,7 +64,9 @@ def draw_measures(axes: Axes, found: Calibration) -> Axes:
       The axes.
     """
     order = np.arange(1, len(found.final) + 1)
-    axes.plot(order, found.final, "-", color="black", linewidth=2.2, label="final")
+    axes.plot(
+        order, found.final, "-", color="black", linewidth=2.2, label="final accuracy"
+    )
     for (name, values), colour in zip(found.measures.items(), LINES, strict=False):
         rank = found.correlations[name].spearman
         axes.plot(
@@ -74,7 +76,7 @@ def draw_measures(axes: Axes, found: Calibration) -> Axes:
             color=colour,
             markersize=4,
             linewidth=1.2,
-            label=f"{_MEASURES[name]}: Spearman {rank:.2f}",
+            label=f"{_MEASURES[name]} (Spearman {rank:.2f})",
         )
     axes.set(xlabel="block, by final accuracy", ylabel="accuracy, reward")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,9 +9,10 @@ import functools
 import operator
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bqnn.errors import NscError, quote
 from bqnn.space.actions import Int32, Space
@@ -20,12 +21,38 @@ from bqnn.space.categorical import categorical_arrays
 if TYPE_CHECKING:  # jax, which is slow to import
     from jax import Array
 
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0,), (0, 1), (0, 1, 2))
 """The nodes that each node reads."""
 
-_NUM_EDGES = sum(map(len, EDGES))
+# The network of the benchmark, for 32x32 images in 10 classes: a stem of 16 filters,
+# then five cells at each of 16, 32 and 64, with a residual block between. Without any
+# operation in its cells, and what an operation adds if all 15 cells have it.
+_BARE = np.array([73_306, 7_783_040])
+_OPERATION = np.array(
+    [[0, 0], [0, 0], [28_000, 3_932_160], [243_040, 35_389_440], [0, 0]]
+)
+
+_PAIRS = [(i, j + 1) for j, nodes in enumerate(EDGES) for i in nodes]
+_NUM_EDGES = len(_PAIRS)
 _EDGE = re.compile(r"([a-z0-9_]+)~[0-2]")
+
+
+class CellCosts(NamedTuple):
+    """Costs of N cells; edges without effect are left out, in networks too.
+
+    Attributes:
+      params: trainable parameters of the network, int64 `[N]`.
+      flops: multiply-adds of the network for one image, int64 `[N]`.
+      density: edges over nodes that they join, float64 `[N]`.
+    """
+
+    params: Int64
+    flops: Int64
+    density: Float64
 
 
 class NasBench201Space:
@@ -61,6 +88,25 @@ class NasBench201Space:
         return cell
 
 
+def cell_costs(actions: Int32) -> CellCosts:
+    """Work out what cells cost.
+
+    Args:
+      actions: operations of their edges, int32 `[N, 6]`.
+    """
+    import jax
+
+    computed = np.asarray(jax.jit(jax.vmap(_computed))(actions))
+    params, flops = (_BARE + _OPERATION[computed].sum(axis=1)).T
+    there = computed != 0
+    ends = np.zeros((len(actions), len(EDGES) + 1), bool)
+    ends[:, [0, -1]] = True  # input and output are nodes of every cell
+    for edge, (start, end) in enumerate(_PAIRS):
+        ends[:, start] |= there[:, edge]
+        ends[:, end] |= there[:, edge]
+    return CellCosts(params, flops, there.sum(axis=1) / ends.sum(axis=1))
+
+
 def _computed(actions: "Array") -> "Array":
     """Replace the operation of every edge that has no effect by `none`, int32 `[6]`.
 
@@ -69,7 +115,7 @@ def _computed(actions: "Array") -> "Array":
     """
     from jax import numpy as jnp
 
-    edges = [(i, j + 1) for j, nodes in enumerate(EDGES) for i in nodes]
+    edges = _PAIRS
     passes = dict(zip(edges, actions != 0, strict=True))
     fed, read = {0: jnp.bool_(True)}, {len(EDGES): jnp.bool_(True)}
     for node in range(1, len(EDGES) + 1):
