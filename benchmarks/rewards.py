@@ -21,7 +21,7 @@ from bqnn.config import RewardConfig
 from bqnn.networks.cost import density
 from bqnn.search.calibration import FITTED, Floats, fit, foretell, to_train
 from bqnn.space import nsc
-from bqnn.space.nasbench201 import Int64, cell_costs
+from bqnn.space.nasbench201 import cell_costs
 
 COUNTS = (8, 12, 16, 32)
 """How many blocks are trained in full."""
@@ -131,7 +131,7 @@ def measure(
             chosen = to_train(early[searched], params, count)
             for name, (terms, choose) in _LEARNED.items():
                 values = blocks.columns(terms)
-                rows: Int64 = searched[chosen if choose else [*range(count)]]
+                rows = searched[chosen if choose else [*range(count)]]
                 fitted = fit(terms, values[rows], blocks.final[rows])
                 found[name].append(scores(foretell(fitted, values)))
             on_draw()
@@ -144,7 +144,7 @@ class _Scores:
 
     def __init__(self, blocks: Blocks) -> None:
         early = blocks.terms["accuracy"]
-        self._parts = (slice(None), np.flatnonzero(early >= np.median(early)))
+        self._parts = [early >= least for least in (early.min(), np.median(early))]
         self._ranks = [_ranks(blocks.final[part]) for part in self._parts]
 
     def __call__(self, values: Floats) -> tuple[float, float]:

@@ -159,16 +159,12 @@ def calibrate(problem: Problem, trained: Sequence[Trained]) -> Calibration:
       trained: its blocks; those without a final accuracy are left out.
 
     Raises:
-      SearchError: if too few have one.
+      SearchError: if too few have one, or all have the same.
     """
     ended = [t for t in trained if t.accuracy is not None]
-    if len(ended) <= calibration.LEAST:
-        raise SearchError(
-            f"{len(ended)} blocks were trained in full: want "
-            f"{calibration.LEAST + 1} or more to learn from"
-        )
     ended.sort(key=lambda t: (t.accuracy or 0.0, -t.rank))
     events, final = [t.found for t in ended], np.array([t.accuracy for t in ended])
+    _check(final)
     reward = make_reward(RewardConfig(), problem.config.network, problem.images)
     values = _columns(events, FITTED)
     measures = {
@@ -207,6 +203,19 @@ def to_json(found: Calibration) -> dict[str, Any]:
         "help": [row._asdict() for row in found.terms],
         "trained": blocks,
     }
+
+
+def _check(final: Floats) -> None:
+    least = calibration.LEAST + 1  # each is foretold by the others
+    if len(final) < least:
+        raise SearchError(
+            f"{len(final)} blocks were trained in full: want {least} or more"
+        )
+    if final.min() == final.max():
+        raise SearchError(
+            f"{len(final)} blocks all have the same accuracy, {final[0]:.2%}, after "
+            "full training: there is nothing to learn"
+        )
 
 
 def _choice(search: Searched, count: int) -> tuple[Evaluated, ...]:

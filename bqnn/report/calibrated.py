@@ -37,16 +37,16 @@ def calibration_tables(found: Calibration) -> RenderableType:
             for name, c in found.correlations.items()
         ),
     )
-    columns = (
-        *("one deviation is worth", "95 % interval"),
-        *("error with", "without", "Spearman with", "without"),
-    )
+    columns = "worth", "95 % interval", "error (without)", "Spearman (without)"
     terms = make_table(
-        "Terms: of the fit, and others added to it (points of final accuracy)",
-        ["term", "in the fit", *numbers(*columns)],
+        "Terms: what one deviation is worth, in points of final accuracy",
+        ["term", "fitted", *numbers(*columns)],
         map(_term_cells, found.terms),
     )
-    note = "the learned reward of a block, and errors: by a fit to the other blocks"
+    note = (
+        "A fit to the other blocks gives the learned reward of each, and the errors. "
+        "A term that helps has the smaller error."
+    )
     return Group(ranks, terms, note)
 
 
@@ -108,8 +108,6 @@ def _term_cells(row: TermRow) -> tuple[str, ...]:
         "yes" if row.fitted else "no",
         f"{100 * row.effect:+.2f}",
         f"{100 * row.low:+.2f} to {100 * row.high:+.2f}",
-        f"{100 * error:.2f}",
-        f"{100 * error_without:.2f}",
-        f"{rank:.3f}",
-        f"{rank_without:.3f}",
+        f"{100 * error:.2f} ({100 * error_without:.2f})",
+        f"{rank:.3f} ({rank_without:.3f})",
     )
