@@ -19,10 +19,11 @@ from typing import Any
 from absl import flags
 
 from bqnn.config import RewardConfig
+from bqnn.errors import ConfigError
 from bqnn.report.block_tables import best_blocks
 from bqnn.report.rows import rescored
 from bqnn.search import journal
-from bqnn.search.calibration import read_fit
+from bqnn.search.calibration import Fit, read_fit
 from bqnn.search.problem import Problem, make_problem
 from bqnn.search.reward import Reward, learned_reward, make_reward
 from launch import cli
@@ -43,7 +44,9 @@ def _define(field: Field) -> flags.FlagHolder[Any]:
 
 
 _FIELDS = {
-    field.name: _define(field) for field in fields(RewardConfig(), RewardConfig())
+    field.name: _define(field)
+    for field in fields(RewardConfig(), RewardConfig())
+    if not field.name.startswith("full_")  # of trainings, and nothing is trained
 }
 
 
@@ -52,20 +55,25 @@ def main() -> None:
     with journal.open_readonly(Path(_WORKDIR.value)) as facts:
         run, history = facts.run(), facts.history()
     problem = make_problem(run.config, run.images)
-    reward, name = _reward(problem)
+    reward, name = _reward(problem, history.fit)
     ranked = rescored(problem, history, reward)
     best = ranked[: _TOP.value]
     console = cli.console()
     console.print(best_blocks([r.event for r in best], [r.before for r in best]))
     console.print(
         f"{len(ranked)} blocks, ranked with {name}; before, with "
-        f"{_named(problem.config.reward)}",
+        f"{_named(problem.config.reward, history.fit)}",
         soft_wrap=True,
     )
 
 
-def _reward(problem: Problem) -> tuple[Reward, str]:
-    """Make the reward that the flags ask for, and name it."""
+def _reward(problem: Problem, learnt: Fit | None) -> tuple[Reward, str]:
+    """Make the reward that the flags ask for, and name it.
+
+    Args:
+      problem: of the search.
+      learnt: the fit by which the search rewards blocks in the end, if there is one.
+    """
     if _WEIGHTS.value:
         cli.refuse([flag.name for flag in _FIELDS.values()], "with --weights")
         fitted = read_fit(Path(_WEIGHTS.value))
@@ -74,11 +82,21 @@ def _reward(problem: Problem) -> tuple[Reward, str]:
         return learned_reward(fitted, problem.images.num_classes), name
     given = {k: flag.value for k, flag in _FIELDS.items() if flag.value is not None}
     config = dataclasses.replace(problem.config.reward, **given)
-    return make_reward(config, problem.config.network, problem.images), _named(config)
+    if config.kind == "learned" and learnt:
+        reward = learned_reward(learnt, problem.images.num_classes)
+        return reward, _named(config, learnt)
+    if "kind" in given and config.kind == "learned":
+        raise ConfigError(
+            "the search has learnt no reward: give the --weights of launch.calibrate"
+        )
+    reward = make_reward(config, problem.config.network, problem.images)
+    return reward, _named(config, learnt)
 
 
-def _named(config: RewardConfig) -> str:
-    if config.kind == "accuracy":
+def _named(config: RewardConfig, learnt: Fit | None) -> str:
+    if config.kind == "learned" and learnt:
+        return f"what {learnt.blocks} trainings in full foretell"
+    if config.kind != "paper":
         return "early accuracy alone"
     return f"mu {config.mu:g} and rho {config.rho:g}"
 

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from bqnn.config import Config, DataConfig
 from bqnn.report.block_tables import best_blocks, outcomes
+from bqnn.report.progress import reward_line
 from bqnn.search.summary import Summary, recorded
 from launch import cli, config_flag
 from launch.workers import make_executor
@@ -117,6 +118,8 @@ def _conclude(
             "--max_candidates or --max_hours to go on",
             soft_wrap=True,
         )
+    if summary.fit:
+        console.print(reward_line(summary.fit), soft_wrap=True)
     if summary.failures or summary.retries:
         console.print(outcomes(summary))
     console.print(best_blocks(summary.best))

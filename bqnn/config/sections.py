@@ -179,16 +179,22 @@ class RewardConfig(Section):
     """The reward, and the weights of its terms (the paper, the reward).
 
     Attributes:
-      kind: `paper`, or `accuracy` (ours): early accuracy alone, without terms.
+      kind: `paper`; `accuracy` (ours): early accuracy alone, without terms; `learned`
+        (ours): the accuracy of a full training, foretold by a fit to blocks that the
+        search itself trains in full (`bqnn.search.rounds`).
       mu: of log(FLOPs) of the block, in points of accuracy.
       rho: of log(density) of the block.
+      full_blocks: blocks to train in full, for `learned`.
+      full_epochs: epochs of a full training, for `learned`.
     """
 
     section = "reward"
 
-    kind: str = one_of("paper", "accuracy")
+    kind: str = one_of("paper", "accuracy", "learned")
     mu: float = within(1.0, -LARGE, LARGE)
     rho: float = within(8.0, -LARGE, LARGE)
+    full_blocks: int = within(12, 3, 1000)
+    full_epochs: int = within(100, 1, 100_000)
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,9 @@ class Config:
         """Check what fields say of each other."""
         value = self.data.validation
         check("data.validation", value, value > 0, "a fraction between 0 and 1")
+        if self.reward.kind == "learned":
+            full, want = self.reward.full_epochs, "more than train.epochs"
+            check("reward.full_epochs", full, full > self.train.epochs, want)
         iterations = schedule.parse(self.agent.schedule).iterations
         total = iterations * self.search.batch
         check(

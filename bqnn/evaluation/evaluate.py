@@ -12,6 +12,7 @@ from bqnn.data import Dataset, load
 from bqnn.engines.engine import Engine
 from bqnn.engines.registry import ENGINES, engine_name
 from bqnn.evaluation.fit import fit
+from bqnn.evaluation.recipe import config_for
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.networks import cost
 from bqnn.networks.plan import plan
@@ -54,6 +55,7 @@ def evaluate(
     Raises:
       ConfigError: if jax has started with another number of threads.
     """
+    config = config_for(candidate, config)
     runtime.configure_process(config.train.threads)
     dataset = _load_on_device(config.data)
     prepared = prepare(candidate, config, dataset)

@@ -67,6 +67,8 @@ class Candidate:
       network_params: of the whole network.
       network_flops: of the whole network, which predicts how long training takes.
       rungs: where its training may stop, in ascending order.
+      epochs: of a training in full (`bqnn.search.rounds`), whose `hash` is then that of
+        the canonical hash and them; `train.epochs` if None.
     """
 
     iteration: int
@@ -80,6 +82,7 @@ class Candidate:
     network_params: int
     network_flops: int
     rungs: tuple[Rung, ...] = ()
+    epochs: int | None = None
 
     @property
     def id(self) -> CandidateId:

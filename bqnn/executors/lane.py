@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from bqnn import runtime
 from bqnn.config import Config
+from bqnn.evaluation.recipe import config_for
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors import awake
 from bqnn.executors.activity import Activity
@@ -114,14 +115,16 @@ class Lane:
         opened = self.state is not State.STARTING
         return Activity(self.name, opened, block, self._since)
 
-    def overdue(self, limit: float) -> bool:
+    def overdue(self, config: Config) -> bool:
         """Tell whether it should have ended its candidate by itself.
 
         Args:
-          limit: seconds for a candidate.
+          config: of the search, which has the time for a candidate.
         """
-        busy = self.state is State.BUSY
-        return busy and awake.seconds() - self._begun > limit + _GRACE
+        if self.state is not State.BUSY or self.candidate is None:
+            return False
+        limit = config_for(self.candidate, config).budget.timeout
+        return awake.seconds() - self._begun > limit + _GRACE
 
     def take(self, candidate: Candidate) -> None:
         """Begin a candidate, or keep it for later."""
@@ -211,8 +214,8 @@ class LaneExecutor(Generic[L]):
         elif isinstance(news, Lost):
             evaluation = news.evaluation
             self._retire(lane, news.error)
-        elif lane.overdue(self._config.budget.timeout):
-            evaluation = timed_out(self._config)
+        elif candidate is not None and lane.overdue(self._config):
+            evaluation = timed_out(config_for(candidate, self._config))
             self._retire(lane)
         else:
             return None

@@ -18,6 +18,7 @@ from bqnn.evaluation.evaluate import (
     prepare,
     train_prepared,
 )
+from bqnn.evaluation.recipe import config_for
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.guard import run_guarded
 
@@ -56,7 +57,8 @@ class Worker:
         if following is not None:
             self._next = following, self._thread.submit(self._prepare, following)
         run = functools.partial(self.evaluate, ready=ready)
-        return run_guarded(candidate, self._config, interrupted, run)
+        config = config_for(candidate, self._config)
+        return run_guarded(candidate, config, interrupted, run)
 
     def evaluate(
         self,
@@ -90,7 +92,8 @@ class Worker:
         return foreseen[1]
 
     def _prepare(self, candidate: Candidate) -> Prepared | Evaluation:
-        return prepare(candidate, self._config, self._dataset)
+        config = config_for(candidate, self._config)
+        return prepare(candidate, config, self._dataset)
 
 
 def _preparation_seconds(prepared: Prepared | Evaluation) -> float:

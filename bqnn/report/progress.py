@@ -12,9 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from bqnn.engines.progress import WarmUpProgress
+from bqnn.evaluation.records import Evaluation
 from bqnn.report.foreign import foreign
 from bqnn.report.table import duration
-from bqnn.search.events import Evaluated, Event, Retried, Told
+from bqnn.search.calibration import Fit
+from bqnn.search.events import (
+    Evaluated,
+    Event,
+    Refitted,
+    Retried,
+    Told,
+    TrainedInFull,
+)
 from bqnn.search.summary import Summary, headline, update
 
 
@@ -43,6 +52,11 @@ class Display:
             self._print(self._status())
         elif isinstance(event, Evaluated):
             self._print(f"{self.summary.done}/{self.summary.total} {_outcome(event)}")
+        elif isinstance(event, TrainedInFull):
+            result = _result(event.evaluation)
+            self._print(f"in full: {event.candidate.block}, {result}")
+        elif isinstance(event, Refitted) and event.fit:
+            self._print(reward_line(event.fit))
         elif isinstance(event, Retried):
             status, cause = event.evaluation.status, headline(event.evaluation)
             self._print(f"again: {event.candidate.block}, {status}: {cause}")
@@ -136,11 +150,26 @@ def rate_line(summary: Summary, per_minute: float) -> str:
 
 def _outcome(event: Evaluated) -> str:
     """Write the result of an evaluation on one line."""
-    evaluation = event.evaluation
-    line = f"{evaluation.status}: {event.candidate.block} reward {event.reward:.4f}"
+    line = f"{event.candidate.block} reward {event.reward:.4f}"
+    return f"{event.evaluation.status}: {line}, {_result(event.evaluation)}"
+
+
+def _result(evaluation: Evaluation) -> str:
     if evaluation.accuracy:
-        return f"{line}, accuracy {evaluation.accuracy[-1]:.2%}"
-    return f"{line}, {headline(evaluation)}"
+        return f"accuracy {evaluation.accuracy[-1]:.2%}"
+    return headline(evaluation)
+
+
+def reward_line(fit: Fit) -> str:
+    """Say what a search has learnt of its reward."""
+    ends = zip(fit.terms, fit.weights, fit.low, fit.high, strict=True)
+    weights = (
+        f"{name} {w:.3g} ({low:.3g} to {high:.3g})" for name, w, low, high in ends
+    )
+    return (
+        f"the reward foretells full trainings, by {fit.blocks} of them: "
+        f"{', '.join(weights)}"
+    )
 
 
 def _failures(summary: Summary) -> list[str]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bqnn.agents.q import QState, greedy_actions
 from bqnn.search.digests import same_digest
 from bqnn.search.history import Given, History
-from bqnn.search.problem import Problem, with_given
-from bqnn.search.settled import settled_evaluations
-from bqnn.search.state import first_state, tell_batch
+from bqnn.search.problem import Problem, with_fit, with_given
+from bqnn.search.settled import settled_evaluations, told_batches
+from bqnn.search.state import first_state, tell_batch, told_again
 from bqnn.space.actions import Int32, Space
 from bqnn.space.nsc import Block, LayerType
 
@@ -68,11 +68,12 @@ class QHistory:
         candidates = {c.id: c for asked in history.asks for c in asked.candidates}
         for told in new:
             number = len(self.snapshots)
+            self._learn_reward(history, number)
             batch = [(candidates[name], settled[name]) for name in told.ids]
             self._state = tell_batch(self._problem, self._state, batch)
             actions = [self._problem.space.encode(c.block) for c, _ in batch]
             self.snapshots.append(self._snapshot(np.stack(actions)))
-            previous = history.tells[number - 1].digest if number else ""
+            previous = history.digest_before(number)
             digest = same_digest(
                 self._problem, self._state.agent, told.digest, previous
             )
@@ -85,6 +86,14 @@ class QHistory:
         space = self._problem.space
         told = np.stack([space.encode(x.candidate.block) for x in given.learnt])
         np.add.at(self._visits, q_indices(space.arrays, told), 1)
+
+    def _learn_reward(self, history: History, number: int) -> None:
+        """Tell all again by a new reward, if one was learnt after `number` batches."""
+        for ended in history.rounds:
+            if ended.told == number and ended.ended:
+                self._problem = with_fit(self._problem, ended.fit)
+                told = told_batches(history, number)
+                self._state = told_again(self._problem, history.given.learnt, told)
 
     def _snapshot(self, actions: Int32) -> QSnapshot:
         agent = self._state.agent

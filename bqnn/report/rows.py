@@ -1,6 +1,5 @@
 """Rows of a search, one per evaluation, for tables and `pandas.DataFrame`; rankings."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -135,7 +134,7 @@ def rescored(problem: Problem, history: History, reward: Reward) -> list[Rescore
     """
     before = ranking(list(evaluated(problem, history)))
     ranks = {event.candidate.hash: rank for rank, event in enumerate(before, 1)}
-    now = ranking(list(evaluated(dataclasses.replace(problem, reward=reward), history)))
+    now = ranking(list(evaluated(problem, history, reward)))
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
 
 

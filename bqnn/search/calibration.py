@@ -132,6 +132,16 @@ def foretell(fitted: Fit, values: Floats) -> Floats:
     return fitted.intercept + (values * np.array(fitted.weights)).sum(axis=-1)
 
 
+def same(one: Fit | None, other: Fit | None) -> bool:
+    """Tell whether two fits are equal but for the rounding of a machine."""
+    if one is None or other is None:
+        return one is other
+    if (one.terms, one.blocks) != (other.terms, other.blocks):
+        return False
+    first, second = ((f.intercept, *f.weights, *f.low, *f.high) for f in (one, other))
+    return np.allclose(first, second, rtol=1e-6, atol=1e-9)
+
+
 def leave_one_out(terms: Sequence[str], values: Floats, final: Floats) -> Floats:
     """Foretell every block by a fit to the others, float64 `[N]`."""
     others = ~np.eye(len(final), dtype=bool)
@@ -196,11 +206,20 @@ def read_fit(path: Path) -> Fit:
       DataError: if the file cannot be read, or is no fit.
     """
     try:
-        found = _FIT(files.read_json(path))
+        return parse_fit(files.read_json(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (ValueError, FactError) as error:
         raise DataError(f"{path} is no calibration: {error}") from error
+
+
+def parse_fit(value: Any) -> Fit:
+    """Check the values of a fit, as `to_json` gives them.
+
+    Raises:
+      FactError: if they are of no fit.
+    """
+    found = _FIT(value)
     weights, low, high = (
         tuple(row[end] for row in found["terms"].values()) for end in _ENDS
     )

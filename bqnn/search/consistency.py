@@ -14,8 +14,61 @@ from bqnn.evaluation.records import (
 )
 from bqnn.schema import FactError
 from bqnn.search.facts import CHANGES, row_name
-from bqnn.search.history import Ask, Attempts, Given, Tell, WarmStart
+from bqnn.search.history import (
+    Ask,
+    Attempts,
+    Given,
+    History,
+    Round,
+    Tell,
+    WarmStart,
+)
+from bqnn.search.rounds import moments
 from bqnn.space.nsc import Block
+
+
+def check(config: Config, history: History) -> None:
+    """Want facts that agree with each other, and with the configuration.
+
+    Raises:
+      FactError: names the row.
+    """
+    asks, attempts, tells, given, rounds, start = history
+    asked = [candidate for ask in asks for candidate in ask.candidates]
+    full = [candidate for this in rounds for candidate in this.candidates]
+    check_given(config, given, start)
+    check_asks(config, asks, len(tells))
+    check_attempts([*asked, *full], attempts)
+    check_tells(config, tells, attempts)
+    check_rounds(config, rounds, len(tells), attempts)
+
+
+def check_rounds(
+    config: Config, rounds: Sequence[Round], told: int, attempts: Attempts
+) -> None:
+    """Want rounds when they were due, that ended when all was trained.
+
+    Raises:
+      FactError: names the row.
+    """
+    due = moments(config)
+    for this in rounds:
+        want = due[this.number : this.number + 1]
+        if [this.told] != want or this.told > told:
+            what = f"it came after {this.told} batches told: want it after {want}"
+            raise _error("rounds", [this.number], what)
+        slots = [candidate.slot for candidate in this.candidates]
+        if slots != list(range(len(slots))):
+            raise _error("rounds", [this.number], "its candidates have no such slots")
+        ended = [
+            is_settled([e.status for e in attempts[c.id]])
+            for c in this.candidates
+            if c.id in attempts
+        ]
+        if this.ended and (len(ended) < len(slots) or not all(ended)):
+            raise _error("fits", [this.number], "its blocks were not all trained")
+        if not this.ended and this is not rounds[-1]:
+            raise _error("fits", [this.number], "there is none, but a later round")
 
 
 def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:

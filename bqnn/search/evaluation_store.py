@@ -189,7 +189,7 @@ def _read(candidate: Candidate, row: tuple[Any, ...], config: Config) -> Evaluat
         name: read_at(f"{where}, column {name}", _COLUMNS[name], value)
         for name, value in zip(_READ, row, strict=True)
     }
-    found, epochs = Evaluation(**values), config.train.epochs
+    found, epochs = Evaluation(**values), candidate.epochs or config.train.epochs
     complete = len(found.accuracy) == epochs
     if complete != (found.status == Status.OK) or len(found.accuracy) > epochs:
         raise FactError(

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.search.calibration import Fit
 
 
 class Asked(NamedTuple):
@@ -63,4 +64,36 @@ class Told(NamedTuple):
     recorded: bool
 
 
-Event = Asked | Retried | Evaluated | Told
+class TrainedInFull(NamedTuple):
+    """A block of a round was trained in full (`bqnn.search.rounds`).
+
+    Attributes:
+      candidate: the block, with the epochs of its training.
+      evaluation: its final one.
+      recorded: whether it was read from the journal.
+    """
+
+    candidate: Candidate
+    evaluation: Evaluation
+    recorded: bool
+
+
+class Refitted(NamedTuple):
+    """A round has ended: the reward is what its fit foretells.
+
+    Attributes:
+      number: of the round, from 0.
+      fit: None if too few blocks could be trained; the reward is what it was then.
+      evaluated: all that is known so far, by the new reward.
+      digest: of the agent's state, told all that again.
+      recorded: whether it was read from the journal.
+    """
+
+    number: int
+    fit: Fit | None
+    evaluated: tuple[Evaluated, ...]
+    digest: str
+    recorded: bool
+
+
+Event = Asked | Retried | Evaluated | Told | TrainedInFull | Refitted

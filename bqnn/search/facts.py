@@ -29,6 +29,7 @@ from bqnn.schema import (
     read_at,
     text,
 )
+from bqnn.search.calibration import parse_fit
 from bqnn.space import nsc
 
 
@@ -123,6 +124,15 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "digest": DIGEST,
         "evidence": HASH,
     },
+    "rounds": {
+        "number": INDEX,
+        "told": INDEX,
+    },
+    "fits": {
+        "number": INDEX,
+        "fit": parsed(lambda value: None if value is None else parse_fit(value)),
+        "digest": HASH,
+    },
     "learnt": {
         "number": INDEX,
         "workdir": TEXT,
@@ -140,8 +150,8 @@ COLUMNS: dict[str, dict[str, Convert]] = {
 }
 """The columns of each table, in the order in which they are read."""
 
-NEW_TABLES = ("learnt", "tried_first", "warm_start")
-"""What schema version 3 has added; journals of before were given nothing."""
+NEW_TABLES = {"learnt": 3, "tried_first": 3, "warm_start": 3, "rounds": 4, "fits": 4}
+"""The schema version that has added a table; it is empty in journals of before."""
 
 NEW_COLUMNS = {("evaluations", "source"): (3, "''"), ("asks", "rungs"): (4, "'[]'")}
 """The schema version that has added a column, and what journals of before read as."""
@@ -152,6 +162,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "candidates": ("iteration", "slot"),
     "evaluations": ("iteration", "slot", "attempt"),
     "tells": ("number",),
+    "rounds": ("number",),
+    "fits": ("number",),
     "learnt": ("number",),
     "tried_first": ("number",),
     "warm_start": (),

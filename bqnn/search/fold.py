@@ -1,23 +1,37 @@
 """Fold a journal into the agent's state: resume and replay are this one function."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from bqnn.agents import agent
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
+from bqnn.search import calibration, ladder, rounds
 from bqnn.search.digests import same_digest
-from bqnn.search.events import Asked, Event, Retried, Told
-from bqnn.search.history import Ask, History, Learnt, Tell, WarmStart
-from bqnn.search.ladder import rungs
-from bqnn.search.problem import Problem, with_given
-from bqnn.search.settled import recorded_event, settled_evaluations
+from bqnn.search.events import (
+    Asked,
+    Event,
+    Refitted,
+    Retried,
+    Told,
+    TrainedInFull,
+)
+from bqnn.search.history import Ask, History, Learnt, Round, Tell, WarmStart
+from bqnn.search.problem import Problem, with_fit, with_given
+from bqnn.search.settled import (
+    in_full,
+    recorded_event,
+    settled_evaluations,
+    told_batches,
+)
 from bqnn.search.state import (
     SearchState,
     ask_blocks,
     batch_digest,
     first_state,
     tell_batch,
+    told_again,
 )
 
 
@@ -52,12 +66,14 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
     if history.warm_start:
         _check_start(state, history.given.learnt, history.warm_start)
     finals = settled_evaluations(history)
-    untold = dict.fromkeys(finals)
     candidates = {c.id: c for ask in history.asks for c in ask.candidates}
+    untold = dict.fromkeys(i for i in finals if i in candidates)
     pending: dict[CandidateId, Candidate] = {}
-    asks, previous = _by_told(history.asks), ""
-    yield from _retries(history, candidates, finals)
+    asks = _by_told(history.asks)
+    yield from _retries(history, finals)
     for told, tell in enumerate(history.tells):
+        if this := _round_after(told, history):
+            problem, state = yield from _check_round(problem, state, history, this)
         for ask in asks[told]:
             yield _check_ask(problem, state, ask, pending)
         batch = [(candidates[i], finals[i]) for i in tell.ids]
@@ -66,8 +82,10 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
             del pending[candidate.id]
             yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
+        previous = history.digest_before(told)
         yield _check_tell(problem, state, tell, batch, previous)
-        previous = tell.digest
+    if this := _round_after(len(history.tells), history):
+        problem, state = yield from _check_round(problem, state, history, this)
     for ask in asks[len(history.tells)]:
         yield _check_ask(problem, state, ask, pending)
     for candidate_id in untold:
@@ -83,12 +101,46 @@ def _by_told(asks: Sequence[Ask]) -> Mapping[int, list[Ask]]:
     return found
 
 
+def _round_after(told: int, history: History) -> Round | None:
+    """Find the round that came after so many batches told."""
+    return next((this for this in history.rounds if this.told == told), None)
+
+
+def _check_round(
+    problem: Problem, state: SearchState, history: History, recorded: Round
+) -> Generator[Event, None, tuple[Problem, SearchState]]:
+    """Choose the blocks of a round again; tell the agent all again by its fit."""
+    number, where = recorded.number, f"round {recorded.number}"
+    before = history._replace(rounds=history.rounds[: number + 1])
+    told = told_batches(history, recorded.told)
+    found = rounds.choose(problem, told, history.rounds[:number])
+    if found.candidates != recorded.candidates:
+        raise ReplayError(f"{where}: the blocks to train in full differ")
+    full = in_full(before)
+    for candidate, evaluation in full:
+        if candidate in recorded.candidates:
+            yield TrainedInFull(candidate, evaluation, recorded=True)
+    if not recorded.ended:
+        return problem, state
+    if not calibration.same(rounds.learn(told, full), recorded.fit):
+        raise ReplayError(f"{where}: the fit differs")
+    problem = with_fit(problem, recorded.fit)
+    state = told_again(problem, history.given.learnt, told)
+    _compare(where, "digest", recorded.digest, agent.digest(state.agent))
+    known = tuple(
+        recorded_event(problem, *pair) for pair in itertools.chain.from_iterable(told)
+    )
+    yield Refitted(number, recorded.fit, known, recorded.digest, recorded=True)
+    return problem, state
+
+
 def _retries(
-    history: History,
-    candidates: Mapping[CandidateId, Candidate],
-    finals: Mapping[CandidateId, Evaluation],
+    history: History, finals: Mapping[CandidateId, Evaluation]
 ) -> Iterator[Retried]:
     """Yield the attempts that were repeated."""
+    full = [c for this in history.rounds for c in this.candidates]
+    asked = [c for ask in history.asks for c in ask.candidates]
+    candidates = {candidate.id: candidate for candidate in (*asked, *full)}
     for candidate_id, attempts in history.attempts.items():
         for attempt in attempts[: -1 if candidate_id in finals else None]:
             yield Retried(candidates[candidate_id], attempt, recorded=True)
@@ -123,10 +175,11 @@ def _check_ask(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "
             f"{recorded.epsilon}, the replay asks with {epsilon}"
         )
-    if recorded.rungs != rungs(state.ladder):
+    rungs = ladder.rungs(state.ladder)
+    if recorded.rungs != rungs:
         raise ReplayError(
             f"iteration {recorded.iteration}: rungs differ: the journal has "
-            f"{list(recorded.rungs)}, the replay gives {list(rungs(state.ladder))}"
+            f"{list(recorded.rungs)}, the replay gives {list(rungs)}"
         )
     for candidate, block in zip(recorded.candidates, blocks, strict=True):
         if candidate.block != block:

@@ -1,5 +1,6 @@
 """History: all that a journal records of a search."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.config import Config
@@ -12,6 +13,7 @@ from bqnn.evaluation.records import (
     is_settled,
 )
 from bqnn.networks.plan import ImageSpec
+from bqnn.search.calibration import Fit
 from bqnn.space.nsc import Block
 
 
@@ -29,6 +31,10 @@ class Run(NamedTuple):
     images: ImageSpec
     fingerprint: str
     versions: dict[str, str]
+
+
+Batch = Sequence[tuple[Candidate, Evaluation]]
+"""What is told at once, in this order."""
 
 
 class Ask(NamedTuple):
@@ -99,6 +105,29 @@ class Given(NamedTuple):
     first: tuple[Block, ...] = ()
 
 
+class Round(NamedTuple):
+    """A round of full trainings.
+
+    Attributes:
+      number: from 0.
+      told: batches told before it.
+      candidates: the blocks to train in full; their iteration is beyond the schedule.
+      fit: to all that was trained in full by its end; None if that is too little.
+      digest: of the agent's state by the new reward; empty before the round has ended.
+    """
+
+    number: int
+    told: int
+    candidates: tuple[Candidate, ...]
+    fit: Fit | None = None
+    digest: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the fit is known."""
+        return bool(self.digest)
+
+
 class WarmStart(NamedTuple):
     """The agent after it was told the results of earlier searches.
 
@@ -123,6 +152,7 @@ class History(NamedTuple):
       attempts: the evaluations of each candidate, by id.
       tells: by number.
       given: what the search was given before.
+      rounds: of full trainings, by number.
       warm_start: the agent after that, None if it was told nothing.
     """
 
@@ -130,12 +160,26 @@ class History(NamedTuple):
     attempts: Attempts
     tells: tuple[Tell, ...]
     given: Given = Given()
+    rounds: tuple[Round, ...] = ()
     warm_start: WarmStart | None = None
 
     @property
     def last_digest(self) -> str:
-        """Return the digest of the last batch told, or nothing."""
-        return self.tells[-1].digest if self.tells else ""
+        """Return the digest of the last batch told or round ended, or nothing."""
+        return self.digest_before(len(self.tells))
+
+    def digest_before(self, number: int) -> str:
+        """Return the digest recorded before batch `number` was told, or nothing."""
+        for this in self.rounds:
+            if this.ended and this.told == number:
+                return this.digest
+        return self.tells[number - 1].digest if number else ""
+
+    @property
+    def fit(self) -> Fit | None:
+        """Return the last fit, by which blocks are rewarded; None before."""
+        fits = [ended.fit for ended in self.rounds if ended.fit]
+        return fits[-1] if fits else None
 
     @property
     def trained(self) -> int:

@@ -20,7 +20,7 @@ from bqnn.evaluation.records import (
 )
 from bqnn.executors.executor import Executor
 from bqnn.search.evaluation_store import Store
-from bqnn.search.events import Evaluated, Event, Retried
+from bqnn.search.events import Evaluated, Event, Retried, TrainedInFull
 from bqnn.search.journal import Journal
 from bqnn.search.problem import Problem
 
@@ -31,7 +31,9 @@ class InFlight:
     """The candidates in flight; their results go to the journal as they come.
 
     Attributes:
+      problem: the search, whose reward may change.
       done: candidates with a final evaluation that was not told, in the order it came.
+      in_full: blocks of a round (`bqnn.search.rounds`) with a final evaluation.
       started: candidates that the executor has.
       trained: candidates with a final evaluation of their own, over all runs.
     """
@@ -53,10 +55,11 @@ class InFlight:
           store: has results of other searches, and is given those of this one.
           max_failures: evaluations that may fail one after the other.
         """
-        self._problem, self._journal = problem, journal
+        self.problem, self._journal = problem, journal
         self._executor, self._store = executor, store
         self._max_failures, self._failures = max_failures, 0
         self.done: dict[CandidateId, tuple[Candidate, Evaluation]] = {}
+        self.in_full: dict[CandidateId, tuple[Candidate, Evaluation]] = {}
         self.started: dict[CandidateId, Candidate] = {}
         self.trained = 0
         # A heap, the largest predicted cost first: long trainings must not start last.
@@ -73,6 +76,10 @@ class InFlight:
         """Whether the executor could take more candidates than are queued."""
         return self._executor.free() > len(self._queue) + len(self._alone)
 
+    def has_all(self, candidates: Sequence[Candidate]) -> bool:
+        """Tell whether all blocks of a round have a final evaluation."""
+        return all(candidate.id in self.in_full for candidate in candidates)
+
     def admit(
         self,
         candidates: Sequence[Candidate],
@@ -88,7 +95,7 @@ class InFlight:
         """
         for candidate in candidates:
             if candidate.id in finals:
-                self.done[candidate.id] = candidate, finals[candidate.id]
+                self._keep(candidate, finals[candidate.id])
             elif candidate.hash in self._waiting:
                 self._waiting[candidate.hash].append(candidate)
             elif known := self._journal.result_of(candidate.hash):
@@ -146,7 +153,9 @@ class InFlight:
         if self._wants_alone(candidate.id):
             self._alone.append(candidate)
         else:
-            entry = (-candidate.network_flops, candidate.id, candidate)
+            passes = candidate.epochs or self.problem.config.train.epochs
+            cost = candidate.network_flops * passes
+            entry = (-cost, candidate.id, candidate)
             heapq.heappush(self._queue, entry)
 
     def _settle(self, candidate: Candidate, evaluation: Evaluation) -> Iterator[Event]:
@@ -178,17 +187,23 @@ class InFlight:
             self._enqueue(twins[0], ())
         self._count_failures(candidate, evaluation)
 
-    def _reuse(self, candidate: Candidate, known: Evaluation) -> Evaluated:
+    def _reuse(self, candidate: Candidate, known: Evaluation) -> Event:
         """Give a candidate the result, or the failure, of an equal training."""
         evaluation = reuse(known)
         attempt = len(self._attempts.pop(candidate.id, ())) + 1
         self._journal.add_evaluation(candidate, attempt, evaluation)
         return self._finish(candidate, evaluation)
 
-    def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Evaluated:
-        self.done[candidate.id] = candidate, evaluation
-        reward = self._problem.reward(candidate, evaluation)
+    def _finish(self, candidate: Candidate, evaluation: Evaluation) -> Event:
+        self._keep(candidate, evaluation)
+        if candidate.epochs is not None:
+            return TrainedInFull(candidate, evaluation, recorded=False)
+        reward = self.problem.reward(candidate, evaluation)
         return Evaluated(candidate, evaluation, reward, recorded=False)
+
+    def _keep(self, candidate: Candidate, evaluation: Evaluation) -> None:
+        kept = self.done if candidate.epochs is None else self.in_full
+        kept[candidate.id] = candidate, evaluation
 
     def _count_failures(self, candidate: Candidate, evaluation: Evaluation) -> None:
         failed = evaluation.status == Status.FAILED

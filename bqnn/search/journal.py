@@ -16,8 +16,8 @@ from typing import Any
 from bqnn.config import dictionary
 from bqnn.errors import JournalError
 from bqnn.evaluation.records import OBJECTIVE, Candidate, Evaluation
-from bqnn.search import consistency, facts, sqlite
-from bqnn.search.history import Ask, Given, History, Run, Tell, WarmStart
+from bqnn.search import calibration, facts, sqlite
+from bqnn.search.history import Ask, Given, History, Round, Run, Tell, WarmStart
 from bqnn.search.tables import Tables
 from bqnn.space import nsc
 
@@ -158,10 +158,27 @@ class Journal:
                 "INSERT INTO asks VALUES (?, ?, ?, ?, ?)",
                 (*ask[:3], time.time(), json.dumps(ask.rungs)),
             )
-            self._connection.executemany(
-                f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
-                [facts.candidate_row(candidate) for candidate in ask.candidates],
+            self._add_candidates(ask.candidates)
+
+    def add_round(self, begun: Round) -> None:
+        """Record a round of full trainings, with its candidates, in one transaction."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO rounds VALUES (?, ?, ?)", (*begun[:2], time.time())
             )
+            self._add_candidates(begun.candidates)
+
+    def add_fit(self, ended: Round) -> None:
+        """Record what a round came to."""
+        fit = ended.fit and calibration.to_json(ended.fit)
+        row = ended.number, json.dumps(fit), ended.digest, time.time()
+        self._write("INSERT INTO fits VALUES (?, ?, ?, ?)", [row])
+
+    def _add_candidates(self, candidates: Sequence[Candidate]) -> None:
+        self._connection.executemany(
+            f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
+            [facts.candidate_row(candidate) for candidate in candidates],
+        )
 
     def add_evaluation(
         self, candidate: Candidate, attempt: int, evaluation: Evaluation
@@ -191,19 +208,7 @@ class Journal:
         """
         with sqlite.errors(self.path), self._connection:
             self._connection.execute("BEGIN")
-            config = self.run().config
-            asks, attempts = self._tables.asks(), self._tables.attempts()
-            tells = tuple(Tell(*row) for row in self._tables.select("tells"))
-            given = self._tables.given()
-            start = next(
-                (WarmStart(*row) for row in self._tables.select("warm_start")), None
-            )
-            consistency.check_given(config, given, start)
-            consistency.check_asks(config, asks, len(tells))
-            candidates = (c for ask in asks for c in ask.candidates)
-            consistency.check_attempts(candidates, attempts)
-            consistency.check_tells(config, tells, attempts)
-        return History(asks, attempts, tells, given, start)
+            return self._tables.history(self.run().config)
 
     def result_of(self, sha: str) -> Evaluation | None:
         """Find what is known of a block by its canonical hash (`records.is_known`).

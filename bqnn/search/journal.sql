@@ -74,6 +74,19 @@ CREATE TABLE IF NOT EXISTS evaluations (
   source TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (iteration, slot, attempt)
 );
+-- From version 4 on: rounds of full trainings, from which the reward is learnt. Their
+-- candidates have the iterations beyond the schedule, and hashes of their own.
+CREATE TABLE IF NOT EXISTS rounds (
+  number INTEGER PRIMARY KEY, -- from 0
+  told INTEGER NOT NULL,      -- batches told before it
+  time REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS fits (
+  number INTEGER PRIMARY KEY, -- of the round that has ended
+  fit TEXT NOT NULL,          -- JSON (search/calibration.py); null if too few were trained
+  digest TEXT NOT NULL,       -- sha256 of the agent's state, told all by the new reward
+  time REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS tells (
   number INTEGER PRIMARY KEY,
   places TEXT NOT NULL,       -- JSON: [iteration, slot] in the order told

@@ -3,22 +3,38 @@
 The paper's controller, between master and compute nodes, is part of the master (ours).
 """
 
-from collections.abc import Callable, Generator
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
-from bqnn.evaluation.records import Candidate, CandidateId
+from bqnn.agents import agent
+from bqnn.evaluation.records import CandidateId
 from bqnn.executors.executor import Executor
+from bqnn.search import rounds
 from bqnn.search.digests import next_digest
 from bqnn.search.evaluation_store import NoStore, Store
-from bqnn.search.events import Asked, Event, Told
+from bqnn.search.events import Asked, Event, Refitted, Told
 from bqnn.search.fold import fold
-from bqnn.search.history import Tell
+from bqnn.search.history import History, Round, Tell
 from bqnn.search.inflight import InFlight
 from bqnn.search.journal import Journal
 from bqnn.search.orders import ORDERS, SearchProgress
-from bqnn.search.problem import Problem, with_given
-from bqnn.search.settled import settled_evaluations
-from bqnn.search.state import SearchState, ask_batch, batch_digest, tell_batch
+from bqnn.search.problem import Problem, with_fit, with_given
+from bqnn.search.rounds import due
+from bqnn.search.settled import (
+    evaluated,
+    in_full,
+    settled_evaluations,
+    told_batches,
+    untold,
+)
+from bqnn.search.state import (
+    SearchState,
+    ask_batch,
+    batch_digest,
+    tell_batch,
+    told_again,
+)
 
 
 class Limits(NamedTuple):
@@ -64,36 +80,111 @@ def search(
       SearchError: if too many evaluations fail in a row.
       JournalError: if the journal cannot be written, or does not replay.
     """
-    start = yield from _resume(problem, journal, executor, store, limits)
-    problem, in_flight, state, digest, told, asked, pending = start
-    config, iterations = problem.config.search, problem.iterations
-    order = ORDERS[config.order](config, iterations)
-    while told < iterations:
+    running = yield from _resume(problem, journal, executor, store, limits)
+    while step := running.next_step():
+        yield from step()
+
+
+class _Running:
+    """A search between two steps."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        journal: Journal,
+        in_flight: InFlight,
+        limits: Limits,
+        state: SearchState,
+        history: History,
+    ) -> None:
+        """Go on from the end of a history, whose state is `state`."""
+        self._problem, self._journal, self._state = problem, journal, state
+        self._in_flight, self._limits = in_flight, limits
+        self._order = ORDERS[problem.config.search.order](
+            problem.config.search, problem.iterations
+        )
+        self._digest = history.last_digest
+        self._told, self._asked = len(history.tells), len(history.asks)
+        # Candidates that were asked and not told, in the order asked.
+        self._pending = {c.id: c for c in untold(history)}
+        # The round that has begun and not ended, and how many have.
+        self._round = next((r for r in history.rounds if not r.ended), None)
+        self._rounds = sum(this.ended for this in history.rounds)
+
+    def next_step(self) -> Callable[[], Iterator[Event]] | None:
+        """Choose the next step; None at the end, or where a limit stops the search.
+
+        A round that is due precedes all else, and a due ask the next tell, even across
+        restarts.
+        """
+        limits, in_flight = self._limits, self._in_flight
         room = _room(limits, in_flight.trained + len(in_flight.started))
         stopping = room == 0 or limits.out_of_time()
-        now = SearchProgress(told, asked, in_flight.done, in_flight.has_idle_workers)
-        # A due ask precedes the next tell, even across restarts.
-        if (ask_due := order.may_ask(now)) and not stopping:
-            ask = ask_batch(problem, state, asked, told, pending.values())
-            journal.add_ask(ask)
-            pending.update({candidate.id: candidate for candidate in ask.candidates})
-            yield Asked(asked, ask.epsilon, recorded=False)
-            yield from in_flight.admit(ask.candidates)
-            asked += 1
-        elif not ask_due and (ids := order.ready(now)):
-            batch = [in_flight.done.pop(candidate_id) for candidate_id in ids]
-            for candidate_id in ids:
-                del pending[candidate_id]
-            state = tell_batch(problem, state, batch)
-            digest = next_digest(problem, state.agent, told, digest)
-            journal.add_tell(Tell(told, tuple(ids), digest, batch_digest(batch)))
-            yield Told(told, digest, recorded=False)
-            told += 1
-        else:
-            if stopping and not in_flight.started:
-                return
-            found = [] if stopping else in_flight.start_next(room)
-            yield from found or in_flight.collect()
+        now = SearchProgress(
+            self._told, self._asked, in_flight.done, in_flight.has_idle_workers
+        )
+        if due(self._problem, self._told, self._rounds):
+            if self._round and in_flight.has_all(self._round.candidates):
+                return functools.partial(self._learn, self._round)
+            if not self._round and not stopping:
+                return self._begin_round
+        elif self._told == self._problem.iterations:
+            return None
+        elif self._order.may_ask(now):
+            if not stopping:
+                return self._ask
+        elif ids := self._order.ready(now):
+            return functools.partial(self._tell, ids)
+        if not stopping:
+            return functools.partial(self._train, room)
+        return in_flight.collect if in_flight.started else None
+
+    def _ask(self) -> Iterator[Event]:
+        pending = self._pending.values()
+        ask = ask_batch(self._problem, self._state, self._asked, self._told, pending)
+        self._journal.add_ask(ask)
+        self._pending.update({candidate.id: candidate for candidate in ask.candidates})
+        yield Asked(ask.iteration, ask.epsilon, recorded=False)
+        yield from self._in_flight.admit(ask.candidates)
+        self._asked += 1
+
+    def _tell(self, ids: Sequence[CandidateId]) -> Iterator[Event]:
+        batch = [self._in_flight.done.pop(candidate_id) for candidate_id in ids]
+        for candidate_id in ids:
+            del self._pending[candidate_id]
+        number = self._told
+        self._state = tell_batch(self._problem, self._state, batch)
+        self._digest = next_digest(
+            self._problem, self._state.agent, number, self._digest
+        )
+        evidence = batch_digest(batch)
+        self._journal.add_tell(Tell(number, tuple(ids), self._digest, evidence))
+        yield Told(number, self._digest, recorded=False)
+        self._told += 1
+
+    def _train(self, room: int | None) -> Iterator[Event]:
+        """Give workers what they can take, or wait for what they have."""
+        yield from self._in_flight.start_next(room) or self._in_flight.collect()
+
+    def _begin_round(self) -> Iterator[Event]:
+        history = self._journal.history()
+        begun = rounds.choose(self._problem, told_batches(history), history.rounds)
+        self._journal.add_round(begun)
+        self._round = begun
+        yield from self._in_flight.admit(begun.candidates)
+
+    def _learn(self, begun: Round) -> Iterator[Event]:
+        """Fit the reward, and tell the agent all again by it."""
+        history = self._journal.history()
+        told = told_batches(history)
+        fit = rounds.learn(told, in_full(history))
+        self._problem = self._in_flight.problem = with_fit(self._problem, fit)
+        self._state = told_again(self._problem, history.given.learnt, told)
+        self._digest = agent.digest(self._state.agent)
+        self._journal.add_fit(begun._replace(fit=fit, digest=self._digest))
+        known = tuple(evaluated(self._problem, history, self._problem.reward))
+        yield Refitted(begun.number, fit, known, self._digest, recorded=False)
+        self._round, self._rounds = None, self._rounds + 1
 
 
 def _room(limits: Limits, begun: int) -> int | None:
@@ -103,54 +194,17 @@ def _room(limits: Limits, begun: int) -> int | None:
     return max(0, limits.candidates - begun)
 
 
-class _Start(NamedTuple):
-    """Where a search goes on.
-
-    Attributes:
-      problem: the search, with what it was given.
-      in_flight: what is between ask and tell.
-      state: of the search.
-      digest: the last one recorded.
-      told, asked: numbers of batches.
-      pending: candidates that were asked and not told, in the order asked.
-    """
-
-    problem: Problem
-    in_flight: InFlight
-    state: SearchState
-    digest: str
-    told: int
-    asked: int
-    pending: dict[CandidateId, Candidate]
-
-
 def _resume(
     problem: Problem, journal: Journal, executor: Executor, store: Store, limits: Limits
-) -> Generator[Event, None, _Start]:
+) -> Generator[Event, None, _Running]:
     """Fold the journal, and admit the candidates that it leaves untold."""
     history = journal.history()
     problem = with_given(problem, history.given)
-    failures = limits.failures_in_a_row
-    in_flight = InFlight(problem, journal, executor, store, failures)
     state = yield from fold(problem, history)
-    finals = settled_evaluations(history)
-    told = {candidate_id for tell in history.tells for candidate_id in tell.ids}
-    pending = {
-        candidate.id: candidate
-        for ask in history.asks
-        for candidate in ask.candidates
-        if candidate.id not in told
-    }
-    for ask in history.asks:
-        candidates = [c for c in ask.candidates if c.id in pending]
+    problem, failures = with_fit(problem, history.fit), limits.failures_in_a_row
+    in_flight = InFlight(problem, journal, executor, store, failures)
+    finals, full = settled_evaluations(history), history.rounds[-1:]
+    for candidates in (untold(history), *(this.candidates for this in full)):
         yield from in_flight.admit(candidates, finals, history.attempts)
     in_flight.trained = history.trained
-    return _Start(
-        problem,
-        in_flight,
-        state,
-        history.last_digest,
-        len(history.tells),
-        len(history.asks),
-        pending,
-    )
+    return _Running(problem, journal, in_flight, limits, state, history)

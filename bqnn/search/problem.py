@@ -9,8 +9,9 @@ from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec
+from bqnn.search.calibration import Fit
 from bqnn.search.history import Given
-from bqnn.search.reward import Reward, make_reward
+from bqnn.search.reward import Reward, learned_reward, make_reward
 from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 
@@ -73,6 +74,17 @@ def _bound(problem: Problem, learnt: int, first: tuple[nsc.Block, ...]) -> Probl
     return dataclasses.replace(problem, learnt=learnt, first=first)
 
 
+def with_fit(problem: Problem, fit: Fit | None) -> Problem:
+    """Bind the reward that a fit foretells; the same problem without a fit."""
+    if fit is None:
+        return problem
+    reward = learned_reward(fit, problem.images.num_classes)
+    bound = dataclasses.replace(problem, reward=reward)
+    if "agent" in vars(problem):  # it does not depend on the reward, and is compiled
+        vars(bound)["agent"] = problem.agent
+    return bound
+
+
 def make_candidate(
     problem: Problem, block: nsc.Block, iteration: int = 0, slot: int = 0
 ) -> Candidate:
@@ -80,24 +92,28 @@ def make_candidate(
 
     The seed of the training depends on `train.seed`, or else the search's seed, and on
     the block's canonical hash, not on iteration and slot: the result does not depend on
-    when it is asked.
+    when it is asked (`training_seed`).
     """
     network = problem.config.network
     whole, flops = cost.stacked_cost(block, network, problem.images)
     density = cost.density(block)
     sha = nsc.canonical_hash(block, network.width)
-    config = problem.config
-    base = config.search.seed if config.train.seed is None else config.train.seed
-    seed = hashlib.sha256(f"{base} {sha}".encode()).digest()
     return Candidate(
         iteration,
         slot,
         block,
         sha,
-        int.from_bytes(seed[:4], "big") >> 1,
+        training_seed(problem.config, sha),
         flops,
         density.edges,
         density.nodes,
         whole.params,
         whole.flops,
     )
+
+
+def training_seed(config: Config, sha: str) -> int:
+    """Make the seed of a training from the seed of all and the candidate's hash."""
+    base = config.search.seed if config.train.seed is None else config.train.seed
+    seed = hashlib.sha256(f"{base} {sha}".encode()).digest()
+    return int.from_bytes(seed[:4], "big") >> 1

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import Candidate
 from bqnn.search import ladder
-from bqnn.search.history import Ask, Learnt
+from bqnn.search.history import Ask, Batch, Learnt
 from bqnn.search.ladder import Ladder
 from bqnn.search.problem import Problem, make_candidate
 from bqnn.space import nsc
@@ -41,6 +41,16 @@ def first_state(problem: Problem, learnt: Sequence[Learnt]) -> SearchState:
     for start in range(0, len(learnt), batch):
         part = learnt[start : start + batch]
         state = tell_batch(problem, state, [(x.candidate, x.evaluation) for x in part])
+    return state
+
+
+def told_again(
+    problem: Problem, learnt: Sequence[Learnt], batches: Iterable[Batch]
+) -> SearchState:
+    """Make the state of a search that was told batches by the reward of `problem`."""
+    state = first_state(problem, learnt)
+    for batch in batches:
+        state = tell_batch(problem, state, batch)
     return state
 
 
@@ -94,7 +104,7 @@ def ask_batch(
 def tell_batch(
     problem: Problem,
     state: SearchState,
-    batch: Sequence[tuple[Candidate, Evaluation]],
+    batch: Batch,
 ) -> SearchState:
     """Tell a batch of evaluated candidates, in the order given.
 
@@ -108,7 +118,7 @@ def tell_batch(
     )
 
 
-def batch_digest(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:
+def batch_digest(batch: Batch) -> str:
     """Hash a batch told: candidates, statuses and accuracies (sha256).
 
     A replay that compares it finds changes that no reward depends on, such as another
@@ -128,5 +138,5 @@ def batch_digest(batch: Sequence[tuple[Candidate, Evaluation]]) -> str:
 
 def _told(candidate: Candidate) -> list[object]:
     """List the fields of a candidate; without rungs, as before there were any."""
-    *values, rungs = vars(candidate).values()
+    *values, rungs, _ = vars(candidate).values()
     return [*values, rungs] if rungs else values

@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 from bqnn.errors import printable
 from bqnn.evaluation.records import Evaluation, Status, outcome
-from bqnn.search.events import Asked, Evaluated, Event, Retried, Told
+from bqnn.search.calibration import Fit
+from bqnn.search.events import (
+    Asked,
+    Evaluated,
+    Event,
+    Refitted,
+    Retried,
+    Told,
+    TrainedInFull,
+)
 from bqnn.search.reward import last_accuracy
 
 TOP = 5
@@ -26,6 +35,8 @@ class Summary(NamedTuple):
       fresh: those that happened in this process.
       best: the candidates of highest reward, one per canonical block, best first.
       digest: of the agent's state after the last batch told.
+      in_full: blocks trained in full, to learn the reward.
+      fit: by which blocks are rewarded; None where the reward is not learnt.
       top: how many of the best to keep.
     """
 
@@ -39,6 +50,8 @@ class Summary(NamedTuple):
     fresh: int = 0
     best: tuple[Evaluated, ...] = ()
     digest: str = ""
+    in_full: int = 0
+    fit: Fit | None = None
     top: int = TOP
 
     @property
@@ -84,15 +97,28 @@ def update(summary: Summary, event: Event) -> Summary:
         return summary._replace(epsilon=event.epsilon)
     if isinstance(event, Told):
         return summary._replace(told=event.number + 1, digest=event.digest)
+    if isinstance(event, Refitted):
+        return _rewarded_anew(summary, event)
     status = event.evaluation.status
     summary = summary._replace(causes=_causes(summary.causes, event.evaluation))
     if isinstance(event, Retried):
         return summary._replace(retries=_count(summary.retries, status))
+    if isinstance(event, TrainedInFull):
+        return summary._replace(in_full=summary.in_full + 1)
     return summary._replace(
         counts=_count(summary.counts, outcome(event.evaluation)),
         fresh=summary.fresh + (not event.recorded),
         best=_best(summary.best, event, summary.top),
     )
+
+
+def _rewarded_anew(summary: Summary, event: Refitted) -> Summary:
+    """Choose the best again, by another reward than before."""
+    best: tuple[Evaluated, ...] = ()
+    for evaluated in event.evaluated:
+        best = _best(best, evaluated, summary.top)
+    fit, digest = event.fit or summary.fit, event.digest
+    return summary._replace(best=best, fit=fit, digest=digest)
 
 
 def recorded(summary: Summary) -> str:

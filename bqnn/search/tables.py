@@ -9,10 +9,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
 from bqnn.schema import FactError
-from bqnn.search import facts
-from bqnn.search.history import Ask, Attempts, Given, Learnt
+from bqnn.search import consistency, facts
+from bqnn.search.history import (
+    Ask,
+    Attempts,
+    Given,
+    History,
+    Learnt,
+    Round,
+    Tell,
+    WarmStart,
+)
 
 
 class Tables:
@@ -44,7 +54,7 @@ class Tables:
 
     def select(self, table: str) -> Iterator[list[Any]]:
         """Read a table in the order of its keys."""
-        if table in facts.NEW_TABLES and self._version < 3:
+        if self._version < facts.NEW_TABLES.get(table, 0):
             return iter(())
         keys = ", ".join(facts.KEYS[table])
         order = f"ORDER BY {keys}" if keys else ""
@@ -66,20 +76,46 @@ class Tables:
         )
         return Given(learnt, tuple(block for (block,) in self.numbered("tried_first")))
 
-    def asks(self) -> tuple[Ask, ...]:
-        """Read the batches asked, with their candidates."""
+    def history(self, config: Config) -> History:
+        """Read all that happened, and check that it agrees."""
         batches: dict[int, list[Candidate]] = {}
         for row in self.select("candidates"):
             batches.setdefault(row[0], []).append(Candidate(*row))
+        history = History(
+            self._asks(batches),
+            self.attempts(),
+            tuple(Tell(*row) for row in self.select("tells")),
+            self.given(),
+            self._rounds(batches, config),
+            next((WarmStart(*row) for row in self.select("warm_start")), None),
+        )
+        for iteration in batches:
+            raise FactError(f"table candidates: batch {iteration} was never asked")
+        consistency.check(config, history)
+        return history
+
+    def _asks(self, batches: dict[int, list[Candidate]]) -> tuple[Ask, ...]:
+        """Read the batches asked; takes their candidates from `batches`."""
         asks = []
         for iteration, told, epsilon, rungs in self.select("asks"):
             batch = batches.pop(iteration, [])
             if rungs:
                 batch = [dataclasses.replace(c, rungs=rungs) for c in batch]
             asks.append(Ask(iteration, told, epsilon, tuple(batch)))
-        for iteration in batches:
-            raise FactError(f"table candidates: batch {iteration} was never asked")
         return tuple(asks)
+
+    def _rounds(
+        self, batches: dict[int, list[Candidate]], config: Config
+    ) -> tuple[Round, ...]:
+        """Read the rounds; takes their candidates from `batches`."""
+        iterations = schedule.parse(config.agent.schedule).iterations
+        epochs, rounds = config.reward.full_epochs, []
+        fits = self.numbered("fits")
+        for number, (told,) in enumerate(self.numbered("rounds")):
+            batch = batches.pop(iterations + number, [])
+            full = tuple(dataclasses.replace(c, epochs=epochs) for c in batch)
+            rounds.append(Round(number, told, full, *next(fits, ())))
+        return tuple(rounds)
 
     def attempts(self) -> Attempts:
         """Read all evaluations, by candidate."""

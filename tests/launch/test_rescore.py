@@ -46,11 +46,12 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     weights = "--config.reward.mu=0", "--config.reward.rho=0"
     where = f"--workdir={searched}"
     table = run("rescore", where, "--top=2", *weights)
-    unknown, wrong, help_text = answers(
+    unknown, wrong, unlearnt, help_text = answers(
         "rescore",
         [
             [where, "--config.reward.nu=1"],
             [where, "--config.reward.mu=nan"],
+            [where, "--config.reward.kind=learned"],
             ["--help"],
         ],
     )
@@ -62,3 +63,5 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     assert "reward has no field 'nu', only kind, mu, rho" in unknown.err
     assert "reward.mu is nan" in wrong.err
     assert "--config.reward.rho: of log(density) of the block." in help_text.out
+    assert unlearnt.status == 2
+    assert "the search has learnt no reward: give the --weights" in unlearnt.err
