@@ -46,6 +46,12 @@ CASES: dict[str, dict[Command, str]] = {
         (*TRAIN, "--block=1,1,3,0,0", "--rank=2"): "--rank has no effect with --block",
         (*TRAIN, "--search=s", "--process=1"): "--process has no effect without --coo",
     },
+    "calibrate": {
+        ("--search=s", "--workdir=none", "--trained=t", flag): (
+            f"--{flag[2:].partition('=')[0]} has no effect with --trained"
+        )
+        for flag in ("--config=digits_final", "--blocks=9", "--workers=2")
+    },
     "search": {
         (*SEARCH, "--ray_address=auto"): "--ray_address has no effect with --executor=",
         (*SEARCH, "--worker_resources=CPU=1"): "--worker_resources has no effect with",

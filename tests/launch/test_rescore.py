@@ -1,6 +1,8 @@
 """Blocks ranked by other weights of the reward."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 from bqnn.config import RewardConfig
@@ -65,3 +67,35 @@ def test_the_program_prints_a_table_and_writes_nothing(searched: Path) -> None:
     assert "--config.reward.rho: of log(density) of the block." in help_text.out
     assert unlearnt.status == 2
     assert "the search has learnt no reward: give the --weights" in unlearnt.err
+
+
+def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -> None:
+    weights, where = tmp_path / "calibration.json", f"--workdir={searched}"
+    ends = {"weight": -1.0, "low": -2.0, "high": 0.0}
+    fitted = {"format": 1, "blocks": 8, "intercept": 1.0, "terms": {"accuracy": ends}}
+    weights.write_text(json.dumps(fitted))
+    accuracy, learned, no_kind, mixed, damaged = answers(
+        "rescore",
+        [
+            [where, "--config.reward.kind=accuracy", "--top=99"],
+            [where, f"--weights={weights}", "--top=99"],
+            [where, "--config.reward.kind=luck"],
+            [where, f"--weights={weights}", "--config.reward.mu=0"],
+            [where, f"--weights={searched / 'journal.sqlite'}"],
+        ],
+    )
+    assert (
+        "ranked with early accuracy alone; before, with mu 1 and rho 8" in accuracy.out
+    )
+    assert "ranked with accuracy -1; before, with mu 1 and rho 8" in learned.out
+    best = [_accuracies(found.out) for found in (accuracy, learned)]
+    assert best[0] == sorted(best[0], reverse=True) and best[1] == sorted(best[0])
+    assert len(best[0]) > 5
+    assert [a.status for a in (no_kind, mixed, damaged)] == [2, 2, 1]
+    assert "reward.kind is 'luck': want paper or accuracy or learned" in no_kind.err
+    assert "--config.reward.mu has no effect with --weights: leave it" in mixed.err
+    assert "is no calibration" in damaged.err and damaged.err.count("\n") == 1
+
+
+def _accuracies(text: str) -> list[float]:
+    return [float(value) for value in re.findall(r"│ +([0-9.]+)% │", text)]

@@ -48,6 +48,14 @@ def test_reward_worked_by_hand() -> None:
     assert _reward(costly, evaluation, mu=0, rho=0) == 0.65
 
 
+def test_accuracy_alone_has_no_terms() -> None:
+    costly = _candidate(4 * FLOPS, Density(6, 5))
+    evaluation = Evaluation(Status.OK, (0.2, 0.65))
+    assert _reward(costly, evaluation, kind="accuracy") == 0.65
+    assert _reward(costly, evaluation, kind="accuracy", mu=20, rho=9) == 0.65
+    assert _reward(costly, Evaluation(Status.FAILED), kind="accuracy") == 0.1
+
+
 @pytest.mark.parametrize("status", list(Status))
 def test_only_a_measured_accuracy_is_rewarded_above_a_guess(status: Status) -> None:
     evaluation = Evaluation(status, accuracy=(0.2, 0.65))

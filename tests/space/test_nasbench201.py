@@ -15,7 +15,7 @@ from bqnn.compare.statistics import best_so_far
 from bqnn.compare.tabular import all_actions
 from bqnn.config import AgentConfig
 from bqnn.errors import DataError, NscError
-from bqnn.space.nasbench201 import NasBench201Space
+from bqnn.space.nasbench201 import NasBench201Space, cell_costs
 from bqnn.stats import mean
 from tests.helpers.paths import SHARED
 
@@ -31,6 +31,15 @@ def test_a_cell_is_written_as_the_benchmark_does() -> None:
     actions = space.encode(CELL)
     assert actions.tolist() == [4, 2, 0, 1, 3, 0]
     assert space.decode(actions) == CELL
+
+
+def test_cells_cost_what_the_benchmark_says() -> None:
+    # None, six 3x3 convolutions, and one between nodes that nothing else joins.
+    cells = [[0] * 6, [3] * 6, [0, 0, 3, 0, 0, 0], [0, 1, 0, 2, 0, 4]]
+    found = cell_costs(np.array(cells, np.int32))
+    assert found.params.tolist() == [73_306, 1_531_546, 73_306, 101_306]
+    assert found.flops.tolist() == [7_783_040, 220_119_680, 7_783_040, 11_715_200]
+    assert found.density.tolist() == [0, 6 / 4, 0, 1]
 
 
 @pytest.mark.parametrize(
