@@ -47,7 +47,7 @@ def calibration_tables(found: Calibration) -> RenderableType:
         "A fit to the other blocks gives the learned reward of each, and the errors. "
         "A term that helps has the smaller error."
     )
-    return Group(ranks, terms, note)
+    return Group(ranks, terms, note, *_warnings(found))
 
 
 def draw_measures(axes: Axes, found: Calibration) -> Axes:
@@ -99,6 +99,16 @@ def save_figure(found: Calibration, path: Path) -> None:
         figure.savefig(path)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
+
+
+def _warnings(found: Calibration) -> list[str]:
+    fitted = dict(zip(found.fit.terms, found.fit.weights, strict=True))
+    if fitted["accuracy"] > 0:
+        return []
+    return [
+        "Early accuracy foretells nothing here, and has no weight: train longer in the "
+        "search, or more blocks in full, before a search by these weights."
+    ]
 
 
 def _term_cells(row: TermRow) -> tuple[str, ...]:

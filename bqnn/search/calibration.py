@@ -59,8 +59,9 @@ class Fit(NamedTuple):
     Attributes:
       terms: their names.
       intercept: the final accuracy foretold where all terms are 0.
-      weights: final accuracy by unit of each term.
-      low, high: ends of the 95 % credible intervals of the weights.
+      weights: final accuracy by unit of each term; of `accuracy`, 0 or more.
+      low, high: ends of the 95 % credible intervals of the weights; of `accuracy`, as
+        if a negative one were allowed.
       blocks: number of blocks that it was fitted to.
     """
 
@@ -84,7 +85,8 @@ def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
 
     The prior of the weights is normal, around what is believed of `accuracy`; its
     scale is that of the residuals, which is integrated out, so that the weights follow
-    Student's t. A constant term keeps the weight that it was believed to have.
+    Student's t. A constant term keeps the weight that it was believed to have, and
+    early accuracy has no negative one.
 
     Args:
       terms: names of the terms.
@@ -108,13 +110,17 @@ def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
     surprise = np.sum(strength * (weights - belief) ** 2)
     variance = (np.sum((y - x @ weights) ** 2) + surprise) / (count - 1)
     half = stdtrit(count - 1, 0.975) * np.sqrt(variance * np.diag(covariance))
-    weights, half = (spread / scale * part for part in (weights, half))
+    low, high = weights - half, weights + half
+    for index in np.flatnonzero(is_accuracy & (weights < 0)):
+        # No block is rewarded for a worse start: the mode of the others without it.
+        weights -= weights[index] * (covariance[:, index] / covariance[index, index])
+    weights, low, high = (spread / scale * part for part in (weights, low, high))
     return Fit(
         terms=tuple(terms),
         intercept=float(mean - middle @ weights),
         weights=tuple(weights.tolist()),
-        low=tuple((weights - half).tolist()),
-        high=tuple((weights + half).tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
         blocks=count,
     )
 

@@ -56,6 +56,17 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
+def test_a_worse_start_is_never_rewarded() -> None:
+    values, final = _random(count=40)
+    worse = final - 2 * values[:, 0]
+    found = fit(FITTED, values, worse)
+    assert found.weights[0] == 0 and found.high[0] < 0
+    assert foretell(found, values + [0.1, 0]) == pytest.approx(foretell(found, values))
+    # The other weight is what it would be if early accuracy had none.
+    alone = fit(("log_params",), values[:, 1:], worse)
+    assert found.weights[1] == pytest.approx(alone.weights[0])
+
+
 def test_many_blocks_outweigh_the_belief() -> None:
     values, final = _random(count=2000)
     found = fit(FITTED, values, final)
