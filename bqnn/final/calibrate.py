@@ -116,9 +116,8 @@ class TermRow(NamedTuple):
       fitted: whether it is one of the fit.
       effect: of one standard deviation of the term on final accuracy.
       low, high: ends of its 95 % interval.
-      error: of foretelling with it, and without it: root mean square of what is left
-        of each block by a fit to the others.
-      spearman: rank correlation with final accuracy, with the term and without it.
+      error, error_without: of foretelling with it, and without it: root mean square
+        over blocks, each foretold by a fit to the others.
     """
 
     name: str
@@ -126,8 +125,8 @@ class TermRow(NamedTuple):
     effect: float
     low: float
     high: float
-    error: tuple[float, float]
-    spearman: tuple[float, float]
+    error: float
+    error_without: float
 
 
 class Calibration(NamedTuple):
@@ -234,17 +233,16 @@ def _term_row(name: str, events: Sequence[Evaluated], final: Floats) -> TermRow:
     larger = FITTED if fitted else (*FITTED, name)
     smaller = tuple(term for term in larger if term != name)
     whole = _columns(events, larger)
-    outcomes = []
-    for terms in (larger, smaller):
-        foretold = calibration.leave_one_out(terms, _columns(events, terms), final)
-        error = float(np.sqrt(np.mean((foretold - final) ** 2)))
-        rank = correlation(foretold.tolist(), final.tolist()).spearman
-        outcomes.append((error, rank))
+    errors = (_error(terms, events, final) for terms in (larger, smaller))
     found, index = calibration.fit(larger, whole, final), larger.index(name)
     ends = (side[index] for side in (found.weights, found.low, found.high))
     effect, low, high = (float(whole[:, index].std()) * end for end in ends)
-    errors, ranks = zip(*outcomes, strict=True)
-    return TermRow(name, fitted, effect, low, high, errors, ranks)
+    return TermRow(name, fitted, effect, low, high, *errors)
+
+
+def _error(terms: Sequence[str], events: Sequence[Evaluated], final: Floats) -> float:
+    foretold = calibration.leave_one_out(terms, _columns(events, terms), final)
+    return float(np.sqrt(np.mean((foretold - final) ** 2)))
 
 
 def _columns(events: Sequence[Evaluated], terms: Sequence[str]) -> Floats:

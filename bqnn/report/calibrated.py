@@ -37,15 +37,15 @@ def calibration_tables(found: Calibration) -> RenderableType:
             for name, c in found.correlations.items()
         ),
     )
-    columns = "worth", "95 % interval", "error (without)", "Spearman (without)"
+    columns = "worth", "95 % interval", "error with it", "without it"
     terms = make_table(
         "Terms: what one deviation is worth, in points of final accuracy",
         ["term", "fitted", *numbers(*columns)],
         map(_term_cells, found.terms),
     )
     note = (
-        "A fit to the other blocks gives the learned reward of each, and the errors. "
-        "A term that helps has the smaller error."
+        "The learned reward of a block, and the errors, are by a fit to the other "
+        "blocks. A term that helps makes the error smaller."
     )
     return Group(ranks, terms, note, *_warnings(found))
 
@@ -112,12 +112,11 @@ def _warnings(found: Calibration) -> list[str]:
 
 
 def _term_cells(row: TermRow) -> tuple[str, ...]:
-    (error, error_without), (rank, rank_without) = row.error, row.spearman
     return (
         row.name,
         "yes" if row.fitted else "no",
         f"{100 * row.effect:+.2f}",
         f"{100 * row.low:+.2f} to {100 * row.high:+.2f}",
-        f"{100 * error:.2f} ({100 * error_without:.2f})",
-        f"{rank:.3f} ({rank_without:.3f})",
+        f"{100 * row.error:.2f}",
+        f"{100 * row.error_without:.2f}",
     )

@@ -29,7 +29,7 @@ from bqnn.schema import (
     read_at,
     text,
 )
-from bqnn.search.calibration import parse_fit
+from bqnn.search.calibration import from_json
 from bqnn.space import nsc
 
 
@@ -130,7 +130,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
     },
     "fits": {
         "number": INDEX,
-        "fit": parsed(lambda value: None if value is None else parse_fit(value)),
+        "fit": parsed(lambda value: None if value is None else from_json(value)),
         "digest": HASH,
     },
     "learnt": {

@@ -79,7 +79,7 @@ def test_measures_are_of_the_same_blocks_worst_first(search: Searched) -> None:
     assert {name for name, row in rows.items() if row.fitted} == {*FITTED}
     size = rows["log_params"]
     assert size.low < size.effect < size.high and size.effect > 0
-    assert size.error[0] < size.error[1] and size.spearman[0] > size.spearman[1]
+    assert size.error < size.error_without
 
 
 def test_the_tables_and_the_figure_show_the_measures(
