@@ -77,7 +77,8 @@ def learn(told: Sequence[Batch], full: Batch) -> Fit | None:
       full: the blocks that were trained in full.
 
     Returns:
-      None if too few of them have an accuracy.
+      None if too few of them have an accuracy, or if early accuracy tells nothing of the
+      final one: size alone is no reward.
     """
     early = {candidate.block: (candidate, e) for candidate, e in _whole(told)}
     ended = [(c, e) for c, e in full if last_accuracy(c, e) is not None]
@@ -86,7 +87,8 @@ def learn(told: Sequence[Batch], full: Batch) -> Fit | None:
     pairs = [early[candidate.block] for candidate, _ in ended]
     values = [calibration.values_of(FITTED, *pair) for pair in pairs]
     final = [evaluation.accuracy[-1] for _, evaluation in ended]
-    return calibration.fit(FITTED, np.array(values), np.array(final))
+    fit = calibration.fit(FITTED, np.array(values), np.array(final))
+    return fit if fit.weights[FITTED.index("accuracy")] > 0 else None
 
 
 def _whole(told: Sequence[Batch]) -> list[tuple[Candidate, Evaluation]]:
