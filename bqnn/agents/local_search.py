@@ -89,8 +89,9 @@ def _sample(
     near, has_near = _neighbours(space, state, near_key)
     far_keys = jax.random.split(far_key, batch * novelty.TRIES)
     blocks = jnp.concatenate([near, random_blocks(space, exploration, far_keys)])
-    known = novelty.known_keys(space, state.memory, pending)
-    keys = jax.vmap(space.key)(blocks)
+    keys, pending_keys = novelty.keys_of(space.key, blocks, pending)
+    assert state.memory.keys is not None
+    known = jnp.concatenate([state.memory.keys, pending_keys])
     allowed = has_near | (jnp.arange(len(blocks)) >= len(near))
     new = allowed & ~novelty.is_in(keys, known)
     # Where nothing is new, any random block is asked again.

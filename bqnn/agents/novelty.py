@@ -10,8 +10,6 @@ import numpy as np
 from jax import Array, lax
 
 from bqnn.agents.qtable import rounded
-from bqnn.agents.replay import ReplayMemory
-from bqnn.space.actions import Space
 
 TRIES = 8
 """Proposals for every block asked."""
@@ -35,6 +33,7 @@ def choose(
     propose: Callable[[chex.PRNGKey, Array], Array],
     key_of: Callable[[Array], Array],
     known: Array,
+    pending: Array,
     asking: Asking,
 ) -> Array:
     """Choose for every slot of the batch its first proposal that is new.
@@ -55,7 +54,8 @@ def choose(
       propose: (keys `[B * TRIES]`, epsilons `[B * TRIES]`) -> blocks, int32
         `[B * TRIES, T]`.
       key_of: (block, int32 `[T]`) -> uint32 `[]`: blocks of one key count as one.
-      known: keys of the blocks that are not new, uint32 `[M]`.
+      known: keys of the blocks told, uint32 `[M]`.
+      pending: blocks that are not new either, int32 `[L, T]`, and rows of -1.
       asking: how many blocks, and with which epsilon.
 
     Returns:
@@ -64,8 +64,11 @@ def choose(
     batch, epsilon = asking.batch, asking.epsilon
     keys = jax.random.split(asking.key, batch * TRIES)
     blocks = propose(keys, jnp.tile(rising(epsilon, TRIES), batch))
-    block_keys = jax.vmap(key_of)(blocks).reshape(batch, TRIES)
-    old = is_in(block_keys, known)
+    # The key of an empty row, which no block has, fills the slots to come.
+    empty_row = jnp.full((1, blocks.shape[1]), -1, blocks.dtype)
+    block_keys, pending_keys, empty = keys_of(key_of, blocks, pending, empty_row)
+    block_keys = block_keys.reshape(batch, TRIES)
+    old = is_in(block_keys, jnp.concatenate([known, pending_keys]))
 
     def choose_one(
         chosen: Array, slot: tuple[Array, Array, Array]
@@ -75,10 +78,8 @@ def choose(
         first = jnp.where(new.any(), jnp.argmax(new), TRIES - 1)
         return chosen.at[number].set(tries[first]), first
 
-    # The key of an empty row, which no block has, fills the slots to come.
-    empty = key_of(jnp.full_like(blocks[0], -1))
     slots = (jnp.arange(batch), block_keys, old)
-    _, first = lax.scan(choose_one, jnp.broadcast_to(empty, (batch,)), slots)
+    _, first = lax.scan(choose_one, jnp.repeat(empty, batch), slots)
     return blocks.reshape(batch, TRIES, -1)[jnp.arange(batch), first]
 
 
@@ -107,10 +108,13 @@ def first_distinct(keys: Array, new: Array, count: int) -> Array:
     return lax.scan(take, new, length=count)[1]
 
 
-def known_keys(space: Space, memory: ReplayMemory, pending: Array) -> Array:
-    """Return the keys of all blocks told or pending, uint32 `[M + L]`."""
-    assert memory.keys is not None
-    return jnp.concatenate([memory.keys, jax.vmap(space.key)(pending)])
+def keys_of(key_of: Callable[[Array], Array], *rows: Array) -> list[Array]:
+    """Return the keys of blocks, uint32 `[N]` for each of `rows`, int32 `[N, T]`.
+
+    All at once, for the program of a key takes a second to compile.
+    """
+    ends = np.cumsum([len(some) for some in rows])[:-1]
+    return jnp.split(jax.vmap(key_of)(jnp.concatenate(rows)), ends)
 
 
 def is_in(keys: Array, others: Array) -> Array:

@@ -167,10 +167,11 @@ def _sample_batch(
         draw = functools.partial(propose, space, config.exploration, q_values)
         asking = novelty.Asking(key, batch, epsilon)
         if config.distinct:
-            known = novelty.known_keys(space, state.memory, pending)
-            return novelty.choose(draw, space.key, known, asking)
+            known = state.memory.keys
+            assert known is not None
+            return novelty.choose(draw, space.key, known, pending, asking)
         codes = jax.vmap(row_key)(state.memory.actions)
-        return novelty.choose(draw, row_key, codes, asking)
+        return novelty.choose(draw, row_key, codes, pending[:0], asking)
     draws = sampling.draw(space, config.exploration, jax.random.split(key, batch))
     sample = functools.partial(sampling.sample_block, space, q_values)
     return lax.cond(

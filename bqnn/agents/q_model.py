@@ -57,8 +57,9 @@ def _sample(
 ) -> Array:
     pool_key, choice_key = jax.random.split(key_of(state.key, iteration, "ask"))
     pool = _pool(space, config, batch, state, epsilon, pool_key)
-    keys = jax.vmap(space.key)(pool)
-    known = novelty.known_keys(space, state.memory, pending)
+    keys, pending_keys = novelty.keys_of(space.key, pool, pending)
+    assert state.memory.keys is not None
+    known = jnp.concatenate([state.memory.keys, pending_keys])
     most = learnt + iteration * batch
     post = _foretell(space, config, state.memory, pending, pool, most)
     return pool[_choose(post, keys, ~novelty.is_in(keys, known), choice_key, batch)]
@@ -117,16 +118,18 @@ def _foretell(
     """Condition on what was told and what is in flight, `most_told` of each at most."""
     rows, pending = _remembered(memory, config.most_told), pending[: config.most_told]
     actions = jnp.concatenate([memory.actions[rows], pending])
+    # Of all at once, for the program of the features takes a second to compile.
+    features = jax.vmap(space.features)(jnp.concatenate([actions, pool]))
     facts = gp.Facts(
-        features=jax.vmap(space.features)(actions),
+        features=features[: len(actions)],
         rewards=memory.rewards[rows],
         told=rows < memory.size,
         pending=pending[:, 0] >= 0,
     )
     whole = len(pending) > 0 or len(memory.rewards) > config.most_told
     count = len(actions) if whole else jnp.minimum(most, len(actions))
-    features = jax.vmap(space.features)(pool)
-    return gp.posterior(facts, features, config.noise, jnp.asarray(count))
+    at_pool = features[len(actions) :]
+    return gp.posterior(facts, at_pool, config.noise, jnp.asarray(count))
 
 
 def _remembered(memory: ReplayMemory, most: int) -> Array:

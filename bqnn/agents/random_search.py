@@ -78,9 +78,9 @@ def _sample(
         del epsilons  # all is random
         return random_blocks(space, exploration, keys)
 
-    known = novelty.known_keys(space, state.memory, pending)
-    asking = novelty.Asking(key, batch, epsilon)
-    return novelty.choose(propose, space.key, known, asking)
+    asking, known = novelty.Asking(key, batch, epsilon), state.memory.keys
+    assert known is not None
+    return novelty.choose(propose, space.key, known, pending, asking)
 
 
 def _tell(

@@ -112,8 +112,11 @@ def graph_key(graph: BlockGraph, ordered: bool) -> Array:
     is_concat = (graph.types == LayerType.CONCAT) & ordered
     salt = jnp.where(is_concat, jnp.uint32(0x9E3779B9), jnp.uint32(0))
     output = mixed(graph.places) if ordered else graph.outputs
-    for _ in range(2):
-        colours = _recoloured(graph, colours, salt, output)
+
+    def recolour(_: Array, colours: Array) -> Array:
+        return _recoloured(graph, colours, salt, output)
+
+    colours = lax.fori_loop(0, 2, recolour, colours)
     counted = (graph.types > 0).at[0].set(True)
     return jnp.where(counted, mixed(colours), 0).sum(dtype=jnp.uint32)
 

@@ -182,7 +182,7 @@ def test_the_first_new_proposal_is_taken_and_epsilon_rises_to_one() -> None:
 
     asking = novelty.Asking(jax.random.key(0), 2, jnp.float32(0.1))
     known = jax.vmap(row_key)(told)
-    blocks = novelty.choose(propose, row_key, known, asking)
+    blocks = novelty.choose(propose, row_key, known, told[:0], asking)
     # 1 and 2 were told; the second slot may not take what the first one took.
     assert blocks.tolist() == [[3, -1], [4, -1]]
     assert seen_epsilons[:2] == pytest.approx([0.1, 0.1 + 0.9 / 7])
