@@ -22,6 +22,8 @@ _CONVOLUTIONS = {
     )
 }
 _XLA_FLAGS = {"0.10.2": _CONVOLUTIONS}
+# Without the emitters of fusions. An unknown option raises.
+_QUICK = {"0.10.2": {"xla_cpu_use_fusion_emitters": False}}
 # M_MMAP_MAX: no array in a mapping of its own; M_TRIM_THRESHOLD: the heap grows only;
 # M_ARENA_MAX: one heap for all threads. The numbers are those of <malloc.h>.
 _MALLOPT = {-4: 0, -1: 2**31 - 1, -8: 1}
@@ -68,6 +70,14 @@ def default_cache_dir() -> str:
     """Return where compiled programs are kept unless a flag says otherwise."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "bqnn", "programs")
+
+
+def quick_options() -> dict[str, bool | int]:
+    """Return options of `jax.jit` for programs of many small operations on the CPU.
+
+    Programs of agents compile in half the time, as fast and with the same bits.
+    """
+    return {"xla_backend_optimization_level": 1, **_QUICK.get(version("jaxlib"), {})}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from bqnn import numerics
+from bqnn import numerics, runtime
 from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State
 from bqnn.agents.local_search import make_local
@@ -30,9 +30,6 @@ LEARNERS: dict[str, Callable[[Space, AgentConfig, int, int], Learner]] = {
     "q_model": make_q_model,
 }
 """Learners by the name that `config.agent.name` takes."""
-
-# Compiles in three quarters of the time, to programs as fast and of the same bits.
-_QUICK = {"xla_backend_optimization_level": 1}
 
 AgentState = State
 _Tell = Callable[[AgentState, ArrayLike, ArrayLike], AgentState]
@@ -114,7 +111,8 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     search = config.search
     learner = make_learner(space.arrays, config.agent, search.batch, learnt)
     iterations, before = len(learner.epsilons), -(-learnt // search.batch)
-    cpu, sample = host(), jax.jit(learner.sample, compiler_options=_QUICK)
+    jit = functools.partial(jax.jit, compiler_options=runtime.quick_options())
+    cpu, sample = host(), jit(learner.sample)
     steps = len(space.arrays.num_actions)
     none, least = np.zeros((0, steps), np.int32), _usually_pending(search, iterations)
 
@@ -140,10 +138,10 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     return Agent(
         init,
         ask,
-        functools.partial(tell, jax.jit(learner.tell)),
-        functools.partial(tell, jax.jit(learner.tell, donate_argnums=0)),
+        functools.partial(tell, jit(learner.tell)),
+        functools.partial(tell, jit(learner.tell, donate_argnums=0)),
         iterations,
-        numerics.pinned()(jax.jit(learner.changes)),
+        numerics.pinned()(jit(learner.changes)),
     )
 
 

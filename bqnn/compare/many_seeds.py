@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bqnn import machine, numerics
+from bqnn import machine, numerics, runtime
 from bqnn.agents import State, make_learner
 from bqnn.agents.agent import host
 from bqnn.compare.tabular import TabularBenchmark
@@ -44,7 +44,10 @@ def search_seeds(
       Indices of the blocks asked, in order, for the next seeds: int32 `[R, N]`, where
       R is `SEEDS_AT_ONCE` or, at the end, less.
     """
-    many = jax.jit(jax.vmap(_search_of(benchmark, agent, batch)))
+    options = runtime.quick_options()
+    many = jax.jit(
+        jax.vmap(_search_of(benchmark, agent, batch)), compiler_options=options
+    )
     starts = range(0, seeds, SEEDS_AT_ONCE)
     with numerics.pinned(), jax.default_device(host()):
         compiled = many.lower(jnp.arange(SEEDS_AT_ONCE)).compile()
