@@ -89,10 +89,11 @@ def _quick_options(**settings: Any) -> Any:
     """Do without the emitters of fusions: they take half the time of a compilation.
 
     JAX takes this option from a call of `jit` or from the environment, which programs
-    that a test starts would inherit.
+    that a test starts would inherit. What a call asks for, as agents do, takes longer.
     """
     given = settings.pop("env_options_overrides", None) or {}
-    options = {"xla_cpu_use_fusion_emitters": False, **given}
+    quick = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+    options = {**given, **quick}
     return _full_options(env_options_overrides=options, **settings)
 
 
