@@ -8,23 +8,19 @@ command again to go on after Ctrl-C, a crash or a kill; nothing evaluated is los
 With --evaluations=DIR --config.train.seed=0, searches share what they have trained.
 --learn_from=WORKDIR tells the agent the results of an earlier search, and
 --try_first=FILE asks the blocks of a file first. Both are copied into the journal.
+
+--then_train goes on with a full training of the best, in the directory WORKDIR_final.
 """
 
-import dataclasses
 import math
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
-from rich.console import Console
 
-from bqnn.config import Config, DataConfig
-from bqnn.report.block_tables import best_blocks, outcomes
-from bqnn.report.progress import reward_line
-from bqnn.search.summary import Summary, recorded
-from launch import cli, config_flag
+from bqnn.config import Config
+from launch import after_search, cli, config_flag
 from launch.workers import make_executor
 
 _CONFIG = config_flag.define("search")
@@ -69,6 +65,13 @@ _TRY_FIRST = flags.DEFINE_string(
 _TENSORBOARD = flags.DEFINE_boolean(
     "tensorboard", False, "Write what happens to WORKDIR/tensorboard as well."
 )
+_THEN_TRAIN = flags.DEFINE_boolean(
+    "then_train",
+    False,
+    "When the search is complete, go on with the command that its last lines name: "
+    "train the best blocks in full, choose one by validation, train it on all training "
+    "images, and test it once.",
+)
 
 
 def main() -> None:
@@ -91,74 +94,15 @@ def main() -> None:
         _MAX_FAILURES.value, _MAX_CANDIDATES.value, _clock(_MAX_HOURS.value)
     )
     summary = driver.train(config, workdir, executor, limits, screen, earlier)
-    _conclude(screen.console, summary, workdir, config)
+    after_search.conclude(screen.console, summary, workdir, config)
+    if _THEN_TRAIN.value and summary.complete and summary.best:
+        after_search.train(summary, workdir, config)
 
 
 def _clock(hours: float | None) -> Callable[[], bool]:
     """Make what tells whether `hours` have passed since now; never if None."""
     end = math.inf if hours is None else time.monotonic() + 3600 * hours
     return lambda: time.monotonic() >= end
-
-
-def _conclude(
-    console: Console, summary: Summary, workdir: Path, config: Config
-) -> None:
-    if summary.complete:
-        state = "is complete" if summary.fresh else "was complete already"
-        stopped = f"{summary.stopped} stopped at a rung, " if summary.stopped else ""
-        console.print(
-            f"the search {state}: {summary.iterations} iterations, {summary.done} "
-            f"candidates ({summary.reused} reused, {stopped}{summary.failed} failed), "
-            f"digest {summary.digest[:16]}",
-            soft_wrap=True,
-        )
-    else:
-        console.print(
-            f"stopped at its limit: {recorded(summary)} with a larger "
-            "--max_candidates or --max_hours to go on",
-            soft_wrap=True,
-        )
-    if summary.fit:
-        console.print(reward_line(summary.fit), soft_wrap=True)
-    if summary.failures or summary.retries:
-        console.print(outcomes(summary))
-    console.print(best_blocks(summary.best))
-    if summary.best:
-        console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
-    if summary.best:
-        choosing = _train(len(summary.best), config.data, workdir)
-        console.print(
-            f"train the best in full, choose one, and test it: {choosing}",
-            soft_wrap=True,
-        )
-    console.print(
-        f"check the whole search: {cli.command('replay')} --workdir={workdir}",
-        soft_wrap=True,
-    )
-
-
-def _show(summary: Summary) -> str:
-    block = summary.best[0].candidate.block
-    return f"{cli.command('show')} --block='{block}' --out=block.svg"
-
-
-def _train(count: int, data: DataConfig, workdir: Path) -> str:
-    """Write the command that chooses among `count` blocks, on the same images."""
-    recipe = "digits_final" if data.name == "digits" else "cifar_final"
-    flags_of_data = {
-        name: value
-        for name, value in dataclasses.asdict(data).items()
-        if name in ("name", "validation") or value != getattr(DataConfig(), name)
-    }
-    parts = [
-        f"--search={workdir}",
-        f"--top={count}",
-        "--retrain",
-        f"--workdir={workdir}_final",
-        f"--config={recipe}",
-        *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),
-    ]
-    return f"{cli.command('train')} {shlex.join(parts)}"
 
 
 if __name__ == "__main__":

@@ -77,6 +77,13 @@ def refuse(why: str) -> None:
     cli.refuse(("executor", *_SEVERAL, *_CLUSTER), why)
 
 
+def given() -> list[str]:
+    """List the flags of executors that were given, for another program."""
+    names = ("executor", *_SEVERAL, *_CLUSTER, "program_cache")
+    found = [flags.FLAGS[name] for name in names]
+    return [f"--{flag.name}={flag.value}" for flag in found if flag.present]
+
+
 def make_executor(
     config: Config,
     interrupted: cli.Interrupt,

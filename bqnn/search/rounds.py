@@ -77,8 +77,8 @@ def learn(told: Sequence[Batch], full: Batch) -> Fit | None:
       full: the blocks that were trained in full.
 
     Returns:
-      None if too few of them have an accuracy, or if early accuracy tells nothing of the
-      final one: size alone is no reward.
+      None if too few of them have an accuracy, or if early accuracy tells nothing of
+      the final one: size alone is no reward.
     """
     early = {candidate.block: (candidate, e) for candidate, e in _whole(told)}
     ended = [(c, e) for c, e in full if last_accuracy(c, e) is not None]

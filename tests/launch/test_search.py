@@ -1,5 +1,6 @@
 """The programs as a user runs them: real processes, real training, real kills."""
 
+import json
 import re
 import shutil
 import signal
@@ -281,3 +282,23 @@ def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
     result = programs.answer("search", f"--workdir={tmp_path}", *small)
     assert result.status == 0, result.err
     assert "2 candidates" in result.out
+
+
+def test_a_search_goes_on_to_train_its_best(finished: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "search"
+    shutil.copytree(finished, workdir)
+    training = [f"--workdir={workdir}", *SEARCH_FLAGS, "--workers=1", "--then_train"]
+    process = _start(["search", *training])
+    assert process.stdout
+    _wait_for(process.stdout, "the search was complete already")
+    # The training has this process's number, and what it says of an interrupt.
+    began = tmp_path / "search_final" / "rank001" / "run.json"
+    while not began.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; run the same command to go on" in rest
+    run = json.loads(began.read_text())
+    assert run["config"]["data"]["name"] == "digits"

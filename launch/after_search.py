@@ -1,0 +1,86 @@
+"""After a search: what it came to, and how to go on from there."""
+
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from bqnn.config import Config, DataConfig
+from bqnn.report.block_tables import best_blocks, outcomes
+from bqnn.report.progress import reward_line
+from bqnn.search.summary import Summary, recorded
+from launch import cli, workers
+
+
+def conclude(console: Console, summary: Summary, workdir: Path, config: Config) -> None:
+    """Print what a search came to, and the commands that go on from there."""
+    if summary.complete:
+        state = "is complete" if summary.fresh else "was complete already"
+        stopped = f"{summary.stopped} stopped at a rung, " if summary.stopped else ""
+        console.print(
+            f"the search {state}: {summary.iterations} iterations, {summary.done} "
+            f"candidates ({summary.reused} reused, {stopped}{summary.failed} failed), "
+            f"digest {summary.digest[:16]}",
+            soft_wrap=True,
+        )
+    else:
+        console.print(
+            f"stopped at its limit: {recorded(summary)} with a larger "
+            "--max_candidates or --max_hours to go on",
+            soft_wrap=True,
+        )
+    if summary.fit:
+        console.print(reward_line(summary.fit), soft_wrap=True)
+    if summary.failures or summary.retries:
+        console.print(outcomes(summary))
+    console.print(best_blocks(summary.best))
+    if summary.best:
+        console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
+        arguments = shlex.join(_training(summary, workdir, config.data))
+        console.print(
+            "train the best in full, choose one, and test it: "
+            f"{cli.command('train')} {arguments}",
+            soft_wrap=True,
+        )
+    console.print(
+        f"check the whole search: {cli.command('replay')} --workdir={workdir}",
+        soft_wrap=True,
+    )
+
+
+def _show(summary: Summary) -> str:
+    block = summary.best[0].candidate.block
+    return f"{cli.command('show')} --block='{block}' --out=block.svg"
+
+
+def train(summary: Summary, workdir: Path, config: Config) -> NoReturn:
+    """Become the program that trains the best blocks in full.
+
+    A process of its own starts jax as its configuration says. It takes over this one's
+    number, so that signals and the exit status are its own.
+    """
+    arguments = [*_training(summary, workdir, config.data), *workers.given()]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "launch.train", *arguments])
+
+
+def _training(summary: Summary, workdir: Path, data: DataConfig) -> list[str]:
+    """List the arguments of `launch.train` that choose, on the same images."""
+    recipe = "digits_final" if data.name == "digits" else "cifar_final"
+    flags_of_data = {
+        name: value
+        for name, value in dataclasses.asdict(data).items()
+        if name in ("name", "validation") or value != getattr(DataConfig(), name)
+    }
+    return [
+        f"--search={workdir}",
+        f"--top={len(summary.best)}",
+        "--retrain",
+        f"--workdir={workdir}_final",
+        f"--config={recipe}",
+        *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),
+    ]
