@@ -56,6 +56,7 @@ def _exact(
     return mean + y[told].mean(), variance * y[told].var()
 
 
+@pytest.mark.quick_compilation
 @pytest.mark.parametrize(("told", "pending"), [(20, 0), (20, 5), (1, 2)])
 def test_posterior_is_that_of_linear_algebra(told: int, pending: int) -> None:
     facts = _facts(told, pending, rows=32)
@@ -70,12 +71,15 @@ def test_posterior_is_that_of_linear_algebra(told: int, pending: int) -> None:
         assert (np.asarray(post.variance) == 0).all()
 
 
+@pytest.mark.quick_compilation
 def test_nothing_told_gives_the_prior() -> None:
     features = np.zeros((3, 6), np.int32)
-    post = gp.posterior(_facts(0, 0, 16), jnp.asarray(features), 0.1, jnp.int32(16))
+    posterior = jax.jit(gp.posterior, static_argnums=2)
+    post = posterior(_facts(0, 0, 16), jnp.asarray(features), 0.1, jnp.int32(16))
     assert post.mean.tolist() == [0, 0, 0] and post.variance.tolist() == [1, 1, 1]
 
 
+@pytest.mark.quick_compilation
 def test_thompson_samples_have_the_posterior_mean_and_variance() -> None:
     post = gp.Posterior(jnp.full(20000, 2.0), jnp.full(20000, 9.0))
     draws = np.asarray(gp.thompson(post, gp.random_bits(jax.random.key(0), 20000)))

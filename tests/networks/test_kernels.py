@@ -14,6 +14,8 @@ from jax import Array, lax
 
 from bqnn.networks import kernels, pooling
 
+pytestmark = pytest.mark.quick_compilation
+
 EXAMPLES = settings(max_examples=8)
 SHAPES = st.tuples(*(st.integers(1, top) for top in (3, 9, 9, 5)))
 DTYPES = st.sampled_from(["float32", "bfloat16"])

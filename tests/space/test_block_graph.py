@@ -1,5 +1,7 @@
 """Keys and features of blocks, against the canonical hash and by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from bqnn.compare.tabular import all_actions
 from bqnn.space.actions import NscSpace
 from bqnn.space.block_graph import block_graph, graph_features
 from bqnn.space.nsc import canonical_hash, parse
+
+pytestmark = pytest.mark.quick_compilation
 
 
 def _blocks(space: NscSpace, count: int) -> np.ndarray:
@@ -41,8 +45,9 @@ def test_features_by_hand() -> None:
     space = NscSpace(5)
     # 3x3 and 5x5 of the input, their sum, and an average of the input: two sinks.
     block = parse("1,1,3,0,0;2,1,5,0,0;3,5,0,1,2;4,3,3,0,0")
-    graph = block_graph(space.arrays.codes, jnp.asarray(space.encode(block)))
-    found = graph_features(graph).tolist()
+    actions = jnp.asarray(space.encode(block))
+    graph = jax.jit(functools.partial(block_graph, space.arrays.codes))(actions)
+    found = jax.jit(graph_features)(graph).tolist()
     by_depth = np.zeros((7, 5), int)
     by_depth[[1, 2, 4], 0] = 1  # both convolutions and the pooling at depth 1
     by_depth[5, 1] = 1  # Add at depth 2

@@ -49,6 +49,7 @@ def test_what_computes_the_same_has_one_form(
     assert leaves(canonical_form(macro, operations.split())) == form
 
 
+@pytest.mark.quick_compilation
 def test_there_are_26206_networks_and_one_that_does_nothing() -> None:
     forms = all_forms(OPERATIONS)
     assert len(set(forms)) == 26_206 + 1
