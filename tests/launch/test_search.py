@@ -34,7 +34,7 @@ def _search(workdir: Path, *arguments: str) -> tuple[str, ...]:
 
 
 def _replayed_digest(workdir: Path) -> str:
-    result = programs.run("replay", f"--workdir={workdir}")
+    result = programs.answer("replay", f"--workdir={workdir}")
     assert result.status == 0, result.err
     match = re.search(r"last digest: ([0-9a-f]{64})", result.out)
     assert match, result.out
@@ -154,7 +154,7 @@ def _wait_for(stream: IO[str], text: str) -> None:
 def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
     tmp_path: Path,
 ) -> None:
-    command = _search(tmp_path, LONG)
+    command = _search(tmp_path, LONG, "--workers=1")
     for number in (signal.SIGINT, signal.SIGTERM):
         process = _start(command)
         assert process.stdout
@@ -212,7 +212,8 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
 
 def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
     """In worker processes, and in the program itself."""
-    shared = (f"--evaluations={tmp_path / 'store'}", "--config.train.seed=3")
+    small = ("--config.space.max_layers=1", "--config.agent.schedule=1.0:2")
+    shared = (f"--evaluations={tmp_path / 'store'}", "--config.train.seed=3", *small)
     first, again, other = tmp_path / "first", tmp_path / "again", tmp_path / "other"
     assert programs.run("search", *_search(first, *shared)[1:]).status == 0
     inline = (*shared, "--executor=inline")
@@ -243,7 +244,8 @@ def test_a_search_learns_from_another_and_tries_blocks_first(
 ) -> None:
     blocks = tmp_path / "blocks.txt"
     blocks.write_text("1,1,5,0,0  # a wide one\nvgg\n")
-    workdir, inline = tmp_path / "new", ("--config.search.seed=1", "--executor=inline")
+    workdir, short = tmp_path / "new", "--config.agent.schedule=1.0:1,0.1:1"
+    inline = ("--config.search.seed=1", "--executor=inline", short)
     given = (f"--learn_from={finished}", f"--try_first={blocks}")
     command = _search(workdir, *inline, *given)
     result = programs.answer(*command, "--max_candidates=3")
@@ -271,9 +273,10 @@ def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
     small = [
         "--config=launch/configs/cifar100_search.py",
         f"--config.data.data_dir={TFDS}",
+        "--config.data.validation=0.9",  # few images to train on
         "--config.agent.schedule=1.0:1",
         "--config.search.batch=2",
-        "--config.space.max_layers=2",
+        "--config.space.max_layers=1",
         "--config.network.repeats=1",
         "--config.network.widths=(4,)",
         "--config.train.epochs=1",
