@@ -156,7 +156,7 @@ def _resume(workdir: Path) -> str:
 
 @pytest.mark.usefixtures("compiled_once")
 @settings(
-    max_examples=times(2000, 150),
+    max_examples=times(2000, 100),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
