@@ -13,7 +13,7 @@ from benchmarks.models import MODELS
 from bqnn.compare.tabular import Result, TabularBenchmark, all_actions, make_benchmark
 from bqnn.space.actions import NscSpace
 from bqnn.space.nsc import LayerType
-from tests.helpers.programs import answers
+from tests.helpers import programs
 
 TWO_LAYERS = NscSpace(2)
 
@@ -55,9 +55,8 @@ def test_a_function_is_there_once(convolutions: TabularBenchmark) -> None:
 
 def test_the_program_ranks_the_oracle(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    (answer,) = answers(
-        "bench", [("--parts=models", "--told=25", "--draws=2", f"--json={file}")]
-    )
+    arguments = "--parts=models", "--told=25", "--draws=2", f"--json={file}"
+    answer = programs.answer("bench", *arguments, flags=programs.QUICKLY)
     assert answer.status == 0, answer.err
     rows = json.loads(file.read_text())["models"]
     assert {row["model"] for row in rows} == {*MODELS}

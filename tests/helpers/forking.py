@@ -2,8 +2,9 @@
 
 python -m tests.helpers.forking
 
-A line of JSON on standard input is a command: `program`, `arguments`, `cwd`, and the
-files `out` and `err` for what it prints. A line on standard output is the exit status.
+A line of JSON on standard input is a command: `program`, `arguments`, `cwd`, the
+files `out` and `err` for what it prints, and maybe `flags` of XLA. A line on standard
+output is the exit status.
 """
 
 import gc
@@ -53,6 +54,8 @@ def _run(command: dict[str, Any]) -> None:
     """Run a program as `python -m` does; does not return to the server's loop."""
     signal.alarm(_LONGEST)
     os.chdir(command["cwd"])
+    if flags := command.get("flags"):
+        os.environ["XLA_FLAGS"] = flags
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for fd, file in ((1, command["out"]), (2, command["err"])):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), fd)

@@ -22,13 +22,18 @@ class Answer(NamedTuple):
     err: str
 
 
-def answer(program: str, *arguments: str, cwd: Path = ROOT) -> Answer:
+QUICKLY = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+"""Flags of XLA with which it optimises little, where nothing takes as long."""
+
+
+def answer(program: str, *arguments: str, cwd: Path = ROOT, flags: str = "") -> Answer:
     """Run a program in a fork of the server: its imports take no time.
 
     Args:
       program: a module of `launch`.
       arguments: of the command line.
       cwd: the directory it is run in.
+      flags: of XLA, if any.
     """
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
@@ -36,6 +41,7 @@ def answer(program: str, *arguments: str, cwd: Path = ROOT) -> Answer:
             "program": program,
             "arguments": arguments,
             "cwd": str(cwd),
+            "flags": flags,
             "out": str(out),
             "err": str(err),
         }
