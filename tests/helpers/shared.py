@@ -21,6 +21,8 @@ TRAINED_FLAGS = (
 )
 SEARCH_FLAGS = (
     "--config=quickstart",
+    "--config.agent.name=q",
+    "--config.reward.kind=paper",
     *(
         f"--config.{section}.{name}={value}"
         for section, fields in TINY.items()
