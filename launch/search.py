@@ -10,6 +10,9 @@ With --evaluations=DIR --config.train.seed=0, searches share what they have trai
 --try_first=FILE asks the blocks of a file first. Both are copied into the journal.
 
 --then_train goes on with a full training of the best, in the directory WORKDIR_final.
+
+--estimate says what the search will cost before it starts; with --max_hours also which
+schedule of epsilon, and which rungs, fit into the time.
 """
 
 import math
@@ -20,7 +23,7 @@ from pathlib import Path
 from absl import flags
 
 from bqnn.config import Config
-from launch import after_search, cli, config_flag
+from launch import after_search, cli, config_flag, estimate
 from launch.workers import make_executor
 
 _CONFIG = config_flag.define("search")
@@ -36,7 +39,9 @@ _MAX_CANDIDATES = flags.DEFINE_integer(
 _MAX_HOURS = flags.DEFINE_float(
     "max_hours",
     None,
-    "Start no candidate after this many hours; those in training end first.",
+    "Start no candidate after this many hours; those in training end first. With "
+    "--estimate: print the command of a search that ends in this time; the schedule "
+    "and rungs chosen are then part of the configuration that it records.",
     lower_bound=0.0,
 )
 _MAX_FAILURES = flags.DEFINE_integer(
@@ -72,10 +77,31 @@ _THEN_TRAIN = flags.DEFINE_boolean(
     "train the best blocks in full, choose one by validation, train it on all training "
     "images, and test it once.",
 )
+_ESTIMATE = flags.DEFINE_boolean(
+    "estimate",
+    False,
+    "Search nothing, but print how long the search will take, or what is left of it, "
+    "and what memory and disk it needs. A few candidates are trained for some steps.",
+)
+
+# What a search is, or takes from others, in ways that an estimate does not know.
+_UNESTIMATED = (
+    "max_candidates",
+    "max_failures_in_a_row",
+    "evaluations",
+    "learn_from",
+    "try_first",
+    "tensorboard",
+    "then_train",
+)
 
 
 def main() -> None:
     """Run the search and print its best blocks."""
+    if _ESTIMATE.value:
+        cli.refuse(_UNESTIMATED, "with --estimate")
+        config = config_flag.config_of(_CONFIG, Config)
+        return estimate.run(config, Path(_WORKDIR.value), _MAX_HOURS.value)
     from bqnn import driver
     from bqnn.search.given import read_blocks
     from bqnn.search.master import Limits

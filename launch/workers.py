@@ -4,7 +4,7 @@ import os
 
 from absl import flags
 
-from bqnn import runtime
+from bqnn import machine, runtime
 from bqnn.config import Config
 from bqnn.errors import ConfigError, quote
 from bqnn.executors.executor import (
@@ -84,6 +84,20 @@ def given() -> list[str]:
     return [f"--{flag.name}={flag.value}" for flag in found if flag.present]
 
 
+def counts(config: Config) -> list[int]:
+    """List numbers of workers: 1, 2, 4, ... up to what the flags and machine give.
+
+    Raises:
+      ConfigError: if a flag has no effect with this executor.
+    """
+    _check_flags()
+    if _EXECUTOR.value == "inline":
+        return [1]
+    fit = machine.accelerators().devices or machine.cores() // config.train.threads
+    most = _WORKERS.value or max(1, fit)
+    return [*(2**k for k in range(most.bit_length()) if 2**k < most), most]
+
+
 def make_executor(
     config: Config,
     interrupted: cli.Interrupt,
@@ -94,10 +108,7 @@ def make_executor(
     Raises:
       ConfigError: if a flag is malformed, or has no effect with this executor.
     """
-    if _EXECUTOR.value != "ray":
-        cli.refuse(_CLUSTER, f"with --executor={_EXECUTOR.value}")
-    if _EXECUTOR.value == "inline":
-        cli.refuse(_SEVERAL, "with --executor=inline")
+    _check_flags()
     options = Options(
         interrupted=interrupted,
         cache_dir=cache_dir(),
@@ -108,6 +119,14 @@ def make_executor(
         make_worker=make_worker,
     )
     return EXECUTORS[_EXECUTOR.value](config, options)
+
+
+def _check_flags() -> None:
+    """Refuse what the executor would ignore."""
+    if _EXECUTOR.value != "ray":
+        cli.refuse(_CLUSTER, f"with --executor={_EXECUTOR.value}")
+    if _EXECUTOR.value == "inline":
+        cli.refuse(_SEVERAL, "with --executor=inline")
 
 
 def _resources(text: str | None) -> dict[str, float] | None:

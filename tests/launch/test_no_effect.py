@@ -57,6 +57,28 @@ CASES: dict[str, dict[Command, str]] = {
         (*SEARCH, "--worker_resources=CPU=1"): "--worker_resources has no effect with",
         (*SEARCH, "--executor=inline", "--workers=2"): "--workers has no effect with",
         (*SEARCH, "--executor=inline", "--worker_memory_gb=1"): "--worker_memory_gb ha",
+        **{
+            (
+                *SEARCH,
+                "--estimate",
+                flag,
+            ): f"{flag.partition('=')[0]} has no effect with --estimate"
+            for flag in (
+                "--max_candidates=9",
+                "--max_failures_in_a_row=9",
+                "--evaluations=d",
+                "--learn_from=d",
+                "--try_first=f",
+                "--tensorboard",
+                "--worker_memory_gb=1",
+            )
+        },
+        (
+            *SEARCH,
+            "--estimate",
+            "--ray_address=auto",
+        ): "--ray_address has no effect wit",
+        (*SEARCH, "--estimate", "--executor=inline", "--workers=2"): "--workers has no",
     },
     "compare": {
         (*TABLE, "--dataset=cifar10"): "--dataset has no effect without --space=",

@@ -1,0 +1,60 @@
+"""Tables of a forecast: what a search will cost, and what that assumes."""
+
+import os
+
+from rich.console import Group, RenderableType
+
+from bqnn import machine
+from bqnn.config import Config
+from bqnn.evaluation.records import Status
+from bqnn.forecast.forecast import BESIDE_OTHERS, Forecast
+from bqnn.report.table import duration, make_table, numbers, si
+
+
+def forecast_table(
+    forecast: Forecast, config: Config, which: str = "the search"
+) -> RenderableType:
+    """Lay out what a search will cost, by number of workers.
+
+    Args:
+      forecast: of the search.
+      config: of the search.
+      which: search it is, for the title.
+    """
+    columns = numbers("workers", "h:min:s", "from", "to", "memory")
+    rows = (
+        (str(count), *map(duration, span), f"{si(count * forecast.memory)}B")
+        for count, span in forecast.by_workers.items()
+    )
+    table = make_table(f"What {which} will cost", columns, rows)
+    counts, trainings = forecast.statuses, forecast.trainings
+    done = forecast.candidates - sum(counts.values())
+    stopped = f" ({counts[Status.STOPPED]} to a rung)" if config.train.rungs else ""
+    lines = [
+        f"{forecast.candidates} candidates: {done} done, {trainings} to train{stopped}"
+        f", {counts[Status.REUSED]} to reuse, {counts[Status.OVER_BUDGET]} over the "
+        "budget"
+    ]
+    if trainings:
+        lines.append(
+            f"a training on average: {forecast.work / trainings:.3g} s for "
+            f"{forecast.epochs / trainings:.1f} of {config.train.epochs} epochs"
+        )
+    return Group(table, *lines, f"the journal at the end: {si(forecast.journal)}B")
+
+
+def assumptions(programs: int) -> list[str]:
+    """Say what a forecast assumes, and what the machine does beside it.
+
+    Args:
+      programs: bytes of the compiled programs on the disk.
+    """
+    load, cores = os.getloadavg()[0], machine.cores()
+    busy = f"; timed beside other work (load {load:.1f})" if load > cores else ""
+    return [
+        f"compiled programs of all searches: {si(programs)}B",
+        "from, to: small blocks, or large ones, turn out to be the best; and the 95 % "
+        "interval of the timing",
+        f"assumed: workers beside each other take {BESIDE_OTHERS:g} times as long as "
+        f"one alone; no training fails or begins again{busy}",
+    ]

@@ -1,0 +1,94 @@
+"""Mode `--estimate` of `launch.search`: prints what a search will cost."""
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bqnn.config import Config
+from launch import cli, workers
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from bqnn.forecast.estimate import OnProgress
+
+_UNUSED = "ray_address", "worker_resources", "worker_memory_gb"
+
+
+def run(config: Config, workdir: Path, hours: float | None) -> None:
+    """Estimate a search and print what was found.
+
+    Args:
+      config: of the search.
+      workdir: of the search.
+      hours: that it may take; any if None.
+    """
+    from bqnn.forecast.estimate import estimate, fit_into
+    from bqnn.report.forecast_tables import assumptions, forecast_table
+
+    cli.refuse(_UNUSED, "with --estimate")
+    console, interrupted = cli.console(), cli.Interrupt()
+    counts, cache_dir = workers.counts(config), workers.cache_dir()
+    with _progress(console, interrupted) as on_progress:
+        found = estimate(config, workdir, counts, cache_dir, on_progress)
+    console.print(forecast_table(found.forecast, config))
+    console.print(*assumptions(found.programs), sep="\n", soft_wrap=True)
+    if hours is None:
+        return
+    with _progress(console, interrupted) as on_progress:
+        fitting, forecast = fit_into(found, hours, on_progress)
+    if fitting == config:
+        console.print(f"it should end within {hours:g} hours as it is")
+        return
+    which = f"a search within {hours:g} hours"
+    console.print(forecast_table(forecast, fitting, which))
+    command = fitting_command(config, fitting, sys.argv[1:])
+    console.print(f"to run it: {command}", soft_wrap=True)
+
+
+def fitting_command(config: Config, fitting: Config, arguments: Sequence[str]) -> str:
+    """Write the command of a search that was fitted into a time.
+
+    Args:
+      config: of the search as `arguments` have it.
+      fitting: the same with another schedule, and perhaps other rungs.
+      arguments: of this program.
+    """
+    fields = {"config.agent.schedule": fitting.agent.schedule}
+    if fitting.train.rungs != config.train.rungs:
+        fields["config.train.rungs"] = str(fitting.train.rungs).replace(" ", "")
+    kept = _without({"estimate", "max_hours", *fields}, arguments)
+    given = [f"--{name}={value}" for name, value in fields.items()]
+    return " ".join([cli.command("search"), *map(shlex.quote, [*kept, *given])])
+
+
+def _without(names: set[str], arguments: Sequence[str]) -> Iterator[str]:
+    """Leave flags out, with their values."""
+    left = iter(arguments)
+    for argument in left:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if not argument.startswith("-") or name not in names:
+            yield argument
+        elif not equals and name != "estimate":
+            next(left, None)  # its value
+
+
+@contextlib.contextmanager
+def _progress(console: Console, interrupted: cli.Interrupt) -> "Iterator[OnProgress]":
+    """Show how far an estimate is, a bar for each of its parts."""
+    hidden = not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as shown:
+        tasks = {}
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            if interrupted():
+                raise KeyboardInterrupt
+            if what not in tasks:
+                tasks[what] = shown.add_task(what)
+            shown.update(tasks[what], completed=done, total=total)
+
+        yield on_progress

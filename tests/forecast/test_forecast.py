@@ -1,0 +1,76 @@
+"""Hours of a search, by hand-worked seconds of its candidates."""
+
+import itertools
+
+import pytest
+
+from bqnn.data import load
+from bqnn.evaluation.records import Candidate, Status
+from bqnn.forecast.forecast import Measured, foretell
+from bqnn.forecast.simulation import Played, play
+from bqnn.forecast.trials import Trial, spread
+from bqnn.networks.plan import plan
+from tests.helpers.searches import SPEC, tiny_config
+
+CONFIG = tiny_config(train={"epochs": 3, "rungs": (1,)})
+
+
+@pytest.fixture(scope="module")
+def played() -> Played:
+    return play(CONFIG, load(CONFIG.data))
+
+
+def _nodes(candidate: Candidate) -> int:
+    return len(plan(candidate.block, CONFIG.network, SPEC).nodes)
+
+
+def _measured(played: Played) -> Measured:
+    """Say that a node takes a second to prepare, and two for an epoch."""
+    drawn = [x.candidate for b in played.expected.batches for x in b if x.epochs]
+    trials = [Trial(c, _nodes(c), 2 * _nodes(c)) for c in spread(drawn, 6)]
+    return Measured(tuple(trials), start=5.0, memory=1000)
+
+
+def test_seconds_and_counts_add_up(played: Played) -> None:
+    found = foretell(played, _measured(played), [1, 2])
+    flat = [*itertools.chain(*played.expected.batches)]
+    work = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat if x.epochs)
+    assert found.work == pytest.approx(work)
+    assert found.by_workers[1].expected == pytest.approx(5 + work)
+    # Two workers slow each other down a little, and wait for each other now and then.
+    assert 5 + 1.1 * work / 2 <= found.by_workers[2].expected < 5 + 0.8 * work
+    for span in found.by_workers.values():
+        assert span.low <= span.expected <= span.high
+    assert found.candidates == 24
+    assert sum(found.statuses.values()) == 24
+    assert found.trainings == 24 - found.statuses[Status.REUSED]
+    assert found.epochs == sum(x.epochs for x in flat)
+    assert found.memory >= 1000
+    assert found.journal == played.expected.journal_bytes
+
+
+def test_what_is_done_costs_nothing_more(played: Played) -> None:
+    first, *rest = played.expected.batches
+    done = [x.candidate.id for x in first]
+    found = foretell(played, _measured(played), [1], done)
+    left = [x for batch in rest for x in batch if x.epochs]
+    work = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in left)
+    assert found.by_workers[1].expected == pytest.approx(5 + work)
+    assert sum(found.statuses.values()) == 20
+    assert found.candidates == 24
+
+
+def test_a_search_that_is_done_takes_no_time(played: Played) -> None:
+    done = [x.candidate.id for batch in played.expected.batches for x in batch]
+    found = foretell(played, _measured(played), [1], done)
+    assert [*found.by_workers[1]] == [5, 5, 5]
+    assert (found.trainings, found.epochs, found.work) == (0, 0, 0)
+
+
+def test_candidates_to_time_are_spread_from_small_to_large(played: Played) -> None:
+    drawn = [x.candidate for batch in played.expected.batches for x in batch]
+    distinct = {c.hash for c in drawn}
+    chosen = spread(drawn, 4)
+    flops = [c.network_flops for c in chosen]
+    assert len(chosen) == 4 and flops == sorted(flops)
+    assert len(spread(drawn, 1000)) == len(distinct)
