@@ -99,13 +99,15 @@ def foretell(
     coefficients = model.fit(timed, seconds)
     courses = [_course(played, s, done) for s in played.by_guess.values()]
     spent = [(course.amounts * coefficients).sum((2, 3)) for course in courses]
-    expected = courses[0]
+    expected, blocks = courses[0], played.config.reward.full_blocks
+    in_full = _seconds_in_full(played, coefficients)
     low, high = model.relative_interval(timed, seconds, expected.amounts.sum((0, 1)))
     lag = search.lag if search.order == "slot" else len(spent[0])
     simulated = len(played.expected.batches) * search.batch
     by_workers = {}
     for count in workers:
-        ends = [makespan(grid, count, lag) for grid in spent]
+        rounds = in_full / min(count, blocks)
+        ends = [makespan(grid, count, lag) + rounds for grid in spent]
         span = Span(ends[0], min(ends) * low, max(ends) * high)
         by_workers[count] = _beside_others(span, count, measured.start)
     return Forecast(
@@ -113,11 +115,23 @@ def foretell(
         statuses=Counter(expected.statuses[expected.left].tolist()),
         trainings=int((expected.epochs > 0).sum()),
         epochs=int(expected.epochs.sum()),
-        work=float(spent[0].sum()),
+        work=float(spent[0].sum()) + in_full,
         by_workers=by_workers,
         memory=measured.memory + _unseen_activations(played, timed),
         journal=played.expected.journal_bytes * expected.left.size // simulated,
     )
+
+
+def _seconds_in_full(played: Played, coefficients: Floats) -> float:
+    """Return the seconds of the trainings from which a search learns its reward."""
+    reward = played.config.reward
+    if reward.kind != "learned":
+        return 0.0
+    drawn = [x.candidate for b in played.expected.batches for x in b if x.epochs]
+    if not drawn:
+        return 0.0
+    prepared, epoch = _features(played, drawn).mean(axis=0) @ coefficients
+    return float(reward.full_blocks * (prepared + reward.full_epochs * epoch))
 
 
 def _beside_others(span: Span, count: int, start: float) -> Span:

@@ -230,7 +230,8 @@ class _Player:
         excess = excess_of(candidate, self._config, self._images)
         if excess:
             return Evaluation(Status.OVER_BUDGET, error=excess)
-        accuracy = (self._quality(candidate),) * self._config.train.epochs
+        epochs = candidate.epochs or self._config.train.epochs
+        accuracy = (self._quality(candidate),) * epochs
         rung = missed(candidate.rungs, accuracy)
         if rung is None:
             return Evaluation(Status.OK, accuracy, 0, _PHASES, _DEVICE)

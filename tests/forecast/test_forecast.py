@@ -49,6 +49,19 @@ def test_seconds_and_counts_add_up(played: Played) -> None:
     assert found.journal == played.expected.journal_bytes
 
 
+def test_trainings_in_full_cost_their_epochs() -> None:
+    reward = {"kind": "learned", "full_blocks": 4, "full_epochs": 50}
+    learning = play(tiny_config(reward=reward), load(CONFIG.data), ["some"])
+    found = foretell(learning, _measured(learning), [1, 8])
+    flat = [x for batch in learning.expected.batches for x in batch if x.epochs]
+    early = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat)
+    mean = sum(_nodes(x.candidate) for x in flat) / len(flat)
+    assert found.work == pytest.approx(early + 4 * mean * (1 + 2 * 50))
+    assert found.by_workers[1].expected == pytest.approx(5 + found.work)
+    # No more than four workers have such a training.
+    assert found.by_workers[8].expected > 5 + mean * (1 + 2 * 50)
+
+
 def test_what_is_done_costs_nothing_more(played: Played) -> None:
     first, *rest = played.expected.batches
     done = [x.candidate.id for x in first]
