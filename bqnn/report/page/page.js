@@ -89,23 +89,13 @@ function failuresTable(parent, search) {
     "tried again", "messages"], lines));
 }
 
-// What the agent was told and given before its first batch.
-function begun(given) {
-  const lines = Object.entries(given.learnt).map(([name, count]) =>
-    `Before its first batch the agent was told ${plural(count, "result", "results")} of ${name}.`);
-  if (given.first) {
-    lines.push(`${plural(given.first, "block was", "blocks were")} given to be tried first.`);
-  }
-  return lines.map((textContent) => element("p", {textContent}));
-}
-
 function facts(search) {
   const made = section("Configuration, versions, replay", "facts");
   made.append(element("p", {textContent: "The digest of the agent's state after " +
     `the last of ${plural(search.told, "batch", "batches")} told:`}),
   element("p", {}, element("code", {className: "nsc", textContent:
     search.digest || "none" })),
-  ...begun(search.given),
+  ...search.notes.map((textContent) => element("p", {textContent})),
   element("p", {textContent: "Replay the search and check every step of it:"}),
   command(search.commands.replay));
   const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));

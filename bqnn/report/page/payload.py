@@ -15,13 +15,14 @@ from bqnn.config import dictionary
 from bqnn.errors import printable
 from bqnn.report.layout import GRID, columns, layout
 from bqnn.report.palette import COLOURS, LINES
+from bqnn.report.progress import reward_line
 from bqnn.report.q_history import QHistory
 from bqnn.report.record import Record, read, summarize
 from bqnn.report.rows import EvaluationRow, front
 from bqnn.report.series import IterationStats, series
 from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
-from bqnn.search.history import Given, Run
+from bqnn.search.history import History, Run
 from bqnn.space.nsc import Block, LayerType
 
 Json = dict[str, Any]
@@ -147,7 +148,7 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
-        "given": _given(history.given),
+        "notes": _notes(history),
         "config": dict(_flat(dictionary.to_dict(run.config))),
         "images": run.images._asdict(),
         "versions": run.versions,
@@ -155,10 +156,19 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
     }
 
 
-def _given(given: Given) -> Json:
-    """Count what the search began with: results by their search, and blocks."""
-    learnt = Counter(printable(result.workdir) for result in given.learnt)
-    return {"learnt": learnt, "first": len(given.first)}
+def _notes(history: History) -> list[str]:
+    """Say what the search began with, and how it learnt its reward."""
+    learnt = Counter(printable(result.workdir) for result in history.given.learnt)
+    notes = [
+        f"Before its first batch the agent was told {count} results of {name}."
+        for name, count in learnt.items()
+    ]
+    if history.given.first:
+        notes.append(f"Blocks given to be tried first: {len(history.given.first)}.")
+    for this in history.rounds:
+        line = f"After {this.told} batches, {len(this.candidates)} blocks in full"
+        notes.append(f"{line}: {reward_line(this.fit)}." if this.fit else f"{line}.")
+    return notes
 
 
 def _by_field(kind: type[NamedTuple], values: Sequence[Any]) -> Json:
