@@ -37,7 +37,8 @@ def get_config() -> ConfigDict:
                 replay_updates=256,
                 exploration="types",
             ),
-            search=SearchConfig(batch=8),
+            # Of seeds 0 to 6, its best accuracy is nearest to the mean of twenty.
+            search=SearchConfig(batch=8, seed=4),
             network=NetworkConfig(stem="small", widths=(8, 16, 32), repeats=1),
             train=TrainConfig(epochs=2, batch=64),
             reward=RewardConfig(kind="accuracy"),

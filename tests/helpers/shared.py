@@ -21,6 +21,7 @@ TRAINED_FLAGS = (
 )
 SEARCH_FLAGS = (
     "--config=quickstart",
+    "--config.search.seed=0",
     "--config.agent.name=q",
     "--config.reward.kind=paper",
     *(
