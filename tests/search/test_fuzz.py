@@ -36,7 +36,13 @@ from tests.helpers.fuzzing import (
     changed_json,
     printed,
 )
-from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
+from tests.helpers.searches import (
+    SPEC,
+    FullExecutor,
+    TableExecutor,
+    problem_of,
+    tiny_config,
+)
 from tests.helpers.thorough import times
 from tests.test_errors import HARMFUL
 
@@ -45,6 +51,8 @@ pytestmark = pytest.mark.quick_compilation
 CONFIG = tiny_config(
     space={"max_layers": 2},
     agent={"schedule": "1.0:1,0.5:2", "replay_updates": 8},
+    train={"epochs": 2, "rungs": (1,)},
+    reward={"kind": "learned", "full_blocks": 6, "full_epochs": 3},
 )
 RUN = Run(CONFIG, SPEC, "f00d", {"python": "3"})
 
@@ -70,7 +78,7 @@ VALUES = st.one_of(
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that stopped half way, with a failure and a lost worker.
 
-    It was told the results of another, and tries a block first.
+    It was told the results of another, tries a block first, and has learnt a reward.
     """
     workdir, earlier = (tmp_path_factory.mktemp(n) for n in ("stopped", "earlier"))
     with journal.create_or_open(earlier) as facts:
@@ -80,11 +88,12 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     faults = {1: Status.WORKER_LOST, 3: Status.FAILED}
     with journal.create_or_open(workdir) as facts:
         facts.start(RUN)
-        executor, limits = TableExecutor(faults=faults), Limits(candidates=6)
+        executor, limits = FullExecutor(faults=faults), Limits(candidates=12)
         work = give(facts, problem_of(CONFIG), [earlier], [nsc.parse("1,1,3,0,0")])
         list(search_lib.search(work, facts, executor, limits))
         history = facts.history()
     assert 0 < len(history.tells) < len(history.asks)
+    assert history.fit
     return workdir
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bqnn.errors import ConfigError, JournalError
 from bqnn.evaluation.recipe import config_for
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.evaluation.records import Candidate, Status
 from bqnn.report.q_history import QHistory
 from bqnn.search import journal, rounds
 from bqnn.search.events import Evaluated, Event, Refitted, TrainedInFull
@@ -24,13 +24,11 @@ from bqnn.search.settled import evaluated as settled
 from bqnn.search.summary import Summary, update
 from bqnn.space.nsc import parse
 from tests.helpers.searches import (
-    DEVICE,
-    TableExecutor,
+    FullExecutor,
     digests_of,
     problem_of,
     replay,
     search_table,
-    tabulated,
     tiny_config,
 )
 
@@ -38,21 +36,6 @@ pytestmark = pytest.mark.quick_compilation
 
 FULL = {"kind": "learned", "full_blocks": 7, "full_epochs": 5}
 CONFIG = tiny_config(reward=FULL, train={"epochs": 2, "batch": 64})
-
-
-class FullExecutor(TableExecutor):
-    """Trains in full where it is asked to: the larger a network, the more it gains."""
-
-    def collect(self) -> list[tuple[Candidate, Evaluation]]:
-        """Evaluate one of the candidates queued."""
-        ((candidate, evaluation),) = super().collect()
-        if candidate.epochs is not None and evaluation.status == Status.OK:
-            config = tiny_config()
-            early = make_candidate(problem_of(config), candidate.block)
-            final = 0.5 * tabulated(early).accuracy[-1] + candidate.network_params / 4e4
-            curve = (0.1,) * (candidate.epochs - 1) + (min(1.0, final),)
-            evaluation = Evaluation(Status.OK, curve, device=DEVICE)
-        return [(candidate, evaluation)]
 
 
 def _history(workdir: Path) -> History:
