@@ -1,6 +1,7 @@
 """Flags of a choice among blocks, for `launch.train`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from rich.console import Console
@@ -10,6 +11,9 @@ from bqnn.errors import ConfigError
 from bqnn.executors.executor import Executor, MakeWorker
 from bqnn.final.config import FinalConfig
 from launch import cli, workers
+
+if TYPE_CHECKING:  # jax, which is slow to import
+    from bqnn.choice import Winner
 
 _TOP = flags.DEFINE_integer(
     "top", None, "Train as many of its best blocks, and rank them.", lower_bound=1
@@ -78,8 +82,6 @@ def choose(
         raise ConfigError("--top needs --search=DIR")
     from bqnn import choice
     from bqnn.final.rivals import parse_rivals
-    from bqnn.final.selection import rank_folder
-    from bqnn.final.winner import winner_folder
 
     asked_for = choice.Choice(
         config, Path(search), _TOP.value or 1, workdir, _RETRAIN.value
@@ -98,6 +100,13 @@ def choose(
     except KeyboardInterrupt:
         console.print("interrupted; run the same command to go on")
         raise
+    _say_how_to_go_on(winner, workdir, console)
+
+
+def _say_how_to_go_on(winner: "Winner", workdir: Path, console: Console) -> None:
+    from bqnn.final.selection import rank_folder
+    from bqnn.final.winner import winner_folder
+
     if _RETRAIN.value:
         export = f"--workdir={winner_folder(workdir)} --format=flax"
         console.print(f"{cli.command('export')} {export}", soft_wrap=True)

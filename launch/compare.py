@@ -102,11 +102,22 @@ def _evaluator(
 
     workers.refuse(table.why)
     cli.refuse(("evaluations",), table.why)
+    _refuse_trainings(config, table.why)
     runtime.configure_process(config.train.threads, workers.cache_dir())
     benchmark = table.read()
     arrays = benchmark.space.num_actions, *benchmark[1:]
     facts += [array.tolist() for array in arrays]
     yield TableEvaluator(benchmark), json.dumps(facts)
+
+
+def _refuse_trainings(config: Config, why: str) -> None:
+    """Refuse what a search learns only from trainings of its own."""
+    for field, given in (
+        ("train.rungs", bool(config.train.rungs)),
+        ("reward.kind=learned", config.reward.kind == "learned"),
+    ):
+        if given:
+            raise ConfigError(f"{field} has no effect {why}: leave it out")
 
 
 @contextlib.contextmanager

@@ -52,8 +52,9 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
 
     Yields:
       The events recorded: attempts that were repeated; batches asked before the first
-      tell; evaluations of the batch told, that it was told, batches asked then, and so
-      on; at last the evaluations that no batch told yet.
+      tell; evaluations of the batch told, that it was told, a round of full trainings
+      if one came then, batches asked then, and so on; at last the evaluations that no
+      batch told yet.
 
     Returns:
       The state of the search.
@@ -65,11 +66,10 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
     state = first_state(problem, history.given.learnt)
     if history.warm_start:
         _check_start(state, history.given.learnt, history.warm_start)
-    finals = settled_evaluations(history)
+    finals, asks = settled_evaluations(history), _by_told(history.asks)
     candidates = {c.id: c for ask in history.asks for c in ask.candidates}
     untold = dict.fromkeys(i for i in finals if i in candidates)
     pending: dict[CandidateId, Candidate] = {}
-    asks = _by_told(history.asks)
     yield from _retries(history, finals)
     for told, tell in enumerate(history.tells):
         if this := _round_after(told, history):
@@ -82,8 +82,7 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
             del pending[candidate.id]
             yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
-        previous = history.digest_before(told)
-        yield _check_tell(problem, state, tell, batch, previous)
+        yield _check_tell(problem, state, tell, batch, history.digest_before(told))
     if this := _round_after(len(history.tells), history):
         problem, state = yield from _check_round(problem, state, history, this)
     for ask in asks[len(history.tells)]:

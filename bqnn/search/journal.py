@@ -26,10 +26,10 @@ FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
 
-# What versions 3 and 4 have added to tables of before: (table, column, declaration).
-_ADDED = (
-    ("evaluations", "source", "TEXT NOT NULL DEFAULT ''"),
-    ("asks", "rungs", "TEXT NOT NULL DEFAULT '[]'"),
+# What later versions have added to tables of before: (table, column, declaration).
+_ADDED = tuple(
+    (*place, f"TEXT NOT NULL DEFAULT {nothing}")
+    for place, (_, nothing) in facts.NEW_COLUMNS.items()
 )
 
 
@@ -190,13 +190,7 @@ class Journal:
 
     def add_tell(self, tell: Tell) -> None:
         """Record a batch told."""
-        row = (
-            tell.number,
-            json.dumps(tell.ids),
-            tell.digest,
-            tell.batch_digest,
-            time.time(),
-        )
+        row = tell.number, json.dumps(tell.ids), *tell[2:], time.time()
         self._write("INSERT INTO tells VALUES (?, ?, ?, ?, ?)", [row])
         self._checkpoint()
 

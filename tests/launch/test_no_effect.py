@@ -81,6 +81,8 @@ CASES: dict[str, dict[Command, str]] = {
         (*SEARCH, "--estimate", "--executor=inline", "--workers=2"): "--workers has no",
     },
     "compare": {
+        (*TABLE, "--config.train.rungs=(1,)"): "train.rungs has no effect with",
+        (*TABLE, "--config.reward.kind=learned"): "reward.kind=learned has no effect w",
         (*TABLE, "--dataset=cifar10"): "--dataset has no effect without --space=",
         (*TABLE, "--told=x"): "--told has no effect without --space=table:FILE",
         (*ANY, "--evaluator=train"): "--evaluator has no effect with --space=table:FI",
