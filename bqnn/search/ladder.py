@@ -19,7 +19,7 @@ class Ladder(NamedTuple):
     """What was seen at the rungs.
 
     Attributes:
-      epochs: of the rungs, ascending; none are below the last epoch.
+      epochs: after which the rungs stand, ascending, below `last`.
       last: epochs of a whole training.
       eta: one of so many goes on.
       curves: accuracies after each epoch of all that was told, by canonical hash; of
