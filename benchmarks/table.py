@@ -10,6 +10,7 @@ from benchmarks.kernels import KernelRow
 from benchmarks.ranking import RankingRow
 from benchmarks.rewards import RewardRow
 from benchmarks.scale import ScaleRow
+from benchmarks.stopping import StoppingRow
 from benchmarks.throughput import Throughput
 
 
@@ -175,6 +176,34 @@ def reward_table(rows: Sequence[RewardRow]) -> Table:
         reward, trained = key
         table.add_row(reward, str(trained or "-"), *map(_spearman, found))
     return table
+
+
+def stopping_table(rows: Sequence[StoppingRow], order: str) -> Table:
+    """Tabulate stopping rules; all but the rank correlation in per cent."""
+    table = Table(title=f"Stopping rules, {order} [95 %]")
+    table.add_column("rule")
+    for head in _STOPPING:
+        table.add_column(head, justify="right")
+    for row in rows:
+        columns = zip(row.means, row.lows, row.highs, strict=True)
+        cells = (
+            f"{mean * scale:{form}} [{low * scale:{form}}, {high * scale:{form}}]"
+            for (scale, form), (mean, low, high) in zip(
+                _STOPPING.values(), columns, strict=True
+            )
+        )
+        table.add_row(row.rule, *cells)
+    return table
+
+
+_STOPPING = {
+    "epochs": (100, ".3g"),
+    "best kept": (100, ".0f"),
+    "lost": (100, ".2f"),
+    "told (Spearman)": (1, ".2f"),
+    "to the best": (100, ".0f"),
+}
+"""Scale and format of the fields of `benchmarks.stopping.Replay`."""
 
 
 def _spearman(row: RewardRow) -> str:

@@ -6,11 +6,13 @@
   python -m launch.bench --parts=search --workers=1 --workers=8    # whole searches
   python -m launch.bench --parts=models --table=nasbench201.csv --draws=20
   python -m launch.bench --parts=rewards --table=nasbench201.csv --draws=200
+  python -m launch.bench --parts=stopping --curves=runs/whole --draws=200
   python -m launch.bench --scale            # the master with up to 1,024 workers
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
 is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries; models
-that rank blocks, trees among them where scikit-learn is installed. Linux.
+that rank blocks, trees among them where scikit-learn is installed; rules that stop
+trainings, on the curves of searches. Linux.
 """
 
 import itertools
@@ -18,18 +20,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from rich.console import Console
-from rich.progress import Progress
 
 from bqnn import machine, runtime
 from bqnn.errors import BqnnError
 from bqnn.space.nsc import Block
-from launch import cli
+from launch import cli, studies
 
 try:
     from benchmarks.setting import BLOCKS, SETTINGS, random_blocks
@@ -38,8 +39,8 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
-_LEARNING = ("models", "rewards")
-_PARTS = ("candidates", "final", "search", "agent", "memory", "kernels", *_LEARNING)
+_TIMED = ("candidates", "final", "search", "agent", "memory", "kernels")
+_PARTS = (*_TIMED, *studies.PARTS)
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
@@ -65,15 +66,6 @@ _TORCH_COMPILE = flags.DEFINE_bool(
     False,
     "Also train in full through torch.compile, which takes a minute a block.",
 )
-_TABLE = flags.DEFINE_string(
-    "table", None, "NAS-Bench-201 as csv: models and rewards rank its cells too."
-)
-_TOLD = flags.DEFINE_multi_integer(
-    "told", [25, 50, 100, 200], "Blocks that models are told.", 2, 800
-)
-_DRAWS = flags.DEFINE_integer(
-    "draws", 20, "How often models and rewards learn from other blocks.", 2
-)
 _QUICK = flags.DEFINE_bool(
     "quick",
     False,
@@ -95,12 +87,7 @@ _READ_BY = {
     "torch_compile": ("final",),
     "quick": ("candidates",),
     "soak": ("memory",),
-    "table": _LEARNING,
-    "told": ("models",),
-    "draws": _LEARNING,
 }
-
-OnJob = Callable[[], None]
 
 
 def main() -> None:
@@ -120,9 +107,8 @@ def main() -> None:
         "agent": _agent,
         "memory": _memory,
         "kernels": _kernels,
-        "models": _models,
-        "rewards": _rewards,
         "scale": _scale,
+        **studies.PARTS,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
     for name in shown:
@@ -134,7 +120,7 @@ def main() -> None:
 def _refuse_what_has_no_effect(shown: Sequence[str]) -> None:
     if _SCALE.value:
         cli.refuse(("parts",), "with --scale")
-    for name, parts in _READ_BY.items():
+    for name, parts in {**_READ_BY, **studies.read_by()}.items():
         if not {*parts} & {*shown}:
             cli.refuse((name,), f"without --parts={' or '.join(parts)}")
 
@@ -153,7 +139,7 @@ def _candidates(console: Console) -> list[dict[str, Any]]:
         if _QUICK.value:
             names = tuple(name for name in names if name not in contenders.SLOW)
         jobs = len(names) * (len(blocks) + 1)
-        for on_job in _progress(console, f"{setting}, {workers} at once", jobs):
+        for on_job in cli.progress(console, f"{setting}, {workers} at once", jobs):
             measured = candidates.measure(
                 SETTINGS[setting], names, blocks, workers, on_job
             )
@@ -174,7 +160,7 @@ def _final(console: Console) -> list[dict[str, Any]]:
     rows: list[final.FinalRow] = []
     for setting in _SETTINGS.value:
         jobs = len(names) * len(blocks)
-        for on_job in _progress(console, f"full training, {setting}", jobs):
+        for on_job in cli.progress(console, f"full training, {setting}", jobs):
             measured = final.measure(SETTINGS[setting], names, blocks, threads, on_job)
             rows.extend(measured)
     console.print(table.final_table(rows))
@@ -194,7 +180,7 @@ def _search(console: Console) -> list[dict[str, Any]]:
     from benchmarks import table, throughput
 
     counts, cache_dir = _WORKERS.value, runtime.default_cache_dir()
-    for on_search in _progress(console, "searches", len(counts)):
+    for on_search in cli.progress(console, "searches", len(counts)):
         rows = list(throughput.measure(counts, cache_dir, on_search))
     console.print(table.throughput_table(rows))
     return [{**row._asdict(), "per_hour": row.per_hour} for row in rows]
@@ -203,7 +189,7 @@ def _search(console: Console) -> list[dict[str, Any]]:
 def _agent(console: Console) -> dict[str, Any]:
     from benchmarks import agents
 
-    for _ in _progress(console, "agent", None):
+    for _ in cli.progress(console, "agent", None):
         times = agents.measure()
     console.print(agents.summary(times))
     ratios = {"speedup": times.speedup, "seeds_ratio": times.seeds_ratio}
@@ -213,7 +199,7 @@ def _agent(console: Console) -> dict[str, Any]:
 def _memory(console: Console) -> dict[str, Any]:
     from benchmarks import memory
 
-    for on_job in _progress(console, "memory", _SOAK.value):
+    for on_job in cli.progress(console, "memory", _SOAK.value):
         growth = memory.measure(_SOAK.value, _SEED.value, on_job)
     console.print(
         f"resident memory after {memory.EARLY} candidates {growth.early / 1e6:,.0f} "
@@ -228,39 +214,9 @@ def _kernels(console: Console) -> list[dict[str, Any]]:
 
     rows: list[kernels.KernelRow] = []
     for setting in _SETTINGS.value:
-        for _ in _progress(console, f"kernels, {setting}", None):
+        for _ in cli.progress(console, f"kernels, {setting}", None):
             rows.extend(kernels.measure(SETTINGS[setting]))
     console.print(table.kernel_table(rows))
-    return [row._asdict() for row in rows]
-
-
-def _models(console: Console) -> list[dict[str, Any]]:
-    from benchmarks import models, ranking, table
-
-    if not models.TREES:
-        console.print("without trees: pip install scikit-learn to compare with them")
-    told, draws = _TOLD.value, _DRAWS.value
-    rows: list[ranking.RankingRow] = []
-    for name, benchmark in ranking.tables(_TABLE.value).items():
-        for on_draw in _progress(console, f"models, {name}", len(told) * draws):
-            measured = [
-                *ranking.measure(name, benchmark, models.MODELS, told, draws, on_draw)
-            ]
-        console.print(table.ranking_table(measured))
-        rows.extend(measured)
-    return [row._asdict() for row in rows]
-
-
-def _rewards(console: Console) -> list[dict[str, Any]]:
-    from benchmarks import rewards, table
-
-    rows: list[rewards.RewardRow] = []
-    for name, blocks in rewards.tables(_TABLE.value):
-        jobs = len(rewards.COUNTS) * _DRAWS.value
-        for on_draw in _progress(console, f"rewards, {name}", jobs):
-            measured = [*rewards.measure(name, blocks, _DRAWS.value, on_draw)]
-        console.print(table.reward_table(measured))
-        rows.extend(measured)
     return [row._asdict() for row in rows]
 
 
@@ -271,19 +227,12 @@ def _scale(console: Console) -> list[dict[str, Any]]:
     for order, workers in itertools.product(scale.ORDERS, scale.WORKERS):
         what = f"{order}, {workers:,} workers"
         count = scale.batches(workers)
-        for on_told in _progress(console, what, count):
+        for on_told in cli.progress(console, what, count):
             row = scale.measure(order, workers, _SEED.value, count, on_told)
             rows.append(row)
     console.print(table.utilisation_table(rows))
     console.print(table.master_table(rows))
     return [row._asdict() for row in rows]
-
-
-def _progress(console: Console, what: str, jobs: int | None) -> Iterator[OnJob]:
-    """Yield once what advances a progress bar of `jobs` steps."""
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=jobs)
-        yield lambda: bar.advance(task)
 
 
 def _write(path: Path, report: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -101,6 +101,17 @@ def _put_placeholders(values: ConfigDict, config: Any) -> None:
 def console() -> Console:
     """Make the console of a program, 120 columns wide where it is no terminal."""
     return PlainConsole(width=None if sys.stdout.isatty() else 120)
+
+
+def progress(
+    console: Console, what: str, jobs: int | None
+) -> Iterator[Callable[[], None]]:
+    """Yield once what advances a progress bar of `jobs` steps."""
+    from rich.progress import Progress  # slow
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=jobs)
+        yield lambda: bar.advance(task)
 
 
 def command(program: str) -> str:
