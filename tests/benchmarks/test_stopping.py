@@ -11,19 +11,15 @@ import pytest
 
 from benchmarks import stopping, stopping_rules
 from benchmarks.stopping import Search
-from benchmarks.stopping_rules import (
+from benchmarks.stopping_forecasts import (
     Curve,
-    Forecast,
-    Judge,
     extrapolate,
-    forecasts,
     mean_gain,
+    no_gain,
     power_law,
     ridge,
-    rungs,
-    telling,
-    whole,
 )
+from benchmarks.stopping_rules import Judge, forecasts, rungs, telling, whole
 from bqnn.errors import SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Rung, Status
 from bqnn.search import journal
@@ -78,11 +74,8 @@ def test_rungs_by_hand() -> None:
 
 
 def test_what_a_rung_tells_can_be_what_another_forecast_says() -> None:
-    def always(full: Batch, epoch: int) -> Forecast:
-        return Forecast(lambda _, curve: 0.123, 0.0)
-
-    judge = telling(always, (1,), rungs((1, 2), 3.0))([EIGHT], 3)
-    assert judge(NEW, (0.49,)) == 0.123
+    judge = telling(no_gain, (1,), rungs((1, 2), 3.0))([EIGHT], 3)
+    assert judge(NEW, (0.49,)) == 0.49
     assert judge(NEW, (0.5,)) is None
     assert judge(NEW, (0.5, 0.69)) == pytest.approx(0.79)
 
