@@ -58,7 +58,7 @@ def _ours(setting: BenchSetting, block: Block, threads: int) -> TakeSteps:
 
     import jax
 
-    from bqnn.final import parallel
+    from bqnn import parallel
     from bqnn.final.config import FinalConfig, RecipeConfig
     from bqnn.final.feed import Resident
     from bqnn.final.job import TrainingRun, make_setup

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.errors import SearchError
@@ -79,26 +80,45 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def device_environment(platform: str, device: int) -> dict[str, str]:
-    """Return the environment that gives a process one accelerator and no other.
+def device_environment(
+    platform: str, devices: Sequence[int], sharers: int = 1
+) -> dict[str, str]:
+    """Return the environment that gives a process some accelerators and no others.
 
-    Memory is taken as it is needed: a worker that took three quarters of it at once,
-    jax's default, would leave none for the one that replaces it.
+    Args:
+      platform: `cuda`, `tpu` or `cpu`.
+      devices: indices of the accelerators; a TPU process has one.
+      sharers: processes that share them, with equal parts of their memory.
     """
     if platform == "cuda":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else None
         return {
-            "CUDA_VISIBLE_DEVICES": names[device] if names else str(device),
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "CUDA_VISIBLE_DEVICES": ",".join(
+                names[device] if names else str(device) for device in devices
+            ),
+            **gpu_memory(1 / sharers),
         }
     if platform == "tpu":
         return {
-            "TPU_VISIBLE_CHIPS": str(device),
+            "TPU_VISIBLE_CHIPS": str(devices[0]),
             "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
             "TPU_PROCESS_BOUNDS": "1,1,1",
         }
     return {"JAX_PLATFORMS": "cpu"}
+
+
+def gpu_memory(share: float) -> dict[str, str]:
+    """Return the environment that leaves a process a share of its GPU's memory.
+
+    Memory is taken as it is needed: a worker that took three quarters of it at once,
+    jax's default, would leave none for the one that replaces it. A tenth is left to the
+    drivers.
+    """
+    return {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * share:.3f}",
+    }
 
 
 def _has_plugins() -> bool:

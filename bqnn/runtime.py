@@ -31,7 +31,9 @@ _MALLOPT = {-4: 0, -1: 2**31 - 1, -8: 1}
 _LIBRARIES = ("flax", "jax", "jaxlib", "numpy", "optax")
 
 
-def configure_process(threads: int, cache_dir: str | None = None) -> None:
+def configure_process(
+    threads: int, cache_dir: str | None = None, devices: int = 1
+) -> None:
     """Prepare the process for evaluations; call it before jax starts.
 
     The number of threads changes the rounding of evaluations, so every executor
@@ -41,6 +43,7 @@ def configure_process(threads: int, cache_dir: str | None = None) -> None:
       threads: of XLA's CPU backend.
       cache_dir: where compiled programs are kept; nowhere if None. The environment's
         `JAX_COMPILATION_CACHE_DIR` goes before.
+      devices: that a CPU counts as.
 
     Raises:
       ConfigError: if jax has started with another number of threads, or if others may
@@ -49,7 +52,7 @@ def configure_process(threads: int, cache_dir: str | None = None) -> None:
     _set_threads(threads)
     if not _has_started():
         _allow_host()
-        _add_xla_flags()
+        _add_xla_flags(devices)
         _keep_freed_memory()
     if cache_dir is not None:
         _keep_programs(cache_dir)
@@ -64,6 +67,13 @@ def use_host_only() -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
+
+
+def accelerated() -> bool:
+    """Tell whether jax computes on an accelerator, a GPU or TPU; it starts jax."""
+    import jax
+
+    return bool(jax.default_backend() != "cpu")
 
 
 def default_cache_dir() -> str:
@@ -121,10 +131,12 @@ def _allow_host() -> None:
         jax.config.update("jax_platforms", f"{named},cpu")
 
 
-def _add_xla_flags() -> None:
+def _add_xla_flags(devices: int) -> None:
     """Set the flags that make training faster, but none that the user has set."""
     given = os.environ.get("XLA_FLAGS", "")
-    flags = _XLA_FLAGS.get(version("jaxlib"), {})
+    flags = dict(_XLA_FLAGS.get(version("jaxlib"), {}))
+    if devices > 1:
+        flags["--xla_force_host_platform_device_count"] = str(devices)
     new = [f"{name}={value}" for name, value in flags.items() if name not in given]
     if new:
         os.environ["XLA_FLAGS"] = " ".join([*given.split(), *new])

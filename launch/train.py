@@ -72,7 +72,7 @@ def main() -> None:
         config.train.threads or machine.cores(), workers.cache_dir()
     )
     if _DISTRIBUTED.value or _COORDINATOR.value:
-        from bqnn.final import parallel
+        from bqnn import parallel
 
         # Before a search is read, which starts jax.
         parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)

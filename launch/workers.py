@@ -30,6 +30,12 @@ _WORKERS = flags.DEFINE_integer(
     "accelerator where there are any.",
     lower_bound=1,
 )
+_PER_DEVICE = flags.DEFINE_integer(
+    "workers_per_device",
+    1,
+    "How many workers share a GPU, each with an equal part of its memory.",
+    lower_bound=1,
+)
 _MEMORY = flags.DEFINE_float(
     "worker_memory_gb",
     None,
@@ -57,7 +63,7 @@ _PROGRAM_CACHE = flags.DEFINE_string(
 
 # Flags of a cluster, and of executors with several workers.
 _CLUSTER = ("ray_address", "worker_resources")
-_SEVERAL = ("workers", "worker_memory_gb")
+_SEVERAL = ("workers", "workers_per_device", "worker_memory_gb")
 
 
 def cache_dir() -> str | None:
@@ -93,7 +99,9 @@ def counts(config: Config) -> list[int]:
     _check_flags()
     if _EXECUTOR.value == "inline":
         return [1]
-    fit = machine.accelerators().devices or machine.cores() // config.train.threads
+    train = config.train
+    fit = machine.accelerators().devices // train.devices * _PER_DEVICE.value
+    fit = fit or machine.cores() // train.threads
     most = _WORKERS.value or max(1, fit)
     return [*(2**k for k in range(most.bit_length()) if 2**k < most), most]
 
@@ -113,6 +121,7 @@ def make_executor(
         interrupted=interrupted,
         cache_dir=cache_dir(),
         workers=_WORKERS.value,
+        per_device=_PER_DEVICE.value,
         resources=_resources(_RESOURCES.value),
         address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),
         memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
@@ -125,6 +134,11 @@ def _check_flags() -> None:
     """Refuse what the executor would ignore."""
     if _EXECUTOR.value != "ray":
         cli.refuse(_CLUSTER, f"with --executor={_EXECUTOR.value}")
+    else:
+        why = "with --executor=ray, where --worker_resources=GPU=0.5 says it"
+        cli.refuse(("workers_per_device",), why)
+    if _WORKERS.value:
+        cli.refuse(("workers_per_device",), "with --workers")
     if _EXECUTOR.value == "inline":
         cli.refuse(_SEVERAL, "with --executor=inline")
 

@@ -78,7 +78,10 @@ def test_a_worker_sees_one_of_the_devices_that_its_master_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    environment = machine.device_environment("cuda", 1)
+    environment = machine.device_environment("cuda", [1])
     assert environment["CUDA_VISIBLE_DEVICES"] == "7"
-    assert machine.device_environment("tpu", 3)["TPU_VISIBLE_CHIPS"] == "3"
-    assert machine.device_environment("cpu", 0) == {"JAX_PLATFORMS": "cpu"}
+    both = machine.device_environment("cuda", [0, 1], sharers=3)
+    assert both["CUDA_VISIBLE_DEVICES"] == "4,7"
+    assert both["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.300"
+    assert machine.device_environment("tpu", [3])["TPU_VISIBLE_CHIPS"] == "3"
+    assert machine.device_environment("cpu", [0]) == {"JAX_PLATFORMS": "cpu"}

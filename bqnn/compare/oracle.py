@@ -112,7 +112,7 @@ class TimedWorker:
     def run(
         self,
         candidate: Candidate,
-        following: Candidate | None = None,
+        following: Sequence[Candidate] = (),
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Evaluate a candidate, as `CandidateWorker` says."""

@@ -133,6 +133,8 @@ class TrainConfig(Section):
         epoch), or `auto`: what suits width rule and backend. It changes the rounding.
       threads: CPU threads of a worker. It changes the rounding, so it is part of the
         configuration.
+      devices: devices that train one candidate, each with a part of every batch (ours);
+        for images or networks that are large. It changes the rounding.
       rungs: epochs after which a training stops, unless its accuracy is among the best
         1/`eta` that were seen there (ours, after Li et al., 2020); none if empty.
       eta: see `rungs`.
@@ -156,6 +158,7 @@ class TrainConfig(Section):
     dtype: str = one_of("float32", "bfloat16")
     engine: str = one_of("auto", "walk", "step", "scan")
     threads: int = within(1, 1, 4096)
+    devices: int = within(1, 1, 4096)
     rungs: tuple[int, ...] = checked(
         (),
         lambda rungs: (
@@ -168,8 +171,13 @@ class TrainConfig(Section):
     seed: int | None = within(None, 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
-        """Check every field, and that rungs end with the epochs."""
+        """Check every field, and what fields say of each other."""
         super().__post_init__()
+        if self.devices > 1:
+            want = "not walk where train.devices is above 1"
+            check("train.engine", self.engine, self.engine != "walk", want)
+            want = f"a multiple of train.devices, {self.devices}"
+            check("train.batch", self.batch, self.batch % self.devices == 0, want)
         last, want = max(self.rungs, default=0), f"at most train.epochs, {self.epochs}"
         check("train.rungs", self.rungs, last <= self.epochs, want)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 from bqnn.config import TrainConfig
 from bqnn.networks.network import init_variables
@@ -134,7 +134,11 @@ def gather(images: Array, indices: Array, mean: Channels, std: Channels) -> Arra
 
 
 def make_steps(
-    network: nn.Module, config: TrainConfig, mean: np.ndarray, std: np.ndarray
+    network: nn.Module,
+    config: TrainConfig,
+    mean: np.ndarray,
+    std: np.ndarray,
+    axis: str | None = None,
 ) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
     """Make the pure training step and the pure evaluation step of a network.
 
@@ -145,6 +149,8 @@ def make_steps(
       config: the recipe.
       mean: mean of the training images by channel, in units of pixels, float32 `[C]`.
       std: the standard deviation, as `mean`.
+      axis: that the steps are mapped over, where each has a part of the batch; None
+        for the whole batch.
 
     Returns:
       `train_step`: (state, images, labels, indices, learning rate) -> (state, loss),
@@ -167,6 +173,8 @@ def make_steps(
             gather(images, indices, mean, std),
             labels[indices],
         )
+        if axis:
+            loss, batch_stats, grads = lax.pmean((loss, batch_stats, grads), axis)
         params, opt_state = apply_gradients(
             optimizer, state.params, state.opt_state, grads, learning_rate
         )
@@ -179,6 +187,7 @@ def make_steps(
         logits, _ = network.apply(
             variables, gather(images, indices, mean, std), train=False, mutable=[]
         )
-        return count_correct(logits, labels[indices], mask)
+        correct = count_correct(logits, labels[indices], mask)
+        return lax.psum(correct, axis) if axis else correct
 
     return train_step, eval_step

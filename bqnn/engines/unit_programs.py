@@ -17,6 +17,7 @@ from jax import Array
 from jax.stages import Lowered
 
 from bqnn.config import TrainConfig
+from bqnn.engines.compilation import CompiledOnce
 from bqnn.engines.program_store import is_kept, load_or_compile
 from bqnn.engines.unit_functions import UnitFunctions, make_backward, make_forward
 from bqnn.engines.unit_state import Arrays
@@ -56,7 +57,7 @@ class HeadPrograms(NamedTuple):
     count_correct: Callable[..., Any]
 
 
-@functools.cache
+@CompiledOnce
 def unit_programs(
     signature: UnitSignature, config: TrainConfig, batch: int
 ) -> UnitPrograms:
@@ -73,7 +74,7 @@ def unit_programs(
     return UnitPrograms(*_load_or_compile(_lower_unit, signature, config, batch))
 
 
-@functools.cache
+@CompiledOnce
 def head_programs(
     signature: UnitSignature, config: TrainConfig, batch: int
 ) -> HeadPrograms:
@@ -81,7 +82,7 @@ def head_programs(
     return HeadPrograms(*_load_or_compile(_lower_head, signature, config, batch))
 
 
-@functools.cache
+@CompiledOnce
 def accumulate(shape: tuple[int, ...], dtype: str) -> Callable[..., Array]:
     """Load or compile the sum of two arrays of one shape."""
     spec = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
@@ -89,6 +90,12 @@ def accumulate(shape: tuple[int, ...], dtype: str) -> Callable[..., Array]:
         lambda: (_lower(jnp.add, spec, spec),), "accumulate", shape, dtype
     )
     return program
+
+
+def compile_unit(signature: UnitSignature, config: TrainConfig, batch: int) -> None:
+    """Load or compile the programs of any unit; arguments as of `unit_programs`."""
+    is_head = signature.nodes[-1].op == "head"
+    (head_programs if is_head else unit_programs)(signature, config, batch)
 
 
 def are_kept(signature: UnitSignature, config: TrainConfig, batch: int) -> bool:

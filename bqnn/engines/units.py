@@ -31,6 +31,12 @@ class UnitSignature(NamedTuple):
     nodes: tuple[Node, ...]
     inputs: tuple[Shape, ...]
 
+    @property
+    def output(self) -> Shape:
+        """(H, W, C) of the output."""
+        last = self.nodes[-1]
+        return last.height, last.width, last.channels
+
 
 class Unit(NamedTuple):
     """A node of a plan, or two that always come together.

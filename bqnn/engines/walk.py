@@ -6,6 +6,8 @@ residuals on a tape, and then calls the backward programs in reverse.
 """
 
 import functools
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,15 +16,17 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from bqnn import runtime
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset, Images
 from bqnn.data.batches import Batches
-from bqnn.engines import steps
+from bqnn.engines import compilation, steps
 from bqnn.engines.engine import Clock, OnStep
 from bqnn.engines.program_store import load_or_compile
 from bqnn.engines.unit_programs import (
     UnitPrograms,
     accumulate,
+    compile_unit,
     head_programs,
     unit_programs,
 )
@@ -32,6 +36,13 @@ from bqnn.networks.network import init_variables
 from bqnn.networks.plan import NetworkPlan
 
 Residuals = tuple[Array, ...]
+
+_IN_FLIGHT = 8
+"""Steps that an accelerator is given before the loss of the first is waited for.
+
+The host takes longer to dispatch a step of a small network than an accelerator to
+compute it, and must never wait. On the CPU one is enough: each holds its memory.
+"""
 
 
 class WalkEngine:
@@ -51,7 +62,11 @@ class WalkEngine:
             self.last_reads = last_reads(self.units)
             *body, head = (unit.signature for unit in self.units)
         batch = min(config.batch, len(dataset.train.labels))
+        accelerated = runtime.accelerated()
+        self.in_flight = _IN_FLIGHT if accelerated else 1
         with self.clock.measure("compile"):
+            if accelerated:
+                compilation.run_all(self._jobs(batch))
             self.programs = tuple(unit_programs(unit, config, batch) for unit in body)
             self.head = head_programs(head, config, batch)
             self.read = reader(batch, specs_of(self.data))
@@ -79,7 +94,7 @@ class WalkEngine:
                 for indices in batches.indices:
                     # The loss is ready half way through a step: the other half keeps
                     # the device busy while the next step is dispatched.
-                    jax.block_until_ready(losses[-1:])
+                    jax.block_until_ready(losses[-self.in_flight :][:1])
                     on_step()
                     losses.append(self._step(state, indices, rate))
             finally:
@@ -92,9 +107,20 @@ class WalkEngine:
         with self.clock.measure("evaluate"):
             correct: list[Array] = []
             for indices, mask in zip(*batches, strict=True):
-                jax.block_until_ready(correct[-1:])
+                jax.block_until_ready(correct[-self.in_flight :][:1])
                 correct.append(self._count(state, indices, mask))
             return int(np.sum(jax.device_get(correct)))
+
+    def _jobs(self, batch: int) -> Iterator[compilation.Job]:
+        """List what must be compiled before the first step, each once."""
+        config = self.config
+        readers = Counter(source for unit in self.units for source in unit.inputs)
+        for signature in dict.fromkeys(unit.signature for unit in self.units):
+            yield functools.partial(compile_unit, signature, config, batch)
+        for shape in {u.signature.output for u in self.units if readers[u.output] > 1}:
+            yield functools.partial(accumulate, (batch, *shape), config.dtype)
+        for part in (self.data, self.validation):
+            yield functools.partial(reader, batch, specs_of(part))
 
     def _step(self, state: list[UnitState], indices: Any, rate: Array) -> Array:
         """Train on one batch; replaces the states in the list one by one."""

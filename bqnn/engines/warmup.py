@@ -1,23 +1,17 @@
 """Warm-up: compile the programs of a whole search before its first candidate."""
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import as_completed, wait
 from functools import partial
-from typing import Any
 
-from bqnn import numerics
-from bqnn.config import Config, TrainConfig
+from bqnn import runtime
+from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines.compilation import Job, submit_all
 from bqnn.engines.progress import WarmUpProgress
 from bqnn.engines.registry import engine_name
-from bqnn.engines.unit_programs import (
-    accumulate,
-    are_kept,
-    head_programs,
-    unit_programs,
-)
-from bqnn.engines.units import Shape, UnitSignature, space_signatures
+from bqnn.engines.unit_programs import accumulate, are_kept, compile_unit
+from bqnn.engines.units import UnitSignature, space_signatures
 from bqnn.engines.walk import reader, specs_of
 
 
@@ -26,7 +20,9 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:
 
     Units whose programs are on disk (`bqnn.engines.program_store`) are left out: the
     first candidate that needs one loads it, in a few milliseconds. Where candidates are
-    compiled whole, there is nothing to do.
+    compiled whole, there is nothing to do. Neither is there on accelerators: the host
+    compiles what the next candidates need while one trains, and would compile most of
+    the 264 programs of the paper's space for none.
 
     Args:
       config: the configuration of the search.
@@ -35,20 +31,21 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:
     Yields:
       WarmUpProgress after every program. Closing the iterator cancels the rest.
     """
-    if engine_name(config.train, config.network) != "walk":
+    images = len(dataset.train.labels)
+    walked = engine_name(config.train, config.network, images) == "walk"
+    if runtime.accelerated() or not walked:
         return
-    jobs = _jobs(config, dataset)
-    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="compile")
+    futures = submit_all(_jobs(config, dataset))
     try:
-        futures = [pool.submit(numerics.pinned()(job)) for job in jobs]
         for done, future in enumerate(as_completed(futures), 1):
             future.result()
-            yield WarmUpProgress(done, len(jobs))
+            yield WarmUpProgress(done, len(futures))
     finally:
-        pool.shutdown(cancel_futures=True)
+        running = [future for future in futures if not future.cancel()]
+        wait(running)  # a process that exits while XLA compiles crashes
 
 
-def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
+def _jobs(config: Config, dataset: Dataset) -> list[Job]:
     """List the compilations, the longest first, so that all threads end together."""
     signatures = sorted(
         space_signatures(config.space.max_layers, config.network, dataset.spec),
@@ -56,10 +53,10 @@ def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
         reverse=True,
     )
     train, batch = config.train, min(config.train.batch, len(dataset.train.labels))
-    outputs = {_output(s) for s in signatures if s.nodes[-1].op != "head"}
+    outputs = {s.output for s in signatures if s.nodes[-1].op != "head"}
     return [
         *(
-            partial(_compile_unit, s, train, batch)
+            partial(compile_unit, s, train, batch)
             for s in signatures
             if not are_kept(s, train, batch)
         ),
@@ -67,16 +64,6 @@ def _jobs(config: Config, dataset: Dataset) -> list[Callable[[], Any]]:
         partial(reader, batch, specs_of(dataset.train)),
         partial(reader, batch, specs_of(dataset.validation)),
     ]
-
-
-def _compile_unit(signature: UnitSignature, config: TrainConfig, batch: int) -> None:
-    is_head = signature.nodes[-1].op == "head"
-    (head_programs if is_head else unit_programs)(signature, config, batch)
-
-
-def _output(signature: UnitSignature) -> Shape:
-    last = signature.nodes[-1]
-    return last.height, last.width, last.channels
 
 
 def _size(signature: UnitSignature) -> int:

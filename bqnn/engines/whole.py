@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bqnn import runtime
 from bqnn.config import TrainConfig
 from bqnn.data import Dataset
-from bqnn.data.batches import Batches
+from bqnn.data.batches import Batches, all_batches, epoch_batches
 from bqnn.engines.engine import Clock, OnStep
+from bqnn.engines.placement import placement
 from bqnn.engines.steps import TrainState, init_state, make_steps
 from bqnn.networks.network import Network
 from bqnn.networks.plan import NetworkPlan
@@ -27,26 +28,27 @@ class StepEngine:
     def __init__(
         self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
     ) -> None:
-        """Put the data on the device, and compile what can be compiled now."""
+        """Put the data on the device, and compile."""
         self.clock = Clock()
         self.plan, self.config, self.seed = plan, config, seed
+        batch = min(config.batch, len(dataset.train.labels))
+        self.images = len(dataset.train.labels), len(dataset.validation.labels)
+        self.place = placement(config.devices, batch)
         with self.clock.measure("prepare"):
-            self.data, self.validation = jax.device_put(
+            self.data, self.validation = self.place.put(
                 (dataset.train, dataset.validation)
             )
-        network = self.network(plan, jnp.dtype(config.dtype))
-        steps = make_steps(network, config, dataset.mean, dataset.std)
+        network = self.place.network(self.network)(plan, jnp.dtype(config.dtype))
+        steps = make_steps(network, config, dataset.mean, dataset.std, self.place.axis)
         self.functions: dict[str, Callable[..., Any]] = dict(
-            zip(("train", "evaluate"), steps, strict=True)
+            zip(("train", "evaluate"), self.lengthen(*steps), strict=True)
         )
-        self.programs: dict[str, Any] = {}
-        self.prepare(min(config.batch, len(dataset.train.labels)))
+        self.programs: dict[Any, Any] = {}
+        self._compile(batch)
 
-    def prepare(self, batch: int) -> None:
-        """Compile both programs, for batches of `batch` images."""
-        indices, state = np.zeros(batch, np.int32), self.init()
-        self._program("train", state, *self.data, indices, np.float32(0))
-        self._program("evaluate", state, *self.validation, indices, indices == 0)
+    def lengthen(self, train: Any, evaluate: Any) -> tuple[Any, Any]:
+        """Make programs' functions of a training and an evaluation step: here those."""
+        return train, evaluate
 
     def split(self, batches: Batches) -> list[Batches]:
         """Split batches into what one program call takes: here into single ones."""
@@ -55,14 +57,14 @@ class StepEngine:
     def init(self) -> TrainState:
         """Make the first state."""
         with self.clock.measure("prepare"):
-            return init_state(self.plan, self.config, self.seed)
+            return self.place.put(init_state(self.plan, self.config, self.seed))
 
     def train(
         self, state: TrainState, batches: Batches, learning_rate: float, on_step: OnStep
     ) -> tuple[TrainState, NDArray[np.float32]]:
         """Train on batches."""
         losses: list[Array] = []
-        rate = np.float32(learning_rate)
+        rate = self.place.put(np.float32(learning_rate))
         with self.clock.measure("train"):
             try:
                 for indices, _ in self.split(batches):
@@ -70,12 +72,14 @@ class StepEngine:
                     # an interrupt would be noticed late.
                     jax.block_until_ready(losses[-2:-1])
                     on_step()
+                    indices = self.place.share(indices)
                     arguments = (state, *self.data, indices, rate)
                     state, loss = self._program("train", *arguments)(*arguments)
                     losses.append(loss)
             finally:
                 # A process that exits while XLA computes crashes.
                 jax.block_until_ready(losses)
+            losses = [self.place.first(loss) for loss in losses]
             return state, np.array(jax.device_get(losses), np.float32).reshape(-1)
 
     def count_correct(self, state: TrainState, batches: Batches) -> int:
@@ -83,20 +87,33 @@ class StepEngine:
         with self.clock.measure("evaluate"):
             correct = []
             for indices, mask in self.split(batches):
-                arguments = (state, *self.validation, indices, mask)
+                part = map(self.place.share, (indices, mask))
+                arguments = (state, *self.validation, *part)
                 correct.append(self._program("evaluate", *arguments)(*arguments))
-            return int(np.sum(jax.device_get(correct)))
+            counts = [self.place.first(count) for count in correct]
+            return int(np.sum(jax.device_get(counts)))
+
+    def _compile(self, batch: int) -> None:
+        """Compile both programs, for an epoch and for the validation part."""
+        train, validation = self.images
+        state, rate = self.init(), self.place.put(np.float32(0))
+        share = self.place.share
+        for indices, _ in self.split(epoch_batches(train, batch, self.seed, 0))[:1]:
+            self._program("train", state, *self.data, share(indices), rate)
+        for part in self.split(all_batches(validation, batch))[:1]:
+            self._program("evaluate", state, *self.validation, *map(share, part))
 
     def _program(self, name: str, *arguments: Any) -> Any:
-        """Return a program; the first call compiles it for these arguments."""
-        if name not in self.programs:
-            donate = 0 if name == "train" else ()
-            program = jax.jit(self.functions[name], donate_argnums=donate)
+        """Return a program; the first call compiles it for indices of this shape."""
+        key = name, arguments[3].shape
+        if key not in self.programs:
+            donate = (0,) if name == "train" else ()
+            program = self.place.program(self.functions[name], donate)
             with self.clock.measure("trace"):
                 lowered = program.lower(*arguments)
             with self.clock.measure("compile"), runtime.no_persistent_cache():
-                self.programs[name] = lowered.compile()
-        return self.programs[name]
+                self.programs[key] = lowered.compile()
+        return self.programs[key]
 
 
 class ScanEngine(StepEngine):
@@ -105,11 +122,9 @@ class ScanEngine(StepEngine):
     It notices an interrupt or a timeout between epochs.
     """
 
-    def prepare(self, batch: int) -> None:
-        """Scan over the steps; programs are compiled when first called."""
-        del batch
-        self.functions["train"] = _scan_train(self.functions["train"])
-        self.functions["evaluate"] = _scan_eval(self.functions["evaluate"])
+    def lengthen(self, train: Any, evaluate: Any) -> tuple[Any, Any]:
+        """Scan over the steps."""
+        return _scan_train(train), _scan_eval(evaluate)
 
     def split(self, batches: Batches) -> list[Batches]:
         """Give one call all batches."""

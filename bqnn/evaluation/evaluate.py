@@ -56,7 +56,7 @@ def evaluate(
       ConfigError: if jax has started with another number of threads.
     """
     config = config_for(candidate, config)
-    runtime.configure_process(config.train.threads)
+    runtime.configure_process(config.train.threads, devices=config.train.devices)
     dataset = _load_on_device(config.data)
     prepared = prepare(candidate, config, dataset)
     if isinstance(prepared, Evaluation):
@@ -85,8 +85,8 @@ def prepare(
     )
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)
-    make_engine = ENGINES[engine_name(recipe, config.network)]
-    engine = make_engine(network, recipe, dataset, candidate.seed)
+    name = engine_name(recipe, config.network, len(dataset.train.labels))
+    engine = ENGINES[name](network, recipe, dataset, candidate.seed)
     return Prepared(engine, engine.init())
 
 

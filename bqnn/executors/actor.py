@@ -4,10 +4,10 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bqnn import runtime
+from bqnn import machine, runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.evaluation.records import Candidate, Evaluation
@@ -24,7 +24,7 @@ class Actor:
         dataset: Dataset,
         cache_dir: str | None,
         memory: int | None,
-        accelerated: bool,
+        accelerators: float | None,
         make_worker: MakeWorker,
     ) -> None:
         """Prepare the process.
@@ -34,16 +34,17 @@ class Actor:
           dataset: that candidates learn from.
           cache_dir: where this node keeps compiled programs; nowhere if None.
           memory: bytes that the process may hold; any number if None.
-          accelerated: whether it has an accelerator.
+          accelerators: how many it has, or which part of one; None for none.
           make_worker: makes what evaluates candidates.
         """
-        # Ray shows the process its own devices alone. A worker that took all of their
-        # memory would leave none for the one that replaces it.
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        if not accelerated:
+        # Ray shows the process its own devices alone.
+        if accelerators is None:
             os.environ["JAX_PLATFORMS"] = "cpu"
-        runtime.configure_process(config.train.threads, cache_dir)
-        if memory and not accelerated:
+        else:
+            os.environ |= machine.gpu_memory(min(1.0, accelerators))
+        train = config.train
+        runtime.configure_process(train.threads, cache_dir, train.devices)
+        if memory and accelerators is None:
             limit_memory(memory)
         self._config, self._dataset, self._cache_dir = config, dataset, cache_dir
         self._make_worker = make_worker
@@ -56,8 +57,8 @@ class Actor:
                 pass
         return Ready(self._worker.pipelined, socket.gethostname(), runtime.device())
 
-    def run(self, candidate: Candidate, following: Candidate | None) -> Evaluation:
-        """Evaluate a candidate."""
+    def run(self, candidate: Candidate, following: Sequence[Candidate]) -> Evaluation:
+        """Evaluate a candidate; others follow it."""
         return self._worker.run(candidate, following)
 
 

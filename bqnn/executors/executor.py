@@ -22,7 +22,7 @@ class CandidateWorker(Protocol):
     """The interface of a worker to executors.
 
     Attributes:
-      pipelined: whether it prepares the candidate that follows.
+      pipelined: whether it prepares the candidates that follow.
     """
 
     @property
@@ -34,14 +34,14 @@ class CandidateWorker(Protocol):
     def run(
         self,
         candidate: Candidate,
-        following: Candidate | None = None,
+        following: Sequence[Candidate] = (),
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Evaluate a candidate; whatever goes wrong is a status.
 
         Args:
           candidate: what to evaluate.
-          following: what will be evaluated next, if that is known.
+          following: what will be evaluated next, in order, as far as that is known.
           interrupted: tells, before every training step, whether to stop.
 
         Raises:
@@ -58,7 +58,7 @@ class Ready(NamedTuple):
     """A worker has started, and takes candidates.
 
     Attributes:
-      pipelined: whether it prepares the candidate that follows.
+      pipelined: whether it prepares the candidates that follow.
       host: of a cluster's node; empty on this machine.
       device: that it trains on, as `Evaluation.device` says; empty if unknown.
     """
@@ -82,6 +82,7 @@ class Options(NamedTuple):
       interrupted: tells whether the user asked to stop.
       cache_dir: where compiled programs are kept; only while it runs if None.
       workers: how many; what the machine or the cluster has room for if None.
+      per_device: how many share an accelerator of this machine.
       memory: bytes that one worker may hold; its share of the machine if None.
       resources: what a worker on a cluster takes, by name; ray's names.
       address: of the cluster; one on this machine alone if None.
@@ -91,6 +92,7 @@ class Options(NamedTuple):
     interrupted: Callable[[], bool] = lambda: False
     cache_dir: str | None = None
     workers: int | None = None
+    per_device: int = 1
     memory: int | None = None
     resources: Mapping[str, float] | None = None
     address: str | None = None

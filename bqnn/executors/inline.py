@@ -25,7 +25,8 @@ class InlineExecutor:
 
     def __init__(self, config: Config, options: Options) -> None:
         """Set threads and compilation cache before jax starts."""
-        runtime.configure_process(config.train.threads, options.cache_dir)
+        train = config.train
+        runtime.configure_process(train.threads, options.cache_dir, train.devices)
         self._config, self._interrupted = config, options.interrupted
         self._make_worker = options.make_worker
         self._worker: CandidateWorker | None = None

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from bqnn import runtime
@@ -15,8 +15,9 @@ from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt, Options, Ready
 from bqnn.executors.guard import timed_out
 
-# Queue depth of a worker that prepares ahead: training, preparing, waiting.
-_PIPELINED = 3
+# What a worker prepares ahead at most, and the host memory that the compilation of a
+# candidate takes, in bytes, about.
+_MOST_AHEAD, _COMPILATION = 8, 2 * 10**9
 
 # Seconds beyond `budget.timeout` after which a worker is killed that has not ended its
 # candidate by itself.
@@ -64,6 +65,16 @@ class Lost(NamedTuple):
 News = Ready | Done | Lost
 
 
+def candidates_ahead(cores: int, memory: int) -> int:
+    """Count the candidates that a worker may prepare while it trains one.
+
+    Args:
+      cores: of the host, for this worker.
+      memory: of the host, for this worker, in bytes.
+    """
+    return max(1, min(cores, memory // _COMPILATION, _MOST_AHEAD))
+
+
 class Lane:
     """One worker and its candidates.
 
@@ -76,15 +87,20 @@ class Lane:
     """
 
     def __init__(
-        self, name: str, begin: Callable[[Candidate, Candidate | None], None]
+        self,
+        name: str,
+        begin: Callable[[Candidate, Sequence[Candidate]], None],
+        ahead: int,
     ) -> None:
         """Begin with a worker that is starting.
 
         Args:
           name: of the worker.
-          begin: has it evaluate a candidate, and prepare another; returns at once.
+          begin: has it evaluate a candidate, and prepare those that follow; returns at
+            once.
+          ahead: how many it prepares, if it does.
         """
-        self.name, self._begin = name, begin
+        self.name, self._begin, self._ahead = name, begin, ahead
         self.reset()
 
     def reset(self) -> None:
@@ -96,9 +112,11 @@ class Lane:
         self._since, self._begun = time.time(), 0.0
 
     def open(self, ready: Ready) -> None:
-        """Take candidates from now on: more than one to prepare the next."""
+        """Take candidates from now on: if it prepares any, more than one."""
         self.state, self._since = State.IDLE, time.time()
-        self._capacity = _PIPELINED if ready.pipelined else 1
+        # One trains, and one more than it prepares waits: then as many are at hand when
+        # the next begins.
+        self._capacity = 2 + self._ahead if ready.pipelined else 1
         self.device = ready.device
         if ready.host:
             self.name = f"{self.name} on {ready.host}"
@@ -138,7 +156,7 @@ class Lane:
         if self.following:
             self.state, self.candidate = State.BUSY, self.following.pop(0)
             self._begun = awake.seconds()
-            self._begin(self.candidate, next(iter(self.following), None))
+            self._begin(self.candidate, tuple(self.following))
 
 
 L = TypeVar("L", bound=Lane)

@@ -16,11 +16,12 @@ from bqnn import machine
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
+from bqnn.errors import ConfigError
 from bqnn.evaluation.records import Candidate
 from bqnn.executors import worker_process
 from bqnn.executors.child import ChildDiedError, wait_for_any
 from bqnn.executors.executor import Attempt, Options
-from bqnn.executors.lane import LaneExecutor, State
+from bqnn.executors.lane import LaneExecutor, State, candidates_ahead
 from bqnn.executors.process_lane import ProcessLane
 from bqnn.executors.worker_process import Settings
 
@@ -50,11 +51,11 @@ class ProcessExecutor(LaneExecutor[ProcessLane]):
         """Start the workers; the first compiles, and the others wait for that."""
         del dataset  # every worker loads its own
         found = machine.accelerators()
-        fit = found.devices or max(1, machine.cores() // self._config.train.threads)
-        count = self._options.workers or fit
+        count = self._count(found)
         for number in range(count):
             settings = self._settings(number, count, found)
-            self._lanes.append(ProcessLane(f"worker {number}", settings))
+            ahead = candidates_ahead(machine.cores() // count, settings.memory)
+            self._lanes.append(ProcessLane(f"worker {number}", settings, ahead))
         first, *others = self._lanes
         progress_file = str(Path(self._folder.name) / "progress")
         first.make_ready(progress_file)
@@ -98,15 +99,46 @@ class ProcessExecutor(LaneExecutor[ProcessLane]):
         with contextlib.suppress(OSError):
             self._folder.cleanup()
 
+    def _count(self, found: machine.Accelerators) -> int:
+        """Count the workers: what the machine has room for, unless the user says.
+
+        Raises:
+          ConfigError: if accelerators cannot be divided so.
+        """
+        train, shared = self._config.train, self._options.per_device
+        if not found.devices:
+            if shared > 1:
+                raise ConfigError(
+                    "--workers_per_device: this machine has no accelerator: use "
+                    "--workers"
+                )
+            return self._options.workers or max(1, machine.cores() // train.threads)
+        groups = found.devices // train.devices
+        count = self._options.workers or groups * shared
+        if not groups:
+            raise ConfigError(
+                f"train.devices is {train.devices}: this machine has {found.devices}"
+            )
+        if found.platform == "tpu" and (train.devices > 1 or count > groups):
+            raise ConfigError(
+                "a TPU chip belongs to one process, which has no other: want at most "
+                f"{found.devices} workers and train.devices=1, or --executor=inline"
+            )
+        return count
+
     def _settings(
         self, number: int, count: int, found: machine.Accelerators
     ) -> Settings:
         """Give worker `number` of `count` its share of the machine."""
-        device = number % max(1, found.devices)
+        size = self._config.train.devices
+        groups = max(1, found.devices // size)
+        first = number % groups * size
         memory = self._options.memory or machine.memory() * 9 // (10 * count)
         return Settings(
             config=self._config,
-            environment=machine.device_environment(found.platform, device),
+            environment=machine.device_environment(
+                found.platform, range(first, first + size), -(-count // groups)
+            ),
             cache_dir=self._cache_dir,
             memory=memory,
             # Drivers of accelerators map the whole memory of host and device.

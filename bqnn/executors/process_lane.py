@@ -1,6 +1,7 @@
 """Process lane: a worker process and its candidates; a dead process is replaced."""
 
 import signal
+from collections.abc import Sequence
 
 from bqnn.errors import BqnnError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation, Status
@@ -32,9 +33,9 @@ class ProcessLane(Lane):
 
     child: Child
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        """Start a process, which loads the data."""
-        super().__init__(name, self._begin_in_child)
+    def __init__(self, name: str, settings: Settings, ahead: int) -> None:
+        """Start a process, which loads the data; the rest as of `Lane`."""
+        super().__init__(name, self._begin_in_child, ahead)
         self.settings = settings
         self._failed = self._killed = 0
         self._progress_file: str | None = None
@@ -99,7 +100,7 @@ class ProcessLane(Lane):
         self.child.call(worker_process.start, self.settings)
 
     def _begin_in_child(
-        self, candidate: Candidate, following: Candidate | None
+        self, candidate: Candidate, following: Sequence[Candidate]
     ) -> None:
         self.child.call(worker_process.work, candidate, following)
 

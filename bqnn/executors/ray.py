@@ -9,10 +9,11 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from bqnn import machine
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
@@ -21,7 +22,15 @@ from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.actor import Actor
 from bqnn.executors.executor import Attempt, Options, Ready
 from bqnn.executors.guard import failure
-from bqnn.executors.lane import Done, Lane, LaneExecutor, Lost, News, State
+from bqnn.executors.lane import (
+    Done,
+    Lane,
+    LaneExecutor,
+    Lost,
+    News,
+    State,
+    candidates_ahead,
+)
 
 # Seconds between two looks whether the user has asked to stop, and between two looks
 # at the cluster's nodes.
@@ -103,16 +112,20 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
             resources=others,
             max_restarts=0,
         )
-        accelerated = any(k == "GPU" or "TPU" in k for k in self._resources)
+        accelerators = [
+            amount for k, amount in self._resources.items() if k == "GPU" or "TPU" in k
+        ]
         actor = maker.remote(
             self._config,
             self._dataset,
             self._options.cache_dir,
             self._options.memory,
-            accelerated,
+            max(accelerators, default=None),
             self._options.make_worker,
         )
-        return _ActorLane(f"actor {self._made}", actor)
+        cores = int(self._resources.get("CPU", 1))
+        ahead = candidates_ahead(cores, self._options.memory or machine.memory())
+        return _ActorLane(f"actor {self._made}", actor, ahead)
 
     def _wait(self) -> None:
         refs = [lane.ref for lane in self._lanes if lane.ref]
@@ -158,14 +171,14 @@ class _ActorLane(Lane):
       ref: of the call in progress, None if there is none.
     """
 
-    def __init__(self, name: str, actor: Any) -> None:
-        """Have it load programs."""
-        super().__init__(name, self._begin_on_actor)
+    def __init__(self, name: str, actor: Any, ahead: int) -> None:
+        """Have it load programs; the rest as of `Lane`."""
+        super().__init__(name, self._begin_on_actor, ahead)
         self.actor = actor
         self.ref: Any = actor.make_ready.remote()
 
     def _begin_on_actor(
-        self, candidate: Candidate, following: Candidate | None
+        self, candidate: Candidate, following: Sequence[Candidate]
     ) -> None:
         self.ref = self.actor.run.remote(candidate, following)
 

@@ -3,11 +3,10 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import jax
-
+from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
@@ -19,28 +18,29 @@ from bqnn.evaluation.evaluate import (
     train_prepared,
 )
 from bqnn.evaluation.recipe import config_for
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.records import Candidate, CandidateId, Evaluation
 from bqnn.executors.guard import run_guarded
 
 
 class Worker:
     """Evaluates candidates that learn from one data set, one at a time.
 
-    While a candidate trains on an accelerator, the host is idle: there a thread
-    prepares the next candidate meanwhile. On the CPU nothing is prepared ahead: a
-    worker owns only its threads.
+    While a candidate trains on an accelerator, the host is idle: there threads prepare
+    the next candidates meanwhile, and compile them where they are compiled whole. How
+    many is up to the executor, which knows the machine. On the CPU nothing is prepared
+    ahead: a worker owns only its threads.
     """
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         """Put the data on the device."""
         self._config, self._dataset = config, on_device(dataset)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
-        self._next: tuple[Candidate, Future[Prepared | Evaluation]] | None = None
+        self._threads = ThreadPoolExecutor(thread_name_prefix="prepare")
+        self._ahead: dict[CandidateId, Future[Prepared | Evaluation]] = {}
 
     @property
     def pipelined(self) -> bool:
-        """Whether the worker prepares the candidate that follows."""
-        return bool(jax.default_backend() != "cpu")
+        """Whether the worker prepares the candidates that follow."""
+        return runtime.accelerated()
 
     def warm_up(self) -> Iterator[WarmUpProgress]:
         """Compile the programs of the search space."""
@@ -49,13 +49,12 @@ class Worker:
     def run(
         self,
         candidate: Candidate,
-        following: Candidate | None = None,
+        following: Sequence[Candidate] = (),
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Evaluate a candidate, as `CandidateWorker` says."""
-        ready = self._take(candidate)
-        if following is not None:
-            self._next = following, self._thread.submit(self._prepare, following)
+        ready = self._ahead.pop(candidate.id, None)
+        self._look_ahead(following)
         run = functools.partial(self.evaluate, ready=ready)
         config = config_for(candidate, self._config)
         return run_guarded(candidate, config, interrupted, run)
@@ -84,12 +83,16 @@ class Worker:
         seconds = {**evaluation.seconds, "hidden": hidden}
         return dataclasses.replace(evaluation, seconds=seconds)
 
-    def _take(self, candidate: Candidate) -> "Future[Prepared | Evaluation] | None":
-        """Take what was prepared, if it is the candidate; it is dropped if not."""
-        foreseen, self._next = self._next, None
-        if foreseen is None or foreseen[0].id != candidate.id:
-            return None
-        return foreseen[1]
+    def _look_ahead(self, following: Sequence[Candidate]) -> None:
+        """Prepare these candidates and no others, the first first."""
+        before, self._ahead = self._ahead, {}
+        for candidate in following:
+            future = before.pop(candidate.id) if candidate.id in before else None
+            self._ahead[candidate.id] = future or self._threads.submit(
+                self._prepare, candidate
+            )
+        for dropped in before.values():
+            dropped.cancel()
 
     def _prepare(self, candidate: Candidate) -> Prepared | Evaluation:
         config = config_for(candidate, self._config)

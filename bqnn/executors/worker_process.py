@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,8 @@ def start(settings: Settings) -> None:
       BqnnError: if that cannot be done; no worker could.
     """
     os.environ.update(settings.environment)
-    runtime.configure_process(settings.config.train.threads, settings.cache_dir)
+    train = settings.config.train
+    runtime.configure_process(train.threads, settings.cache_dir, train.devices)
     if settings.limited:
         limit_memory(settings.memory)
     import bqnn.executors.worker  # noqa: F401, slow: all workers do so at once
@@ -80,8 +81,8 @@ def make_ready(progress_file: str | None) -> Ready:
     return Ready(worker.pipelined, device=runtime.device())
 
 
-def work(candidate: Candidate, following: Candidate | None) -> Report:
-    """Evaluate a candidate.
+def work(candidate: Candidate, following: Sequence[Candidate]) -> Report:
+    """Evaluate a candidate; others follow it.
 
     Raises:
       BqnnError: as `bqnn.executors.guard.run_guarded` raises it.

@@ -15,10 +15,10 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from bqnn import parallel
 from bqnn.data import Images
 from bqnn.data.batches import all_batches, epoch_batches
 from bqnn.errors import ConfigError
-from bqnn.final import parallel
 from bqnn.final.config import RecipeConfig
 from bqnn.final.step import Batch, Read
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bqnn import parallel
 from bqnn.errors import BqnnError
-from bqnn.final import parallel
 from bqnn.final.checkpoint import Checkpoints, Saved
 from bqnn.final.feed import Feed
 from bqnn.final.recipe import learning_rate

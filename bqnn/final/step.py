@@ -6,7 +6,7 @@ Axes: B images of one replica in a step, H W C image, K classes.
 import functools
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import chex
 import jax
@@ -18,15 +18,9 @@ from jax import Array, lax
 from bqnn.final.augment import Augmentation, augment, image_keys, mixup
 from bqnn.final.config import RecipeConfig
 from bqnn.final.model import normalise_images
-from bqnn.final.parallel import AXIS
-from bqnn.networks.layers import (
-    MODULES,
-    ConvolutionNorm,
-    MakeModule,
-    PreActivationConvolution,
-)
-from bqnn.networks.network import Network, init_variables
+from bqnn.networks.network import Network, SyncedNetwork, init_variables
 from bqnn.networks.plan import NetworkPlan
+from bqnn.parallel import AXIS
 
 
 class Totals(NamedTuple):
@@ -108,20 +102,6 @@ class Setup(NamedTuple):
     num_classes: int
     optimizer: optax.GradientTransformation
     read: Read
-
-
-class SyncedNetwork(Network):
-    """A network whose batch normalisation sees the batch over all replicas."""
-
-    modules: ClassVar[Mapping[str, MakeModule]] = {
-        **MODULES,
-        "stem": lambda n, dtype: ConvolutionNorm(
-            n.channels, n.kernel, n.stride, dtype, axis=AXIS, name=n.name
-        ),
-        "pcc": lambda n, dtype: PreActivationConvolution(
-            n.channels, n.kernel, n.stride, dtype, axis=AXIS, name=n.name
-        ),
-    }
 
 
 def init_state(setup: Setup) -> State:

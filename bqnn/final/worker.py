@@ -1,7 +1,7 @@
 """Final worker: trains candidates in full, in any process of an executor."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from bqnn import runtime
 from bqnn.config import Config
@@ -33,7 +33,7 @@ class FinalWorker:
     def run(
         self,
         candidate: Candidate,
-        following: Candidate | None = None,
+        following: Sequence[Candidate] = (),
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Train a candidate in full, and report as `CandidateWorker` does."""

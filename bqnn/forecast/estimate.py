@@ -78,7 +78,7 @@ def estimate(
     """
     # What Python has loaded by now counts.
     began = time.perf_counter() - time.process_time()
-    runtime.configure_process(config.train.threads, cache_dir)
+    runtime.configure_process(config.train.threads, cache_dir, config.train.devices)
     dataset = on_device(load(config.data))
     # The master loads libraries and data, and then its workers do.
     start = 2 * (time.perf_counter() - began)

@@ -223,7 +223,7 @@ class _Player:
     def run(
         self,
         candidate: Candidate,
-        following: Candidate | None = None,
+        following: Sequence[Candidate] = (),
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Make an evaluation up, as long as a training's would be."""

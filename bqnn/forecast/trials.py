@@ -63,7 +63,8 @@ def run_trial(
       dataset: as `evaluate.on_device` returns it.
       on_step: called before every step; may raise to end the trial.
     """
-    walked = engine_name(config.train, config.network) == "walk"
+    images = len(dataset.train.labels)
+    walked = engine_name(config.train, config.network, images) == "walk"
     if walked:
         prepare(candidate, config, dataset)
     prepared = prepare(candidate, config, dataset)

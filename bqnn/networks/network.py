@@ -12,8 +12,14 @@ from flax import traverse_util
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
-from bqnn.networks.layers import MODULES, MakeModule
+from bqnn.networks.layers import (
+    MODULES,
+    ConvolutionNorm,
+    MakeModule,
+    PreActivationConvolution,
+)
 from bqnn.networks.plan import NetworkPlan, Node
+from bqnn.parallel import AXIS
 
 Variables = Mapping[str, Any]
 
@@ -50,6 +56,20 @@ class Network(nn.Module):
             # By this name `jax.checkpoint` can keep the value and drop all between.
             values.append(checkpoint_name(value, node.name))
         return values[-1]
+
+
+class SyncedNetwork(Network):
+    """A network whose batch normalisation sees the batch over all replicas."""
+
+    modules: ClassVar[Mapping[str, MakeModule]] = {
+        **MODULES,
+        "stem": lambda n, dtype: ConvolutionNorm(
+            n.channels, n.kernel, n.stride, dtype, axis=AXIS, name=n.name
+        ),
+        "pcc": lambda n, dtype: PreActivationConvolution(
+            n.channels, n.kernel, n.stride, dtype, axis=AXIS, name=n.name
+        ),
+    }
 
 
 def abstract_variables(plan: NetworkPlan) -> Variables:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bqnn import runtime
 from bqnn.config import NetworkConfig, TrainConfig
 from bqnn.data.batches import Batches, all_batches, epoch_batches
 from bqnn.engines import steps
@@ -178,20 +179,27 @@ def test_the_second_candidate_compiles_nothing(
 
 
 @pytest.mark.parametrize(
-    ("backend", "width", "name"),
+    ("accelerated", "width", "epochs", "name"),
     [
-        ("cpu", "uniform", "walk"),
-        ("gpu", "uniform", "walk"),
-        ("cpu", "native", "step"),
-        ("gpu", "native", "scan"),
+        (False, "uniform", 12, "walk"),
+        (False, "native", 12, "step"),
+        # 44 steps of 1,024 images an epoch: long from 23 epochs on.
+        (True, "uniform", 22, "walk"),
+        (True, "uniform", 23, "scan"),
+        (True, "native", 1, "scan"),
     ],
 )
-def test_auto_suits_width_rule_and_backend(
-    backend: str, width: str, name: str, monkeypatch: pytest.MonkeyPatch
+def test_auto_suits_width_rule_backend_and_length(
+    accelerated: bool,
+    width: str,
+    epochs: int,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    assert engine_name(TrainConfig(), NetworkConfig(width=width)) == name
-    assert engine_name(TrainConfig(engine="scan"), NetworkConfig()) == "scan"
+    monkeypatch.setattr(runtime, "accelerated", lambda: accelerated)
+    train, network = TrainConfig(epochs=epochs, batch=1024), NetworkConfig(width=width)
+    assert engine_name(train, network, 45_999) == name
+    assert engine_name(TrainConfig(engine="scan"), network, 10) == "scan"
 
 
 def test_native_widths_can_be_walked_too() -> None:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bqnn import parallel
 from bqnn.errors import ConfigError
-from bqnn.final import parallel
 from bqnn.final.augment import (
     Augmentation,
     augment,

@@ -15,8 +15,8 @@ def losses(sync: bool = True) -> list[float]:
     """Train a small network; return the loss of every step."""
     import jax
 
+    from bqnn import parallel
     from bqnn.config import NetworkConfig
-    from bqnn.final import parallel
     from bqnn.final.config import FinalConfig, FinalDataConfig, RecipeConfig
     from bqnn.final.job import make_setup, open_job
     from bqnn.final.step import init_state, make_train_step
@@ -47,7 +47,7 @@ if __name__ == "__main__":
     devices = f"--xla_force_host_platform_device_count={sys.argv[1]}"
     os.environ["XLA_FLAGS"] = f"{quickly} {devices}"
     if len(sys.argv) > 2:
-        from bqnn.final import parallel
+        from bqnn import parallel
 
         parallel.join(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     import jax

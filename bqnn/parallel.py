@@ -4,7 +4,7 @@ No other file knows `pmap`. Arrays of a mapped function have a leading axis D, t
 devices of this process; B is the batch of one device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -40,25 +40,32 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
         ) from error
 
 
-def pmap_replicas(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
-    """Map a function of one replica over all devices, compiled at its first call.
+Devices = Sequence[jax.Device] | None
+"""Devices of this process; None for all of them."""
+
+
+def pmap_replicas(
+    function: Callable[..., Any], donate: tuple[int, ...] = (), devices: Devices = None
+) -> Any:
+    """Map a function of one replica over devices, compiled at its first call.
 
     Args:
       function: a function of trees of arrays; it may reduce over `AXIS`.
       donate: positions of the arguments whose memory the results may take.
+      devices: None for all devices of all processes.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
+    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, devices=devices)
 
 
-def replicate(tree: Any) -> Any:
-    """Copy arrays `[...]` to every device of this process: arrays `[D, ...]`."""
-    devices = jax.local_device_count()
+def replicate(tree: Any, devices: Devices = None) -> Any:
+    """Copy arrays `[...]` to every device: arrays `[D, ...]`."""
+    count = len(devices or jax.local_devices())
 
     def stack(array: Any) -> np.ndarray:
         array = np.asarray(array)
-        return np.broadcast_to(array, (devices, *array.shape))
+        return np.broadcast_to(array, (count, *array.shape))
 
-    return _put(jax.tree.map(stack, tree))
+    return put(jax.tree.map(stack, tree), devices)
 
 
 def shard(tree: Any) -> Any:
@@ -75,7 +82,7 @@ def shard(tree: Any) -> Any:
     def split(array: np.ndarray) -> np.ndarray:
         return array.reshape(devices, -1, *array.shape[1:])
 
-    return _put(jax.tree.map(split, tree))
+    return put(jax.tree.map(split, tree))
 
 
 def unreplicate(tree: Any) -> Any:
@@ -108,8 +115,9 @@ def any_process(value: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(value)).any())
 
 
-def _put(tree: Any) -> Any:
+def put(tree: Any, devices: Devices = None) -> Any:
+    """Give every device its row of arrays `[D, ...]`."""
     # The outputs of pmap have this sharding. If the first inputs had another one, the
     # second step would compile the network again.
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    mesh = Mesh(np.array(devices or jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
