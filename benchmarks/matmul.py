@@ -6,17 +6,18 @@ import jax
 import jax.numpy as jnp
 
 
-def rate(size: int = 1024, repeats: int = 8) -> float:
-    """Measure float32 matrix products.
+def rate(size: int = 1024, repeats: int = 8, dtype: str = "float32") -> float:
+    """Measure matrix products.
 
     Args:
       size: side of the square matrices.
       repeats: the fastest of so many is returned.
+      dtype: of the matrices.
 
     Returns:
       Floating-point operations per second, a multiply-add counted as two.
     """
-    a = jnp.ones((size, size), jnp.float32)
+    a = jnp.ones((size, size), jnp.dtype(dtype))
     product = jax.jit(jnp.matmul)
     product(a, a).block_until_ready()
     best = float("inf")

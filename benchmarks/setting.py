@@ -91,6 +91,15 @@ SETTINGS = {
         train_images=640,
         validation_images=256,
     ),
+    # The paper's networks and batch, on as many images as 20 steps take.
+    "paper": BenchSetting(
+        "paper",
+        ImageSpec(32, 32, 3, 100),
+        NetworkConfig("cifar", (32, 64, 128), repeats=4),
+        TrainConfig(epochs=1, batch=256, restarts=0),
+        train_images=5120,
+        validation_images=512,
+    ),
 }
 """Settings by name, for `--settings`."""
 

@@ -52,14 +52,17 @@ class Throughput(NamedTuple):
     """Result of one search.
 
     Attributes:
-      workers: processes that trained; a single one is pinned to one core if possible.
+      workers: processes that trained; on a CPU, a single one is pinned to one core.
       candidates: candidates that they trained.
       seconds: from the first batch asked to the last told, with all workers ready.
+      first: seconds before the first candidate to end was trained, the start of the
+        workers included.
     """
 
     workers: int
     candidates: int
     seconds: float
+    first: float
 
     @property
     def per_hour(self) -> float:
@@ -107,7 +110,9 @@ class PinnedWorker(Worker):
 
 def run_search(workers: int, cache_dir: str, config: Config) -> Throughput:
     """Search once in this process, with so many workers."""
-    make_worker = PinnedWorker if workers == 1 else Worker
+    began = time.monotonic()
+    pinned = workers == 1 and not machine.accelerators().devices
+    make_worker = PinnedWorker if pinned else Worker
     options = Options(cache_dir=cache_dir, workers=workers, make_worker=make_worker)
     executor, dataset = ProcessExecutor(config, options), load(config.data)
     versions = runtime.versions()
@@ -124,13 +129,20 @@ def run_search(workers: int, cache_dir: str, config: Config) -> Throughput:
         ):
             facts.start(run)
             start = time.monotonic()
-            events = list(search(problem, facts, executor))
+            ended = [
+                (event.evaluation, time.monotonic())
+                for event in search(problem, facts, executor)
+                if isinstance(event, Evaluated)
+            ]
             seconds = time.monotonic() - start
     finally:
         executor.close()
-    ended = [event.evaluation for event in events if isinstance(event, Evaluated)]
-    trained = [evaluation for evaluation in ended if evaluation.status == Status.OK]
-    return Throughput(workers, len(trained), seconds)
+    trained = [(e, when) for e, when in ended if e.status == Status.OK]
+    if not trained:
+        raise BqnnError(f"no candidate was trained: {ended[0][0].error}")
+    (evaluation, when), *_ = trained
+    own = evaluation.seconds["train"] + evaluation.seconds["evaluate"]
+    return Throughput(workers, len(trained), seconds, when - began - own)
 
 
 def main(workers: str, cache_dir: str, form: str) -> None:

@@ -43,7 +43,10 @@ _TIMED = ("candidates", "final", "search", "agent", "memory", "kernels")
 _PARTS = (*_TIMED, *studies.PARTS)
 _SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
 _SETTINGS = flags.DEFINE_multi_enum(
-    "settings", list(SETTINGS), list(SETTINGS), "Shapes and recipes of the candidates."
+    "settings",
+    list(SETTINGS),
+    ["quickstart", "cifar"],
+    "Shapes and recipes of the candidates.",
 )
 _WORKERS = flags.DEFINE_multi_integer(
     "workers",

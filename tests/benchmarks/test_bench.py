@@ -142,7 +142,7 @@ def test_a_search_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_searches_are_compared_by_candidates_per_hour() -> None:
-    rows = [Throughput(1, 40, 40.0), Throughput(2, 40, 20.0)]
+    rows = [Throughput(1, 40, 40.0, 1.0), Throughput(2, 40, 20.0, 1.0)]
     assert [row.per_hour for row in rows] == [3600, 7200]
     cells = [list(column.cells) for column in table.throughput_table(rows).columns]
     assert cells[0] == ["1, on one core", "2"]
