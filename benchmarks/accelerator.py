@@ -154,6 +154,7 @@ def _run(job: Job, setting: BenchSetting) -> AcceleratorRow:
             epoch(state)
         idle = idle_share(Path(folder))
     steps = len(batches.indices)
+    size = 4096 if runtime.accelerated() else 1024
     # A multiply-add is two operations; backward does twice the work of forward.
     flops = 2 * 3 * network_cost(plan).flops * steps * config.batch
     return AcceleratorRow(
@@ -162,7 +163,7 @@ def _run(job: Job, setting: BenchSetting) -> AcceleratorRow:
         again=prepared[1],
         step=min(times) / steps,
         images_per_second=steps * config.batch / min(times),
-        used=flops / min(times) / matmul.rate(4096, dtype=config.dtype),
+        used=flops / min(times) / matmul.rate(size, dtype=config.dtype),
         idle=idle,
     )
 

@@ -11,7 +11,7 @@ from benchmarks.determinism import DeterminismRow
 
 def engine_table(rows: Sequence[AcceleratorRow]) -> Table:
     """Tabulate engines: a row per candidate, engine and precision."""
-    table = Table(title="One candidate at a time; matmul: rate of 4096 x 4096 products")
+    table = Table(title="One candidate at a time; matmul: the rate of large products")
     for name in ("setting", "block", "precision", "engine"):
         table.add_column(name)
     for name in ("ready s", "again s", "ms a step", "images/s", "of matmul", "idle"):

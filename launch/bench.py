@@ -8,6 +8,7 @@
   python -m launch.bench --parts=rewards --table=nasbench201.csv --draws=200
   python -m launch.bench --parts=stopping --curves=runs/whole --draws=200
   python -m launch.bench --scale            # the master with up to 1,024 workers
+  python -m launch.bench --parts=accelerator --parts=determinism --parts=final  # a GPU
 
 Rivals: the same networks in plain Flax layers, compiled whole, and in PyTorch where it
 is installed (pip install torch==2.13.0); a Q-learner over Python dictionaries; models
@@ -30,7 +31,7 @@ from rich.console import Console
 from bqnn import machine, runtime
 from bqnn.errors import BqnnError
 from bqnn.space.nsc import Block
-from launch import cli, studies
+from launch import cli, device, studies
 
 try:
     from benchmarks.setting import BLOCKS, SETTINGS, random_blocks
@@ -40,8 +41,10 @@ except ModuleNotFoundError as error:
     sys.exit("error: the benchmarks are not installed: run this in a clone of bqnn")
 
 _TIMED = ("candidates", "final", "search", "agent", "memory", "kernels")
-_PARTS = (*_TIMED, *studies.PARTS)
-_SHOWN = flags.DEFINE_multi_enum("parts", _PARTS, _PARTS, "What to measure.")
+_USUAL = (*_TIMED, *studies.PARTS)
+_SHOWN = flags.DEFINE_multi_enum(
+    "parts", [*_USUAL, *device.PARTS], _USUAL, "What to measure."
+)
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings",
     list(SETTINGS),
@@ -112,6 +115,7 @@ def main() -> None:
         "kernels": _kernels,
         "scale": _scale,
         **studies.PARTS,
+        **device.PARTS,
     }
     console.print(f"on {report['device']}, {platform.platform()}", soft_wrap=True)
     for name in shown:
@@ -123,7 +127,7 @@ def main() -> None:
 def _refuse_what_has_no_effect(shown: Sequence[str]) -> None:
     if _SCALE.value:
         cli.refuse(("parts",), "with --scale")
-    for name, parts in {**_READ_BY, **studies.read_by()}.items():
+    for name, parts in {**_READ_BY, **studies.read_by(), **device.read_by()}.items():
         if not {*parts} & {*shown}:
             cli.refuse((name,), f"without --parts={' or '.join(parts)}")
 
