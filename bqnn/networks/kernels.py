@@ -18,6 +18,8 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
+from bqnn import runtime
+
 # The epsilon of normalisation (ours; the paper is silent).
 EPSILON = 1e-5
 
@@ -190,11 +192,6 @@ def normalised(x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> 
     return wide.astype(x.dtype)
 
 
-def on_cpu() -> bool:
-    """Tell whether the default backend is the CPU."""
-    return jax.default_backend() == "cpu"
-
-
 def _row(values: Array, x: Array) -> Array:
     """Reshape `[F]` to `[1, ..., 1, F]`, which broadcasts over `x`."""
     return values.reshape((1,) * (x.ndim - 1) + (-1,))
@@ -212,14 +209,15 @@ def _pixel_axes(x: Array) -> tuple[int, ...]:
 
 def _is_product(kernel: Array, stride: int) -> bool:
     """Tell whether a convolution is best computed as a product of pixels."""
-    return kernel.shape[0] == 1 and stride == 1 and on_cpu()
+    return kernel.shape[0] == 1 and stride == 1 and not runtime.accelerated()
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     """Convolve images, `[B, H, W, C]`, or pixels, `[N, C]`, these with a 1x1 kernel."""
     if x.ndim == 2:
         return x @ kernel[0, 0]
-    if stride == 1 and on_cpu() and kernel.shape[0] ** 2 > x.shape[1] * x.shape[2]:
+    is_small = kernel.shape[0] ** 2 > x.shape[1] * x.shape[2]
+    if stride == 1 and is_small and not runtime.accelerated():
         return _dense_convolution(x, kernel)
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -1,8 +1,7 @@
-"""Pooling, in the forms that are fast on the CPU.
+"""Pooling by shifted slices, with gradients of their own; images are NHWC.
 
-XLA runs windows slowly there, and their gradients more so: here they are shifted
-slices. As in `bqnn.networks.kernels`, the form depends on backend and shape alone, and
-images are NHWC.
+XLA runs windows slowly on the CPU, and their gradients more so. On GPUs the gradient of
+its max pooling adds by atomic operations, in an order that differs from run to run.
 """
 
 import functools
@@ -13,10 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import Array, lax
-
-from bqnn.networks.kernels import on_cpu
 
 
 def max_pool(x: Array, kernel: int, stride: int = 1) -> Array:
@@ -33,13 +29,11 @@ def max_pool(x: Array, kernel: int, stride: int = 1) -> Array:
       Pooled images, `[B, H / stride, W / stride, C]`, rounded up.
     """
     chex.assert_rank(x, 4)
-    if on_cpu():
-        return _routed_max_pool(x, kernel, stride)
-    return nn.max_pool(x, (kernel, kernel), (stride, stride), padding="SAME")
+    return _max_pool(x, kernel, stride)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _routed_max_pool(x: Array, kernel: int, stride: int) -> Array:
+def _max_pool(x: Array, kernel: int, stride: int) -> Array:
     return functools.reduce(jnp.maximum, _shifted(x, kernel, stride, -np.inf))
 
 
@@ -74,7 +68,7 @@ def _max_pool_backward(
     return (functools.reduce(jnp.add, parts),)
 
 
-_routed_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def average_pool(x: Array, kernel: int, stride: int = 1) -> Array:
@@ -89,17 +83,11 @@ def average_pool(x: Array, kernel: int, stride: int = 1) -> Array:
       Pooled images, `[B, H / stride, W / stride, C]`, rounded up.
     """
     chex.assert_rank(x, 4)
-    if on_cpu():
-        return _summed_average_pool(x, kernel, stride)
-    window = (kernel, kernel), (stride, stride)
-    pooled = nn.avg_pool(
-        x.astype(jnp.float32), *window, padding="SAME", count_include_pad=False
-    )
-    return pooled.astype(x.dtype)
+    return _average_pool(x, kernel, stride)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _summed_average_pool(x: Array, kernel: int, stride: int) -> Array:
+def _average_pool(x: Array, kernel: int, stride: int) -> Array:
     total = functools.reduce(jnp.add, _shifted(x, kernel, stride, 0.0))
     return total * _inverse_counts(x.shape[1:3], kernel, stride, x.dtype)
 
@@ -108,7 +96,7 @@ def _average_pool_forward(
     x: Array, kernel: int, stride: int
 ) -> tuple[Array, tuple[Array]]:
     like = jnp.zeros((0, *x.shape[1:3]), jnp.int8)
-    return _summed_average_pool(x, kernel, stride), (like,)
+    return _average_pool(x, kernel, stride), (like,)
 
 
 def _average_pool_backward(
@@ -119,7 +107,7 @@ def _average_pool_backward(
     return (functools.reduce(jnp.add, _unshifted(shared, size, kernel, stride, 0)),)
 
 
-_summed_average_pool.defvjp(_average_pool_forward, _average_pool_backward)
+_average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
 def _shifted(x: Array, kernel: int, stride: int, fill: float) -> Iterator[Array]:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from bqnn.config import TrainConfig
+from bqnn.engines import unit_programs
 from bqnn.engines.units import space_signatures, units
 from bqnn.networks.plan import plan
 from bqnn.space.nsc import parse
@@ -56,3 +58,15 @@ def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
     # concatenation of 2, 3, ... inputs.
     per_stage = 5 + (max_layers > 1) + (max_layers - 1)
     assert len(known) == 4 + 3 * per_stage
+
+
+def test_no_gradient_adds_in_an_order_of_chance() -> None:
+    """XLA's GPU backend scatters by atomic operations: in no unit but for labels."""
+    config = TrainConfig(batch=4)
+    for signature in space_signatures(2, small(widths=(3, 4)), SPEC):
+        lower = unit_programs._LOWER.get(signature.nodes[-1].op)
+        lower = lower or unit_programs._lower_unit
+        text = "".join(each.as_text() for each in lower(signature, config, 4))
+        assert "select_and_scatter" not in text
+        # The gradient of the loss: one class of every image, so nothing is added.
+        assert "scatter" not in text or signature.nodes[-1].op == "head"
