@@ -43,12 +43,12 @@ except ModuleNotFoundError as error:
 _TIMED = ("candidates", "final", "search", "agent", "memory", "kernels")
 _USUAL = (*_TIMED, *studies.PARTS)
 _SHOWN = flags.DEFINE_multi_enum(
-    "parts", [*_USUAL, *device.PARTS], _USUAL, "What to measure."
+    "parts", _USUAL, [*_USUAL, *device.PARTS], "What to measure."
 )
 _SETTINGS = flags.DEFINE_multi_enum(
     "settings",
-    list(SETTINGS),
     ["quickstart", "cifar"],
+    list(SETTINGS),
     "Shapes and recipes of the candidates.",
 )
 _WORKERS = flags.DEFINE_multi_integer(

@@ -57,6 +57,16 @@ CASES: dict[str, dict[Command, str]] = {
         (*SEARCH, "--worker_resources=CPU=1"): "--worker_resources has no effect with",
         (*SEARCH, "--executor=inline", "--workers=2"): "--workers has no effect with",
         (*SEARCH, "--executor=inline", "--worker_memory_gb=1"): "--worker_memory_gb ha",
+        (
+            *SEARCH,
+            "--workers=2",
+            "--workers_per_device=2",
+        ): "--workers_per_device has no effect with --workers",
+        (
+            *SEARCH,
+            "--executor=ray",
+            "--workers_per_device=2",
+        ): "--workers_per_device has no effect with --executor=ray",
         **{
             (
                 *SEARCH,
