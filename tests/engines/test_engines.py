@@ -178,6 +178,23 @@ def test_the_second_candidate_compiles_nothing(
     assert compilations(parse("1,3,3,0,0;2,1,3,1,0;3,2,3,0,0;4,5,0,1,2")) == 0
 
 
+@pytest.mark.usefixtures("no_program_store")
+@pytest.mark.parametrize("name", ["walk", "scan"])
+def test_accelerators_train_with_programs_compiled_before(
+    name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "accelerated", lambda: True)
+    # A recipe of this test alone; two layers read the block's input.
+    config = TrainConfig(epochs=1, batch=16, eps=3e-6)
+    network = plan(parse("1,1,1,0,0;2,5,0,0,1"), small(widths=WIDTHS[:1]), SPEC)
+    engine = ENGINES[name](network, config, DATA, 0)
+    state = engine.init()
+    with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
+        assert fit(engine, state, config, DATA, 0).finite
+    compiled = [r.message for r in caplog.records if "Compiling" in r.message]
+    assert not compiled
+
+
 @pytest.mark.parametrize(
     ("accelerated", "width", "epochs", "name"),
     [
