@@ -16,7 +16,7 @@ from launch import cli, workers
 if TYPE_CHECKING:  # jax, which is slow to import
     from bqnn.forecast.estimate import OnProgress
 
-_UNUSED = "ray_address", "worker_resources", "worker_memory_gb"
+_UNUSED = "ray_address", "worker_resources"
 
 
 def run(config: Config, workdir: Path, hours: float | None) -> None:
@@ -32,11 +32,13 @@ def run(config: Config, workdir: Path, hours: float | None) -> None:
 
     cli.refuse(_UNUSED, "with --estimate")
     console, interrupted = cli.console(), cli.Interrupt()
-    counts, cache_dir = workers.counts(config), workers.cache_dir()
+    counts = workers.counts(config)
+    # First, since it sets the environment that jax reads when it starts.
+    executor = workers.timing_executor(config, interrupted)
     with _progress(console, interrupted) as on_progress:
-        found = estimate(config, workdir, counts, cache_dir, on_progress)
+        found = estimate(config, workdir, counts, executor, on_progress)
     console.print(forecast_table(found.forecast, config))
-    console.print(*assumptions(found.programs), sep="\n", soft_wrap=True)
+    console.print(*assumptions(found), sep="\n", soft_wrap=True)
     if hours is None:
         return
     with _progress(console, interrupted) as on_progress:

@@ -6,8 +6,10 @@ from absl import flags
 
 from bqnn import machine, runtime
 from bqnn.config import Config
+from bqnn.data import Dataset
 from bqnn.errors import ConfigError, quote
 from bqnn.executors.executor import (
+    CandidateWorker,
     Executor,
     MakeWorker,
     Options,
@@ -128,6 +130,30 @@ def make_executor(
         make_worker=make_worker,
     )
     return EXECUTORS[_EXECUTOR.value](config, options)
+
+
+def timing_executor(config: Config, interrupted: cli.Interrupt) -> Executor:
+    """Make an executor that times candidates; for a cluster, one of this machine.
+
+    Raises:
+      ConfigError: if a flag has no effect with this executor.
+    """
+    _check_flags()
+    on_cluster = _EXECUTOR.value == "ray"
+    options = Options(
+        interrupted=interrupted,
+        cache_dir=cache_dir(),
+        workers=None if on_cluster else _WORKERS.value,
+        memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
+        make_worker=_timing_worker,
+    )
+    return EXECUTORS["process" if on_cluster else _EXECUTOR.value](config, options)
+
+
+def _timing_worker(config: Config, dataset: Dataset) -> CandidateWorker:
+    from bqnn.forecast.trials import TrialWorker  # imports jax
+
+    return TrialWorker(config, dataset)
 
 
 def _check_flags() -> None:

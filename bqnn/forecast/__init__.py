@@ -2,5 +2,5 @@
 
 A search is played with made-up accuracies (`simulation`), a few of its candidates are
 timed (`trials`), the seconds of all others are regressed on what is known of them
-(`model`), and workers are given all of it in order (`course`).
+(`model`), and workers are given all of it in order (`forecast`).
 """

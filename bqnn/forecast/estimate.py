@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from bqnn import runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
-from bqnn.engines.warmup import warm_up
 from bqnn.errors import ConfigError
-from bqnn.evaluation.evaluate import on_device
-from bqnn.evaluation.records import Candidate, CandidateId
-from bqnn.executors.worker_process import resident_memory
+from bqnn.evaluation.records import CandidateId
+from bqnn.executors.executor import Executor
 from bqnn.forecast.fitting import fitted
 from bqnn.forecast.forecast import Forecast, Measured, foretell
-from bqnn.forecast.simulation import GUESSES, Played, play
-from bqnn.forecast.trials import Trial, run_trial, spread
+from bqnn.forecast.simulation import SHARES, Played, play
+from bqnn.forecast.trials import spread, time_all
 from bqnn.search import journal
 from bqnn.search.history import Run
 from bqnn.search.settled import settled_evaluations
@@ -27,8 +26,8 @@ from bqnn.search.settled import settled_evaluations
 OnProgress = Callable[[str, int, int], None]
 """(what is done, how many are done, of how many); may raise to end the estimate."""
 
-# Candidates that are timed.
-_TRIALS = 8
+# Candidates that are timed at least, and those of them that are timed alone again.
+_TRIALS, _ALONE = 8, 3
 
 
 class Estimate(NamedTuple):
@@ -36,7 +35,7 @@ class Estimate(NamedTuple):
 
     Attributes:
       config: of the search.
-      dataset: its data, on the device.
+      dataset: its data.
       done: candidates that an earlier run has evaluated.
       workers: numbers of workers that it was estimated for, ascending.
       measured: what the machine has shown.
@@ -57,42 +56,40 @@ def estimate(
     config: Config,
     workdir: Path,
     workers: Sequence[int],
-    cache_dir: str | None = None,
+    executor: Executor,
     on_progress: OnProgress = lambda what, done, total: None,
 ) -> Estimate:
     """Forecast a search; nothing is written but compiled programs to their cache.
-
-    Call it before jax starts: it sets threads and flags as a worker does.
 
     Args:
       config: of the search.
       workdir: of the search, which may have begun; it may not exist.
       workers: numbers of workers to estimate it for, ascending.
-      cache_dir: where compiled programs are kept; nowhere if None.
+      executor: of `trials.TrialWorker`s, made before jax started; closed at the end.
       on_progress: called often.
 
     Raises:
       ConfigError: if all blocks are over the budget.
       DataError: if the data cannot be read.
       JournalError: if the directory holds another search.
+      SearchError: if a candidate cannot be trained.
     """
     # What Python has loaded by now counts.
     began = time.perf_counter() - time.process_time()
-    runtime.configure_process(config.train.threads, cache_dir, config.train.devices)
-    dataset = on_device(load(config.data))
+    dataset = load(config.data)
     # The master loads libraries and data, and then its workers do.
     start = 2 * (time.perf_counter() - began)
     done = _done(config, dataset, workdir)
-    began = time.perf_counter()
-    for state in warm_up(config, dataset):
-        on_progress("compiling layer programs", *state)
-    if cache_dir is None:
-        start += time.perf_counter() - began
-    played = _play(config, dataset, GUESSES, on_progress)
-    trials = _trials(played, dataset, on_progress)
-    measured = Measured(trials, start, resident_memory())
+    try:
+        played = _play(config, dataset, SHARES, on_progress)
+        measured = _measure(played, dataset, executor, start, on_progress)
+    finally:
+        executor.close()
     forecast = foretell(played, measured, workers, done)
-    return Estimate(config, dataset, done, workers, measured, forecast, _programs())
+    folder = _cache_dir()
+    kept = Path(folder).rglob("*") if folder else ()
+    programs = sum(file.stat().st_size for file in kept if file.is_file())
+    return Estimate(config, dataset, done, workers, measured, forecast, programs)
 
 
 def fit_into(
@@ -116,24 +113,22 @@ def fit_into(
             "the search has begun, so its iterations and rungs are settled: leave "
             "--max_hours out, or use another --workdir"
         )
-    dataset, measured, workers = found.dataset, found.measured, found.workers
 
-    def forecast(config: Config, guesses: Sequence[str]) -> Forecast:
-        played = _play(config, dataset, guesses, on_progress)
-        return foretell(played, measured, workers)
+    def forecast(config: Config, shares: Sequence[float]) -> Forecast:
+        played = _play(config, found.dataset, shares, on_progress)
+        return foretell(played, found.measured, found.workers)
 
     def seconds(config: Config) -> float:
-        return forecast(config, GUESSES[:1]).by_workers[workers[-1]].expected
+        return forecast(config, SHARES[:1]).by_workers[found.workers[-1]].expected
 
     fitting = fitted(found.config, 3600 * hours, seconds)
-    return fitting, forecast(fitting, GUESSES)
+    return fitting, forecast(fitting, SHARES)
 
 
 def _play(
-    config: Config, dataset: Dataset, guesses: Sequence[str], on_progress: OnProgress
+    config: Config, dataset: Dataset, shares: Sequence[float], on_progress: OnProgress
 ) -> Played:
-    what = "simulating searches"
-    return play(config, dataset, guesses, lambda *count: on_progress(what, *count))
+    return play(config, dataset, shares, partial(on_progress, "simulating searches"))
 
 
 def _done(config: Config, dataset: Dataset, workdir: Path) -> frozenset[CandidateId]:
@@ -148,31 +143,42 @@ def _done(config: Config, dataset: Dataset, workdir: Path) -> frozenset[Candidat
         return frozenset(settled_evaluations(opened.history()))
 
 
-def _trials(
-    played: Played, dataset: Dataset, on_progress: OnProgress
-) -> tuple[Trial, ...]:
-    """Time a few candidates."""
-    chosen, trials = _to_be_timed(played), []
-    for number, candidate in enumerate(chosen):
-        report = partial(on_progress, "timing candidates", number, len(chosen))
-        trials.append(run_trial(candidate, played.config, dataset, report))
-    return tuple(trials)
-
-
-def _to_be_timed(played: Played) -> list[Candidate]:
-    """Choose some of those that would be trained, from small to large."""
-    drawn = [x for batch in played.expected.batches for x in batch]
-    trained = [x.candidate for x in drawn if x.epochs]
-    if not trained:
+def _measure(
+    played: Played,
+    dataset: Dataset,
+    executor: Executor,
+    start: float,
+    on_progress: OnProgress,
+) -> Measured:
+    """Time candidates beside each other, and a few of them again alone."""
+    simulation = played.simulations[0]
+    if not simulation.trained:
+        drawn = len(simulation.batches) * played.config.search.batch
         raise ConfigError(
-            f"all of {len(drawn)} blocks drawn are over the budget: raise budget."
+            f"all of {drawn} blocks drawn are over the budget: raise budget."
             "max_params, max_flops or max_activation_bytes"
         )
-    return spread(trained, _TRIALS)
+    began = time.perf_counter()
+    for state in executor.start(dataset):
+        on_progress("compiling layer programs", *state)
+    if not _cache_dir():  # the search compiles them again
+        start += time.perf_counter() - began
+    workers = len(executor.activities())
+    chosen = spread(simulation.trained, max(_TRIALS, workers))
+    again = spread(chosen, _ALONE) if workers > 1 else []
+    trials, total = [], len(chosen) + len(again)
+    for batch in (chosen, *([candidate] for candidate in again)):
+        for trial in time_all(batch, executor):
+            trials.append(trial)
+            on_progress("timing candidates", len(trials), total)
+    beside, alone = trials[: len(chosen)], trials[len(chosen) :]
+    epochs = {trial.candidate.id: trial.epoch for trial in beside}
+    ratios = [epochs[trial.candidate.id] / trial.epoch for trial in alone]
+    slower = max(1.0, float(np.median(ratios))) if ratios else 1.0
+    return Measured(tuple(beside), workers, slower, start)
 
 
-def _programs() -> int:
-    """Add up the compiled programs that are kept."""
-    folder = jax.config.values["jax_compilation_cache_dir"]
-    files = Path(folder).rglob("*") if folder else ()
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _cache_dir() -> str | None:
+    """Return where compiled programs are kept; None or "" for nowhere."""
+    folder: str | None = jax.config.values["jax_compilation_cache_dir"]
+    return folder

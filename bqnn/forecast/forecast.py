@@ -4,6 +4,7 @@ Axes: N iterations of the search, B candidates of a batch, F features and Q quan
 as in `bqnn.forecast.model`.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,35 +15,29 @@ from numpy.typing import NDArray
 from bqnn.config import schedule
 from bqnn.evaluation.records import Candidate, CandidateId, Status
 from bqnn.forecast import model
-from bqnn.forecast.course import makespan, stretched
 from bqnn.forecast.simulation import Played, Simulation
 from bqnn.forecast.trials import Trial
 from bqnn.networks import cost
 from bqnn.networks.plan import plan
 
 Floats = NDArray[np.float64]
-
-BESIDE_OTHERS = 1.1
-"""Seconds that a worker beside others takes, relative to one alone.
-
-Two on two cores did 1.74 to 1.89 times the work of one (docs/speed.md).
-"""
-
-_AT_LEAST, _AT_MOST = 1.0, 1.15
+Int64 = NDArray[np.int64]
 
 
 class Measured(NamedTuple):
     """What this machine has shown.
 
     Attributes:
-      trials: candidates that were timed.
+      trials: candidates that were timed, as many beside each other as workers.
+      workers: how many these were.
+      slower: seconds that one of them took, relative to a worker alone.
       start: seconds before a search trains its first candidate.
-      memory: bytes that a process held at most while it timed them.
     """
 
     trials: tuple[Trial, ...]
+    workers: int
+    slower: float
     start: float
-    memory: int
 
 
 class Span(NamedTuple):
@@ -85,7 +80,7 @@ def foretell(
 ) -> Forecast:
     """Forecast a search from a few of its candidates, timed.
 
-    The range spans the guesses of `played`, and what timing few candidates leaves open.
+    The range spans the simulations, and what timing few candidates leaves open.
 
     Args:
       played: the search, simulated.
@@ -93,51 +88,90 @@ def foretell(
       workers: numbers of workers.
       done: candidates that an earlier run has evaluated.
     """
-    search, trials = played.config.search, measured.trials
-    timed = _features(played, [trial.candidate for trial in trials])
-    seconds = np.array([(trial.preparation, trial.epoch) for trial in trials])
-    coefficients = model.fit(timed, seconds)
-    courses = [_course(played, s, done) for s in played.by_guess.values()]
+    search, reward = played.config.search, played.config.reward
+    timed = _features(played, [trial.candidate for trial in measured.trials])
+    seconds = np.array([(trial.preparation, trial.epoch) for trial in measured.trials])
+    # Those of a worker alone.
+    coefficients = model.fit(timed, seconds / measured.slower)
+    courses = [_course(played, simulation, done) for simulation in played.simulations]
     spent = [(course.amounts * coefficients).sum((2, 3)) for course in courses]
-    expected, blocks = courses[0], played.config.reward.full_blocks
-    in_full = _seconds_in_full(played, coefficients)
-    low, high = model.relative_interval(timed, seconds, expected.amounts.sum((0, 1)))
-    lag = search.lag if search.order == "slot" else len(spent[0])
-    simulated = len(played.expected.batches) * search.batch
+    course, in_full = courses[0], _seconds_in_full(played, coefficients)
+    low, high = model.relative_interval(timed, seconds, course.amounts.sum((0, 1)))
+    lag = search.lag if search.order == "slot" else len(course.left)
     by_workers = {}
     for count in workers:
-        rounds = in_full / min(count, blocks)
-        ends = [makespan(grid, count, lag) + rounds for grid in spent]
-        span = Span(ends[0], min(ends) * low, max(ends) * high)
-        by_workers[count] = _beside_others(span, count, measured.start)
+        rounds = in_full / min(count, reward.full_blocks)
+        slower = _slower(measured, count)
+        ends = [slower * (makespan(grid, count, lag) + rounds) for grid in spent]
+        span = (ends[0], min(ends) * low, max(ends) * high)
+        by_workers[count] = Span(*(measured.start + end for end in span))
+    simulated = len(played.simulations[0].batches) * search.batch
     return Forecast(
-        candidates=expected.left.size,
-        statuses=Counter(expected.statuses[expected.left].tolist()),
-        trainings=int((expected.epochs > 0).sum()),
-        epochs=int(expected.epochs.sum()),
+        candidates=course.left.size,
+        statuses=Counter(course.statuses[course.left].tolist()),
+        trainings=int((course.epochs > 0).sum()),
+        epochs=int(course.epochs.sum()),
         work=float(spent[0].sum()) + in_full,
         by_workers=by_workers,
-        memory=measured.memory + _unseen_activations(played, timed),
-        journal=played.expected.journal_bytes * expected.left.size // simulated,
+        memory=_memory(played, measured, timed),
+        journal=played.simulations[0].journal_bytes * course.left.size // simulated,
     )
+
+
+def makespan(seconds: Floats, workers: int, lag: int) -> float:
+    """Compute when the last batch of a search is told.
+
+    A batch is asked when all but `lag` of those before it are told, as in slot order;
+    workers take the longest candidate of the earliest batch first.
+
+    Args:
+      seconds: of every candidate by iteration and slot, `[N, B]`; 0 for one that no
+        worker takes.
+      workers: of one speed.
+      lag: batches in flight beyond the one being told.
+    """
+    free, told = [0.0] * workers, [0.0]
+    for iteration, batch in enumerate(seconds):
+        asked, last = told[max(0, iteration - lag)], told[-1]
+        for spent in np.sort(batch[batch > 0])[::-1]:
+            end = max(asked, heapq.heappop(free)) + float(spent)
+            heapq.heappush(free, end)
+            last = max(last, end)
+        told.append(last)
+    return told[-1]
+
+
+def stretched(played: int, iterations: int, first: int) -> Int64:
+    """Spread the batches of a short search over a longer one.
+
+    The first batches are asked before anything is told: there are as many of them in
+    any search.
+
+    Args:
+      played: S, batches of the short search.
+      iterations: of the longer search, at least S.
+      first: batches asked before the first is told.
+
+    Returns:
+      For every iteration the batch that stands for it, int64 `[iterations]`.
+    """
+    first = min(first, played - 1)
+    rest = np.arange(iterations - first) * (played - first) // (iterations - first)
+    return np.concatenate([np.arange(first), first + rest])
+
+
+def _slower(measured: Measured, count: int) -> float:
+    """Interpolate the seconds of a worker beside others, relative to one alone."""
+    return float(np.interp(count, (1, max(2, measured.workers)), (1, measured.slower)))
 
 
 def _seconds_in_full(played: Played, coefficients: Floats) -> float:
     """Return the seconds of the trainings from which a search learns its reward."""
-    reward = played.config.reward
-    if reward.kind != "learned":
+    reward, trained = played.config.reward, played.simulations[0].trained
+    if reward.kind != "learned" or not trained:
         return 0.0
-    drawn = [x.candidate for b in played.expected.batches for x in b if x.epochs]
-    if not drawn:
-        return 0.0
-    prepared, epoch = _features(played, drawn).mean(axis=0) @ coefficients
+    prepared, epoch = _features(played, trained).mean(axis=0) @ coefficients
     return float(reward.full_blocks * (prepared + reward.full_epochs * epoch))
-
-
-def _beside_others(span: Span, count: int, start: float) -> Span:
-    """Add the start, and what workers take from each other."""
-    slower = (BESIDE_OTHERS, _AT_LEAST, _AT_MOST) if count > 1 else (1.0, 1.0, 1.0)
-    return Span(*(start + a * b for a, b in zip(span, slower, strict=True)))
 
 
 class _Course(NamedTuple):
@@ -152,7 +186,7 @@ class _Course(NamedTuple):
 
     left: NDArray[np.bool_]
     statuses: NDArray[Any]
-    epochs: NDArray[np.int64]
+    epochs: Int64
     amounts: Floats
 
 
@@ -188,10 +222,11 @@ def _features(played: Played, candidates: Sequence[Candidate]) -> Floats:
     return np.array(found, np.float64)
 
 
-def _unseen_activations(played: Played, timed: Floats) -> int:
-    """Count the bytes that the largest candidate keeps beyond the largest timed."""
-    drawn = [x.candidate for b in played.expected.batches for x in b if x.epochs]
-    excess = _features(played, drawn)[:, 2].max() - timed[:, 2].max()
+def _memory(played: Played, measured: Measured, timed: Floats) -> int:
+    """Add what the largest candidate keeps beyond the largest that was timed."""
+    trained = _features(played, played.simulations[0].trained)
+    excess = trained[:, 2].max() - timed[:, 2].max()
     kept = cost.Cost(0, 0, max(0, int(excess)))
     train = played.config.train
-    return cost.activation_bytes(kept, train.batch, train.dtype)
+    held = max(trial.memory for trial in measured.trials)
+    return held + cost.activation_bytes(kept, train.batch, train.dtype)

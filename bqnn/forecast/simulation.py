@@ -1,16 +1,14 @@
 """Simulation: a search played with made-up accuracies instead of trainings.
 
 Agent, journal, reuse, rungs and reward are those of a real search. So it tells which
-blocks come again as epsilon falls, which are over the budget, and how many epochs the
-others are trained, as far as that depends on the accuracies' order alone.
+blocks come again as epsilon falls, which are over the budget, how large those are that
+the agent comes to prefer, and how many epochs rungs leave them.
 """
 
 import dataclasses
-import hashlib
 import itertools
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,20 +25,17 @@ from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import Problem, make_problem
-from bqnn.space.nsc import Block, Layer, LayerType
+from bqnn.search.reward import reference_block
 
-Quality = Callable[[Candidate], float]
-"""Candidate -> its made-up accuracy, the same after every epoch."""
+SHARES = (0.7, 0.0, 1.0)
+"""How far size decides a block's accuracy, and not chance: as expected, and the ends.
+
+At 0.7 it ranks 299 random blocks as FLOPs do with a correlation (Spearman) of 0.83. Of
+their accuracies on digits that was 0.71 after one epoch, and 0.82 after nine.
+"""
 
 MOST_SIMULATED = 640
 """Candidates of a simulation, about; a longer search is a stretched one."""
-
-GUESSES = ("some", "large", "small")
-"""How accuracy may go with the size of blocks.
-
-Up to some degree, as it did wherever we measured it after few epochs; up, and nothing
-else decides it; or down.
-"""
 
 # As long as what a training records; it is part of the journal's size.
 _PHASES = dict.fromkeys(("prepare", "compile", "train", "evaluate"), 1.23456789012345)
@@ -72,25 +67,26 @@ class Simulation(NamedTuple):
     batches: tuple[tuple[Simulated, ...], ...]
     journal_bytes: int
 
+    @property
+    def trained(self) -> list[Candidate]:
+        """The candidates that were trained."""
+        flat = itertools.chain.from_iterable(self.batches)
+        return [simulated.candidate for simulated in flat if simulated.epochs]
+
 
 class Played(NamedTuple):
-    """A search, simulated under several guesses of how accuracy goes with size.
+    """A search, simulated with several shares of size in accuracy.
 
     Attributes:
       config: of the whole search.
       images: what its images are like.
-      by_guess: the simulations, of about `MOST_SIMULATED` candidates at most; the first
-        is the one expected.
+      simulations: of about `MOST_SIMULATED` candidates at most; the first is the one
+        expected.
     """
 
     config: Config
     images: ImageSpec
-    by_guess: Mapping[str, Simulation]
-
-    @property
-    def expected(self) -> Simulation:
-        """The simulation that the figures in the middle are of."""
-        return next(iter(self.by_guess.values()))
+    simulations: tuple[Simulation, ...]
 
 
 def shortened(config: Config, iterations: int) -> Config:
@@ -103,69 +99,33 @@ def shortened(config: Config, iterations: int) -> Config:
 def play(
     config: Config,
     dataset: Dataset,
-    guesses: Sequence[str] = GUESSES,
+    shares: Sequence[float] = SHARES,
     on_candidate: Callable[[int, int], None] = lambda done, total: None,
 ) -> Played:
-    """Simulate a search under several guesses.
+    """Simulate a search.
 
     Args:
       config: of the search.
       dataset: its data, of which nothing is read.
-      guesses: their names.
+      shares: of size in accuracy; a simulation for each.
       on_candidate: called after every candidate with how many are simulated, of how
         many; may raise to end it.
     """
     whole = schedule.parse(config.agent.schedule).iterations
     few = min(whole, -(-MOST_SIMULATED // config.search.batch))
     problem = make_problem(shortened(config, few), dataset.spec)
-    known, numbers = qualities(problem), itertools.count(1)
-    total = len(guesses) * few * config.search.batch
-    by_guess = {
-        name: simulate(
-            problem, dataset, known[name], lambda: on_candidate(next(numbers), total)
-        )
-        for name in guesses
-    }
-    return Played(config, dataset.spec, by_guess)
-
-
-def qualities(problem: Problem) -> dict[str, Quality]:
-    """Return what makes accuracies up, by guess.
-
-    Accuracies are not known before the search, but how often it asks the same block,
-    and how large blocks it prefers, depends on them.
-    """
-    config, images = problem.config, problem.images
-    smallest, largest = (
-        math.log(cost.stacked_cost(block, config.network, images)[0].flops)
-        for block in (_chain(1, 1), _chain(5, config.space.max_layers))
+    total, numbers = len(shares) * few * config.search.batch, itertools.count(1)
+    simulations = tuple(
+        simulate(problem, dataset, share, lambda: on_candidate(next(numbers), total))
+        for share in shares
     )
-
-    def chance(candidate: Candidate) -> float:
-        number = hashlib.sha256(candidate.hash.encode()).digest()[:4]
-        return int.from_bytes(number, "big") / 2**32
-
-    def size(candidate: Candidate) -> float:
-        relative = math.log(candidate.network_flops) - smallest
-        return min(1.0, max(0.0, relative / (largest - smallest)))
-
-    return {
-        "some": lambda candidate: (chance(candidate) + size(candidate)) / 2,
-        "large": size,
-        "small": lambda candidate: 1.0 - size(candidate),
-    }
-
-
-def _chain(kernel: int, layers: int) -> Block:
-    """Make a block of convolutions, each of which reads the one before it."""
-    kind = LayerType.CONVOLUTION
-    return Block(tuple(Layer(i, kind, kernel, i - 1, 0) for i in range(1, layers + 1)))
+    return Played(config, dataset.spec, simulations)
 
 
 def simulate(
     problem: Problem,
     dataset: Dataset,
-    quality: Quality,
+    share: float,
     on_candidate: Callable[[], None] = lambda: None,
 ) -> Simulation:
     """Play a whole search; its journal lies in a temporary directory, and is lost.
@@ -173,11 +133,11 @@ def simulate(
     Args:
       problem: the search.
       dataset: its data, of which nothing is read.
-      quality: makes accuracies up.
+      share: of size in accuracy.
       on_candidate: called after every candidate; may raise to end the simulation.
     """
     config, found = problem.config, {}
-    options = Options(make_worker=lambda *_: _Player(problem, quality))
+    options = Options(make_worker=lambda *_: _Player(problem, share))
     executor = InlineExecutor(config, options)
     for _ in executor.start(dataset):
         pass
@@ -211,10 +171,11 @@ class _Player:
 
     pipelined = False
 
-    def __init__(self, problem: Problem, quality: Quality) -> None:
-        """Take what makes accuracies up."""
+    def __init__(self, problem: Problem, share: float) -> None:
+        """Take what accuracies are made of."""
         self._config, self._images = problem.config, problem.images
-        self._quality = quality
+        self._share = share
+        self._reference, _ = reference_block(self._config.network, self._images)
 
     def warm_up(self) -> Iterator[WarmUpProgress]:
         """There is nothing to compile."""
@@ -227,21 +188,22 @@ class _Player:
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Make an evaluation up, as long as a training's would be."""
-        excess = excess_of(candidate, self._config, self._images)
+        whole = cost.network_cost(
+            plan(candidate.block, self._config.network, self._images)
+        )
+        train, budget = self._config.train, self._config.budget
+        excess = cost.over_budget(whole, train.batch, train.dtype, budget)
         if excess:
             return Evaluation(Status.OVER_BUDGET, error=excess)
-        epochs = candidate.epochs or self._config.train.epochs
-        accuracy = (self._quality(candidate),) * epochs
+        accuracy = (self._accuracy(candidate),) * (candidate.epochs or train.epochs)
         rung = missed(candidate.rungs, accuracy)
-        if rung is None:
-            return Evaluation(Status.OK, accuracy, 0, _PHASES, _DEVICE)
-        reached = accuracy[: rung.epoch]
-        return Evaluation(Status.STOPPED, reached, 0, _PHASES, _DEVICE)
+        status, reached = Status.OK, accuracy
+        if rung is not None:
+            status, reached = Status.STOPPED, accuracy[: rung.epoch]
+        return Evaluation(status, reached, 0, _PHASES, _DEVICE)
 
-
-def excess_of(candidate: Candidate, config: Config, images: ImageSpec) -> str:
-    """Describe what exceeds the budget; empty if nothing does."""
-    whole = cost.network_cost(plan(candidate.block, config.network, images))
-    return cost.over_budget(
-        whole, config.train.batch, config.train.dtype, config.budget
-    )
+    def _accuracy(self, candidate: Candidate) -> float:
+        """Make an accuracy up, the same after every epoch."""
+        size = candidate.block_flops / (candidate.block_flops + self._reference)
+        chance = int(candidate.hash[:8], 16) / 2**32
+        return self._share * size + (1 - self._share) * chance

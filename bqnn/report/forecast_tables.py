@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from bqnn import machine
 from bqnn.config import Config
 from bqnn.evaluation.records import Status
-from bqnn.forecast.forecast import BESIDE_OTHERS, Forecast
+from bqnn.forecast.estimate import Estimate
+from bqnn.forecast.forecast import Forecast
 from bqnn.report.table import duration, make_table, numbers, si
 
 
@@ -43,18 +44,20 @@ def forecast_table(
     return Group(table, *lines, f"the journal at the end: {si(forecast.journal)}B")
 
 
-def assumptions(programs: int) -> list[str]:
-    """Say what a forecast assumes, and what the machine does beside it.
-
-    Args:
-      programs: bytes of the compiled programs on the disk.
-    """
+def assumptions(found: Estimate) -> list[str]:
+    """Say what a forecast assumes, and what the machine does beside it."""
     load, cores = os.getloadavg()[0], machine.cores()
     busy = f"; timed beside other work (load {load:.1f})" if load > cores else ""
-    return [
-        f"compiled programs of all searches: {si(programs)}B",
-        "from, to: small blocks, or large ones, turn out to be the best; and the 95 % "
-        "interval of the timing",
-        f"assumed: workers beside each other take {BESIDE_OTHERS:g} times as long as "
-        f"one alone; no training fails or begins again{busy}",
+    measured = found.measured
+    lines = [
+        f"compiled programs of all searches: {si(found.programs)}B",
+        "from, to: accuracy comes by chance, or by the size of a block alone; and the "
+        "95 % interval of the timing",
+        f"assumed: no training fails or begins again{busy}",
     ]
+    if measured.workers > 1:
+        lines.append(
+            f"{measured.workers} workers beside each other took {measured.slower:.2f} "
+            "times as long as one alone"
+        )
+    return lines

@@ -1,53 +1,75 @@
 """Estimates of real searches, in this process."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from bqnn.data import load
-from bqnn.errors import ConfigError
-from bqnn.evaluation.evaluate import on_device
+from bqnn.errors import ConfigError, SearchError
+from bqnn.evaluation.records import Status
+from bqnn.executors.activity import Activity
+from bqnn.executors.executor import Attempt
 from bqnn.forecast.estimate import estimate, fit_into
-from bqnn.forecast.simulation import play
-from bqnn.forecast.trials import run_trial, spread
-from tests.helpers.searches import tiny_config
+from bqnn.forecast.trials import TrialWorker
+from bqnn.search.problem import make_candidate
+from bqnn.space import nsc
+from tests.helpers.searches import TableExecutor, problem_of, tiny_config
 
 CONFIG = tiny_config()
 
 
+class ThreeWorkers(TableExecutor):
+    """Times eight candidates beside each other, and whatever follows alone."""
+
+    def collect(self) -> list[Attempt]:
+        """Take 1.5 seconds for an epoch beside others, and one alone."""
+        ((candidate, evaluation),) = super().collect()
+        epoch = 1.5 if len(self.attempts) <= 8 else 1.0
+        seconds = {"preparation": 0.5, "epoch": epoch, "memory": 1e6}
+        return [(candidate, dataclasses.replace(evaluation, seconds=seconds))]
+
+    def activities(self) -> list[Activity]:
+        """Be three."""
+        return [Activity(f"worker {n}", True, "", 0.0) for n in range(3)]
+
+
 @pytest.mark.quick_compilation
 @pytest.mark.parametrize("engine", ["walk", "scan"])
-def test_a_candidate_is_timed_with_every_engine(engine: str) -> None:
+def test_a_candidate_is_timed_with_every_engine(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bqnn.forecast.trials._SECONDS", 0.01)
     config = tiny_config(train={"engine": engine}, space={"max_layers": 1})
-    dataset, steps = on_device(load(config.data)), []
-    drawn = play(config, dataset, ["some"]).expected.batches[0]
-    (chosen,) = spread([x.candidate for x in drawn], 1)
-    trial = run_trial(chosen, config, dataset, lambda: steps.append(1))
-    assert trial.candidate == chosen
-    assert trial.preparation > 0
-    assert trial.epoch > 0
+    candidate = make_candidate(problem_of(config), nsc.parse("1,1,1,0,0;2,7,0,0,0"))
+    steps = []
+
+    def interrupted() -> bool:
+        steps.append(1)
+        return False
+
+    found = TrialWorker(config, load(config.data)).run(candidate, None, interrupted)
+    assert (found.status, found.error) == (Status.OK, "")
+    assert min(found.seconds[name] for name in ("preparation", "epoch", "memory")) > 0
     assert steps
 
 
 @pytest.mark.quick_compilation
-def test_a_search_is_fitted_into_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bqnn.forecast.estimate._TRIALS", 3)
-    monkeypatch.setattr("bqnn.forecast.trials._SECONDS", 0.05)
-    seen = set()
+def test_a_search_is_fitted_into_a_time(tmp_path: Path) -> None:
+    seen, executor = set(), ThreeWorkers()
     found = estimate(
-        CONFIG, tmp_path / "none", [1, 2], on_progress=lambda what, *_: seen.add(what)
+        CONFIG,
+        tmp_path / "none",
+        [1, 2],
+        executor,
+        on_progress=lambda what, *_: seen.add(what),
     )
-    assert seen == {
-        "compiling layer programs",
-        "simulating searches",
-        "timing candidates",
-    }
+    assert seen == {"simulating searches", "timing candidates"}
     assert not [*tmp_path.iterdir()]
-    start = found.measured.start
-    rest = found.forecast.by_workers[2].expected - start
-    hours = (start + 0.8 * rest) / 3600
+    measured = found.measured
+    assert (len(measured.trials), measured.workers, measured.slower) == (8, 3, 1.5)
+    rest = found.forecast.by_workers[2].expected - measured.start
+    hours = (measured.start + 0.8 * rest) / 3600
     fitting, forecast = fit_into(found, hours, lambda *_: None)
     assert forecast.by_workers[2].expected <= 3600 * hours
     assert fitting.agent.schedule != CONFIG.agent.schedule
@@ -58,17 +80,22 @@ def test_a_search_is_fitted_into_a_time(
         fit_into(found._replace(done=frozenset({(0, 0)})), 1.0, lambda *_: None)
 
 
+def test_a_candidate_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
+    executor = ThreeWorkers(faults={3: Status.DIVERGED})
+    with pytest.raises(SearchError, match="cannot be trained: diverged on purpose"):
+        estimate(CONFIG, tmp_path, [1], executor)
+
+
 def test_all_over_the_budget_is_an_error(tmp_path: Path) -> None:
-    config = tiny_config(budget={"max_params": 1}, train={"engine": "step"})
+    config = tiny_config(budget={"max_params": 1})
     with pytest.raises(ConfigError, match="all of 24 blocks drawn are over the budget"):
-        estimate(config, tmp_path, [1])
+        estimate(config, tmp_path, [1], ThreeWorkers())
 
 
 def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    config = tiny_config(train={"engine": "step"})
     with pytest.raises(KeyboardInterrupt):
-        estimate(config, tmp_path, [1], on_progress=interrupt)
+        estimate(CONFIG, tmp_path, [1], ThreeWorkers(), on_progress=interrupt)
     assert not [*tmp_path.iterdir()]

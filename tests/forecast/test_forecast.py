@@ -13,6 +13,7 @@ from bqnn.networks.plan import plan
 from tests.helpers.searches import SPEC, tiny_config
 
 CONFIG = tiny_config(train={"epochs": 3, "rungs": (1,)})
+SLOWER = 1.2  # three workers beside each other
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +26,22 @@ def _nodes(candidate: Candidate) -> int:
 
 
 def _measured(played: Played) -> Measured:
-    """Say that a node takes a second to prepare, and two for an epoch."""
-    drawn = [x.candidate for b in played.expected.batches for x in b if x.epochs]
-    trials = [Trial(c, _nodes(c), 2 * _nodes(c)) for c in spread(drawn, 6)]
-    return Measured(tuple(trials), start=5.0, memory=1000)
+    """Say that a node alone takes a second to prepare, and two for an epoch."""
+    timed = spread(played.simulations[0].trained, 6)
+    trials = [Trial(c, SLOWER * _nodes(c), SLOWER * 2 * _nodes(c), 1000) for c in timed]
+    return Measured(tuple(trials), workers=3, slower=SLOWER, start=5.0)
 
 
 def test_seconds_and_counts_add_up(played: Played) -> None:
-    found = foretell(played, _measured(played), [1, 2])
-    flat = [*itertools.chain(*played.expected.batches)]
+    found = foretell(played, _measured(played), [1, 2, 3, 6])
+    flat = [*itertools.chain(*played.simulations[0].batches)]
     work = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat if x.epochs)
     assert found.work == pytest.approx(work)
     assert found.by_workers[1].expected == pytest.approx(5 + work)
-    # Two workers slow each other down a little, and wait for each other now and then.
+    # Two slow each other down half as much as three, and wait for each other at times.
     assert 5 + 1.1 * work / 2 <= found.by_workers[2].expected < 5 + 0.8 * work
+    assert 5 + 1.2 * work / 3 <= found.by_workers[3].expected
+    assert 5 + 1.2 * work / 6 <= found.by_workers[6].expected
     for span in found.by_workers.values():
         assert span.low <= span.expected <= span.high
     assert found.candidates == 24
@@ -46,14 +49,14 @@ def test_seconds_and_counts_add_up(played: Played) -> None:
     assert found.trainings == 24 - found.statuses[Status.REUSED]
     assert found.epochs == sum(x.epochs for x in flat)
     assert found.memory >= 1000
-    assert found.journal == played.expected.journal_bytes
+    assert found.journal == played.simulations[0].journal_bytes
 
 
 def test_trainings_in_full_cost_their_epochs() -> None:
     reward = {"kind": "learned", "full_blocks": 4, "full_epochs": 50}
-    learning = play(tiny_config(reward=reward), load(CONFIG.data), ["some"])
+    learning = play(tiny_config(reward=reward), load(CONFIG.data), [0.7])
     found = foretell(learning, _measured(learning), [1, 8])
-    flat = [x for batch in learning.expected.batches for x in batch if x.epochs]
+    flat = [x for batch in learning.simulations[0].batches for x in batch if x.epochs]
     early = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat)
     mean = sum(_nodes(x.candidate) for x in flat) / len(flat)
     assert found.work == pytest.approx(early + 4 * mean * (1 + 2 * 50))
@@ -63,7 +66,7 @@ def test_trainings_in_full_cost_their_epochs() -> None:
 
 
 def test_what_is_done_costs_nothing_more(played: Played) -> None:
-    first, *rest = played.expected.batches
+    first, *rest = played.simulations[0].batches
     done = [x.candidate.id for x in first]
     found = foretell(played, _measured(played), [1], done)
     left = [x for batch in rest for x in batch if x.epochs]
@@ -74,14 +77,14 @@ def test_what_is_done_costs_nothing_more(played: Played) -> None:
 
 
 def test_a_search_that_is_done_takes_no_time(played: Played) -> None:
-    done = [x.candidate.id for batch in played.expected.batches for x in batch]
+    done = [x.candidate.id for batch in played.simulations[0].batches for x in batch]
     found = foretell(played, _measured(played), [1], done)
     assert [*found.by_workers[1]] == [5, 5, 5]
     assert (found.trainings, found.epochs, found.work) == (0, 0, 0)
 
 
 def test_candidates_to_time_are_spread_from_small_to_large(played: Played) -> None:
-    drawn = [x.candidate for batch in played.expected.batches for x in batch]
+    drawn = [x.candidate for batch in played.simulations[0].batches for x in batch]
     distinct = {c.hash for c in drawn}
     chosen = spread(drawn, 4)
     flops = [c.network_flops for c in chosen]

@@ -6,16 +6,15 @@ import pytest
 
 from bqnn.data import load
 from bqnn.evaluation.records import Status
-from bqnn.forecast.simulation import GUESSES, Simulation, play, qualities, simulate
+from bqnn.forecast.simulation import SHARES, Simulation, play, simulate
 from tests.helpers.searches import evaluated, problem_of, search_table, tiny_config
 
 CONFIG = tiny_config(train={"epochs": 9, "rungs": (1, 3)}, search={"lag": 1})
 DATASET = load(CONFIG.data)
 
 
-def _simulate(guess: str = "some") -> Simulation:
-    problem = problem_of(CONFIG)
-    return simulate(problem, DATASET, qualities(problem)[guess])
+def _simulate(share: float = SHARES[0]) -> Simulation:
+    return simulate(problem_of(CONFIG), DATASET, share)
 
 
 def test_it_asks_what_the_search_asks_before_it_has_learnt(tmp_path: Path) -> None:
@@ -42,21 +41,18 @@ def test_a_block_is_trained_once_and_stops_at_rungs_once_others_were_told() -> N
         assert x.epochs in wanted[x.status]
 
 
-def test_the_larger_block_is_the_better_or_the_worse_one_as_guessed() -> None:
-    problem = problem_of(CONFIG)
-    made = qualities(problem)
-    assert set(made) == set(GUESSES)
-    flat = [x.candidate for batch in _simulate().batches for x in batch]
-    small, *_, large = sorted(flat, key=lambda c: c.network_flops)
-    assert made["small"](small) > made["small"](large)
-    assert made["large"](small) < made["large"](large)
-    for quality in made.values():
-        assert all(0 <= quality(candidate) <= 1 for candidate in flat)
+def test_where_size_decides_the_largest_of_each_batch_goes_on() -> None:
+    simulation = _simulate(1.0)
+    seen = [x.candidate.block_flops for batch in simulation.batches[:2] for x in batch]
+    for x in simulation.batches[2]:
+        if x.epochs:
+            assert (x.epochs > 1) == (x.candidate.block_flops >= sorted(seen)[-3])
+    assert _simulate(0.0) != simulation
 
 
 def test_what_is_over_the_budget_is_not_trained() -> None:
     config = tiny_config(budget={"max_params": 1})
-    flat = [x for b in play(config, DATASET).expected.batches for x in b]
+    flat = [x for b in play(config, DATASET).simulations[0].batches for x in b]
     assert {(x.status, x.epochs) for x in flat} <= {
         (Status.OVER_BUDGET, 0),
         (Status.REUSED, 0),
@@ -66,9 +62,9 @@ def test_what_is_over_the_budget_is_not_trained() -> None:
 def test_a_long_search_is_played_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bqnn.forecast.simulation.MOST_SIMULATED", 9)
     counts = []
-    played = play(CONFIG, DATASET, ["small"], lambda *count: counts.append(count))
+    played = play(CONFIG, DATASET, [1.0], lambda *count: counts.append(count))
     assert counts == [(number, 12) for number in range(1, 13)]
-    assert [len(batch) for batch in played.expected.batches] == [4, 4, 4]
+    assert [len(batch) for batch in played.simulations[0].batches] == [4, 4, 4]
     assert played.config == CONFIG
 
 

@@ -11,17 +11,19 @@ from tests.helpers.programs import answer, answers
 from tests.helpers.searches import tiny_config
 from tests.helpers.shared import SEARCH_FLAGS
 
+INLINE = "--executor=inline"
+
 
 def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> None:
     facts, fresh = finished / journal.FILE_NAME, f"--workdir={tmp_path / 'none'}"
     before = facts.read_bytes()
-    estimate = ("--estimate", "--workers=3", *SEARCH_FLAGS)
+    estimate = ("--estimate", *SEARCH_FLAGS)
     new, done, other = answers(
         "search",
         [
-            [*estimate, fresh, "--max_hours=100"],
-            [*estimate, f"--workdir={finished}", "--max_hours=100"],
-            [*estimate, f"--workdir={finished}", "--config.search.seed=9"],
+            [*estimate, fresh, "--max_hours=100", "--workers=3"],
+            [*estimate, f"--workdir={finished}", "--max_hours=100", INLINE],
+            [*estimate, f"--workdir={finished}", "--config.search.seed=9", INLINE],
         ],
     )
     assert (new.status, new.err) == (0, "")
@@ -30,6 +32,7 @@ def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> N
         *"123"
     ]
     assert "24 candidates: 0 done, " in new.out
+    assert "3 workers beside each other took" in new.out
     assert "it should end within 100 hours as it is" in new.out
     assert not [*tmp_path.iterdir()]
     assert "24 candidates: 24 done, 0 to train, 0 to reuse, 0 over" in done.out

@@ -80,7 +80,6 @@ CASES: dict[str, dict[Command, str]] = {
                 "--learn_from=d",
                 "--try_first=f",
                 "--tensorboard",
-                "--worker_memory_gb=1",
             )
         },
         (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bqnn.forecast.course import makespan, stretched
+from bqnn.forecast.forecast import makespan, stretched
 
 SECONDS = np.array([[3.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
 
