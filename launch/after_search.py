@@ -1,6 +1,5 @@
 """After a search: what it came to, and how to go on from there."""
 
-import dataclasses
 import os
 import shlex
 import sys
@@ -9,8 +8,9 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from bqnn.config import Config, DataConfig
+from bqnn.config import Config
 from bqnn.report.block_tables import best_blocks, outcomes
+from bqnn.report.next_command import training_flags
 from bqnn.report.progress import reward_line
 from bqnn.search.summary import Summary, recorded
 from launch import cli, workers
@@ -40,10 +40,10 @@ def conclude(console: Console, summary: Summary, workdir: Path, config: Config) 
     console.print(best_blocks(summary.best))
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
-        arguments = shlex.join(_training(summary, workdir, config.data))
+        found = training_flags(workdir, len(summary.best), config.data)
         console.print(
             "train the best in full, choose one, and test it: "
-            f"{cli.command('train')} {arguments}",
+            f"{cli.command('train')} {shlex.join(found)}",
             soft_wrap=True,
         )
     console.print(
@@ -63,24 +63,7 @@ def train(summary: Summary, workdir: Path, config: Config) -> NoReturn:
     A process of its own starts jax as its configuration says. It takes over this one's
     number, so that signals and the exit status are its own.
     """
-    arguments = [*_training(summary, workdir, config.data), *workers.given()]
+    found = training_flags(workdir, len(summary.best), config.data)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "launch.train", *arguments])
-
-
-def _training(summary: Summary, workdir: Path, data: DataConfig) -> list[str]:
-    """List the arguments of `launch.train` that choose, on the same images."""
-    recipe = "digits_final" if data.name == "digits" else "cifar_final"
-    flags_of_data = {
-        name: value
-        for name, value in dataclasses.asdict(data).items()
-        if name in ("name", "validation") or value != getattr(DataConfig(), name)
-    }
-    return [
-        f"--search={workdir}",
-        f"--top={len(summary.best)}",
-        "--retrain",
-        f"--workdir={workdir}_final",
-        f"--config={recipe}",
-        *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),
-    ]
+    command = [sys.executable, "-m", "launch.train", *found, *workers.given()]
+    os.execv(sys.executable, command)

@@ -68,8 +68,8 @@ def test_the_page_holds_the_search(searched: Path) -> None:
     where = f"--workdir={searched}"
     assert search["commands"]["replay"] == f"python -m launch.replay {where}"
     assert search["commands"]["train"] == (
-        f"python -m launch.train --search={searched} --rank=1 {where}-final "
-        "--config=digits_final"
+        f"python -m launch.train --search={searched} --top=5 --retrain {where}_final "
+        "--config=digits_final --config.data.name=digits --config.data.validation=0.2"
     )
     assert len(search["digest"]) == 64
 
@@ -81,7 +81,7 @@ def test_the_command_that_trains_names_the_data(tmp_path: Path) -> None:
     train = Source(tmp_path).read()["commands"]["train"]
     assert train.endswith(
         "--config=cifar_final --config.data.name=cifar100 "
-        "--config.data.data_dir='my data'"
+        "'--config.data.data_dir=my data' --config.data.validation=0.1"
     )
     replay = Source(tmp_path, "bqnn {}".format).read()["commands"]["replay"]
     assert replay == f"bqnn replay --workdir={tmp_path}"

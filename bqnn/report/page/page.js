@@ -50,7 +50,7 @@ function headline(search) {
   const row = rowAt(search.rows, search.best[0]);
   const side = element("div", {}, factList(numbersOf(row)),
     element("p", {}, element("code", {className: "nsc", textContent: row.block})),
-    element("p", {textContent: "Train it to convergence:"}),
+    element("p", {textContent: "Train the best in full, choose one, and test it:"}),
     command(search.commands.train));
   made.append(element("div", {className: "headline"},
     element("div", {className: "drawing"}, drawBlock(row.block)), side));

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bqnn.config import dictionary
 from bqnn.errors import printable
 from bqnn.report.layout import GRID, columns, layout
+from bqnn.report.next_command import training_flags
 from bqnn.report.palette import COLOURS, LINES
 from bqnn.report.progress import reward_line
 from bqnn.report.q_history import QHistory
@@ -27,7 +28,6 @@ from bqnn.space.nsc import Block, LayerType
 
 Json = dict[str, Any]
 _DIGITS = 6
-_FINALS = {"digits": "digits_final", "imagenet": "imagenet_final"}
 
 
 class Source:
@@ -69,7 +69,7 @@ class Source:
         greedy = [snapshot.greedy for snapshot in self._q_history.snapshots]
         self._lay_out([*(c.block for c in asked), *greedy])
         search = _search(self.workdir, record, self._q_history)
-        search["commands"] = self._commands(record.run)
+        search["commands"] = self._commands(record.run, len(search["best"]))
         shown = [*search["rows"]["block"], *map(str, greedy)]
         return search | {"columns": [self._columns[block] for block in shown]}
 
@@ -86,20 +86,14 @@ class Source:
         stats = [file.stat() for file in files if file.exists()]
         return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
-    def _commands(self, run: Run) -> dict[str, str]:
-        """Write the commands that train a block of the search and that replay it."""
-        workdir, data = str(self.workdir), run.config.data
-        search, final = map(shlex.quote, (workdir, f"{workdir.rstrip('/')}-final"))
-        train = (
-            f"{self._command('train')} --search={search} --rank=1 --workdir={final} "
-            f"--config={_FINALS.get(data.name, 'cifar_final')}"
-        )
-        if data.name not in _FINALS:
-            train += f" --config.data.name={shlex.quote(data.name)}"
-        if data.data_dir:
-            train += f" --config.data.data_dir={shlex.quote(data.data_dir)}"
-        replay = f"{self._command('replay')} --workdir={search}"
-        return {"train": train, "replay": replay}
+    def _commands(self, run: Run, top: int) -> dict[str, str]:
+        """Write the commands that train the `top` best blocks, and that replay."""
+        train = shlex.join(training_flags(self.workdir, top, run.config.data))
+        replay = shlex.join([f"--workdir={self.workdir}"])
+        return {
+            "train": f"{self._command('train')} {train}",
+            "replay": f"{self._command('replay')} {replay}",
+        }
 
 
 def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
