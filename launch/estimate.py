@@ -27,7 +27,7 @@ def run(config: Config, workdir: Path, hours: float | None) -> None:
       workdir: of the search.
       hours: that it may take; any if None.
     """
-    from bqnn.forecast.estimate import estimate, fit_into
+    from bqnn.forecast.estimate import estimate
     from bqnn.report.forecast_tables import assumptions, forecast_table
 
     cli.refuse(_UNUSED, "with --estimate")
@@ -36,20 +36,18 @@ def run(config: Config, workdir: Path, hours: float | None) -> None:
     # First, since it sets the environment that jax reads when it starts.
     executor = workers.timing_executor(config, interrupted)
     with _progress(console, interrupted) as on_progress:
-        found = estimate(config, workdir, counts, executor, on_progress)
-    console.print(forecast_table(found.forecast, config))
-    console.print(*assumptions(found), sep="\n", soft_wrap=True)
-    if hours is None:
-        return
-    with _progress(console, interrupted) as on_progress:
-        fitting, forecast = fit_into(found, hours, on_progress)
-    if fitting == config:
-        console.print(f"it should end within {hours:g} hours as it is")
-        return
-    which = f"a search within {hours:g} hours"
-    console.print(forecast_table(forecast, fitting, which))
-    command = fitting_command(config, fitting, sys.argv[1:])
-    console.print(f"to run it: {command}", soft_wrap=True)
+        found = estimate(config, workdir, counts, executor, hours, on_progress)
+        _, forecast = next(found)
+        console.print(forecast_table(forecast, config, "the search"))
+        console.print(*assumptions(forecast), sep="\n", soft_wrap=True)
+        for fitting, forecast in found:
+            if fitting == config:
+                console.print(f"it should end within {hours:g} hours as it is")
+                break
+            which = f"a search within {hours:g} hours"
+            console.print(forecast_table(forecast, fitting, which))
+            command = fitting_command(config, fitting, sys.argv[1:])
+            console.print(f"to run it: {command}", soft_wrap=True)
 
 
 def fitting_command(config: Config, fitting: Config, arguments: Sequence[str]) -> str:
@@ -82,8 +80,9 @@ def _without(names: set[str], arguments: Sequence[str]) -> Iterator[str]:
 @contextlib.contextmanager
 def _progress(console: Console, interrupted: cli.Interrupt) -> "Iterator[OnProgress]":
     """Show how far an estimate is, a bar for each of its parts."""
-    hidden = not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as shown:
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as shown:
         tasks = {}
 
         def on_progress(what: str, done: int, total: int) -> None:

@@ -1,24 +1,24 @@
 """Forecast: hours, memory and disk of a search, by number of workers.
 
-Axes: N iterations of the search, B candidates of a batch, F features and Q quantities
-as in `bqnn.forecast.model`.
+Axes: N iterations of the search, B candidates of a batch, F features of a candidate,
+and Q quantities of seconds: those of a preparation, and of an epoch.
 """
 
 import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import schedule
 from bqnn.evaluation.records import Candidate, CandidateId, Status
-from bqnn.forecast import model
-from bqnn.forecast.simulation import Played, Simulation
+from bqnn.forecast.simulation import Played, Simulation, epochs_of
 from bqnn.forecast.trials import Trial
 from bqnn.networks import cost
 from bqnn.networks.plan import plan
+from bqnn.search.history import Batch
 
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -32,12 +32,14 @@ class Measured(NamedTuple):
       workers: how many these were.
       slower: seconds that one of them took, relative to a worker alone.
       start: seconds before a search trains its first candidate.
+      programs: bytes of the compiled programs on the disk, of all searches.
     """
 
     trials: tuple[Trial, ...]
     workers: int
     slower: float
     start: float
+    programs: int
 
 
 class Span(NamedTuple):
@@ -60,6 +62,7 @@ class Forecast(NamedTuple):
       by_workers: seconds to the end by number of workers.
       memory: bytes of a worker.
       journal: bytes of the journal at the end.
+      measured: what it was computed from.
     """
 
     candidates: int
@@ -70,6 +73,7 @@ class Forecast(NamedTuple):
     by_workers: Mapping[int, Span]
     memory: int
     journal: int
+    measured: Measured
 
 
 def foretell(
@@ -80,7 +84,7 @@ def foretell(
 ) -> Forecast:
     """Forecast a search from a few of its candidates, timed.
 
-    The range spans the simulations, and what timing few candidates leaves open.
+    The range spans the simulations, widened by two standard errors of the timing.
 
     Args:
       played: the search, simulated.
@@ -91,31 +95,53 @@ def foretell(
     search, reward = played.config.search, played.config.reward
     timed = _features(played, [trial.candidate for trial in measured.trials])
     seconds = np.array([(trial.preparation, trial.epoch) for trial in measured.trials])
-    # Those of a worker alone.
-    coefficients = model.fit(timed, seconds / measured.slower)
+    alone = fit(timed, seconds / measured.slower)
+    residuals = (seconds / (timed @ alone) / measured.slower)[:, 1]
+    error = 2 * residuals.std() / len(residuals) ** 0.5
     courses = [_course(played, simulation, done) for simulation in played.simulations]
-    spent = [(course.amounts * coefficients).sum((2, 3)) for course in courses]
-    course, in_full = courses[0], _seconds_in_full(played, coefficients)
-    low, high = model.relative_interval(timed, seconds, course.amounts.sum((0, 1)))
-    lag = search.lag if search.order == "slot" else len(course.left)
+    middle, in_full = len(courses) // 2, _seconds_in_full(played, alone)
+    spent = [(counts * (features @ alone)).sum(-1) for _, features, counts in courses]
+    lag = search.lag if search.order == "slot" else len(spent[0])
     by_workers = {}
     for count in workers:
         rounds = in_full / min(count, reward.full_blocks)
-        slower = _slower(measured, count)
-        ends = [slower * (makespan(grid, count, lag) + rounds) for grid in spent]
-        span = (ends[0], min(ends) * low, max(ends) * high)
-        by_workers[count] = Span(*(measured.start + end for end in span))
-    simulated = len(played.simulations[0].batches) * search.batch
+        ends = [makespan(grid, count, lag) + rounds for grid in spent]
+        span = (ends[middle], min(ends) * (1 - error), max(ends) * (1 + error))
+        slower = np.interp(count, (1, max(2, measured.workers)), (1, measured.slower))
+        by_workers[count] = Span(*(measured.start + float(slower) * s for s in span))
+    left, _, counts = courses[middle]
     return Forecast(
-        candidates=course.left.size,
-        statuses=Counter(course.statuses[course.left].tolist()),
-        trainings=int((course.epochs > 0).sum()),
-        epochs=int(course.epochs.sum()),
-        work=float(spent[0].sum()) + in_full,
+        candidates=spent[middle].size,
+        statuses=Counter(evaluation.status for _, evaluation in left),
+        trainings=int(counts[..., 0].sum()),
+        epochs=int(counts[..., 1].sum()),
+        work=float(spent[middle].sum()) + in_full,
         by_workers=by_workers,
         memory=_memory(played, measured, timed),
-        journal=played.simulations[0].journal_bytes * course.left.size // simulated,
+        journal=_journal(played, spent[middle].size),
+        measured=measured,
     )
+
+
+def fit(features: Floats, seconds: Floats) -> Floats:
+    """Fit seconds as a sum of features, each times a coefficient that is not negative.
+
+    Least squares of relative errors. Then all coefficients are scaled so that what is
+    foretold of the candidates adds up to what they took.
+
+    Args:
+      features: of candidates that were timed, float64 `[..., F]`, above 0.
+      seconds: that they took, float64 `[..., Q]`, above 0.
+
+    Returns:
+      The coefficients, float64 `[F, Q]`.
+    """
+    from scipy.optimize import nnls  # slow
+
+    scale, ones = features.mean(axis=0), np.ones(len(features))
+    relative = (features / scale / column[:, None] for column in seconds.T)
+    found = np.stack([nnls(x, ones)[0] / scale for x in relative], axis=1)
+    return np.asarray(found * (seconds.sum(axis=0) / (features @ found).sum(axis=0)))
 
 
 def makespan(seconds: Floats, workers: int, lag: int) -> float:
@@ -144,68 +170,47 @@ def makespan(seconds: Floats, workers: int, lag: int) -> float:
 def stretched(played: int, iterations: int, first: int) -> Int64:
     """Spread the batches of a short search over a longer one.
 
-    The first batches are asked before anything is told: there are as many of them in
-    any search.
-
     Args:
-      played: S, batches of the short search.
-      iterations: of the longer search, at least S.
-      first: batches asked before the first is told.
+      played: batches of the short search.
+      iterations: of the longer search, at least as many.
+      first: batches asked before the first is told, which are as many in any search.
 
     Returns:
-      For every iteration the batch that stands for it, int64 `[iterations]`.
+      For every iteration the batch that stands for it, int64 `[N]`.
     """
     first = min(first, played - 1)
     rest = np.arange(iterations - first) * (played - first) // (iterations - first)
     return np.concatenate([np.arange(first), first + rest])
 
 
-def _slower(measured: Measured, count: int) -> float:
-    """Interpolate the seconds of a worker beside others, relative to one alone."""
-    return float(np.interp(count, (1, max(2, measured.workers)), (1, measured.slower)))
-
-
-def _seconds_in_full(played: Played, coefficients: Floats) -> float:
-    """Return the seconds of the trainings from which a search learns its reward."""
-    reward, trained = played.config.reward, played.simulations[0].trained
-    if reward.kind != "learned" or not trained:
-        return 0.0
-    prepared, epoch = _features(played, trained).mean(axis=0) @ coefficients
-    return float(reward.full_blocks * (prepared + reward.full_epochs * epoch))
-
-
-class _Course(NamedTuple):
-    """The candidates of a search in order.
-
-    Attributes:
-      left: whether they have no evaluation yet, bool `[N, B]`.
-      statuses: how they end, object `[N, B]`.
-      epochs: that they are trained from here on, int64 `[N, B]`.
-      amounts: how often every coefficient of the model counts, float64 `[N, B, F, Q]`.
-    """
-
-    left: NDArray[np.bool_]
-    statuses: NDArray[Any]
-    epochs: Int64
-    amounts: Floats
-
-
 def _course(
     played: Played, simulation: Simulation, done: Collection[CandidateId]
-) -> _Course:
-    """Stretch a simulation over the whole search, without what is done."""
-    search, short = played.config.search, simulation.batches
+) -> tuple[Batch, Floats, Int64]:
+    """Stretch a simulation over the whole search, without what is done.
+
+    Returns:
+      The candidates that are left; the features of all, float64 `[N, B, F]`; and how
+      often they are prepared, and epochs trained, from here on, int64 `[N, B, Q]`.
+    """
     iterations = schedule.parse(played.config.agent.schedule).iterations
-    rows = stretched(len(short), iterations, 1 + search.lag)
-    left = np.ones((iterations, search.batch), bool)
+    rows = stretched(len(simulation), iterations, 1 + played.config.search.lag)
+    is_left = np.ones((iterations, played.config.search.batch), bool)
     for candidate_id in done:
-        left[candidate_id] = False
-    epochs = left * np.array([[x.epochs for x in batch] for batch in short])[rows]
-    statuses = np.array([[x.status for x in batch] for batch in short], object)[rows]
-    features = np.stack([_features(played, [x.candidate for x in b]) for b in short])
+        is_left[candidate_id] = False
+    left = [simulation[rows[n]][slot] for n, slot in np.argwhere(is_left)]
+    features = np.stack([_features(played, [c for c, _ in b]) for b in simulation])
+    epochs = np.array([[epochs_of(e) for _, e in batch] for batch in simulation])
     counts = np.stack([epochs > 0, epochs], axis=-1)
-    amounts = features[rows][..., :, None] * counts[..., None, :]
-    return _Course(left, statuses, epochs, amounts)
+    return left, features[rows], counts[rows] * is_left[..., None]
+
+
+def _seconds_in_full(played: Played, alone: Floats) -> float:
+    """Return the seconds of the trainings from which a search learns its reward."""
+    reward = played.config.reward
+    if reward.kind != "learned" or not played.trained:
+        return 0.0
+    prepared, epoch = _features(played, played.trained).mean(axis=0) @ alone
+    return float(reward.full_blocks * (prepared + reward.full_epochs * epoch))
 
 
 def _features(played: Played, candidates: Sequence[Candidate]) -> Floats:
@@ -224,9 +229,19 @@ def _features(played: Played, candidates: Sequence[Candidate]) -> Floats:
 
 def _memory(played: Played, measured: Measured, timed: Floats) -> int:
     """Add what the largest candidate keeps beyond the largest that was timed."""
-    trained = _features(played, played.simulations[0].trained)
-    excess = trained[:, 2].max() - timed[:, 2].max()
+    excess = _features(played, played.trained)[:, 2].max() - timed[:, 2].max()
     kept = cost.Cost(0, 0, max(0, int(excess)))
     train = played.config.train
     held = max(trial.memory for trial in measured.trials)
     return held + cost.activation_bytes(kept, train.batch, train.dtype)
+
+
+def _journal(played: Played, candidates: int) -> int:
+    """Return the bytes of a journal: empty tables, then blocks and accuracies.
+
+    Within a fifth of journals with 64 to 640 candidates of 2 to 23 layers.
+    """
+    flat = [attempt for batch in played.expected for attempt in batch]
+    text = sum(len(str(candidate.block)) for candidate, _ in flat) / len(flat)
+    epochs = sum(epochs_of(evaluation) for _, evaluation in flat) / len(flat)
+    return int(60_000 + candidates * (300 + 2.5 * text + 20 * epochs))

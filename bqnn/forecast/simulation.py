@@ -1,34 +1,26 @@
 """Simulation: a search played with made-up accuracies instead of trainings.
 
-Agent, journal, reuse, rungs and reward are those of a real search. So it tells which
-blocks come again as epsilon falls, which are over the budget, how large those are that
-the agent comes to prefer, and how many epochs rungs leave them.
+What asks, is told, reuses and stops at rungs is the code of a real search. So it tells
+which blocks come again as epsilon falls, which are over the budget, how large those are
+that the agent comes to prefer, and how many epochs rungs leave them.
 """
 
 import dataclasses
-import itertools
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from bqnn.config import Config, schedule
-from bqnn.data import Dataset
-from bqnn.engines.progress import WarmUpProgress
-from bqnn.evaluation.records import Candidate, Evaluation, Status, missed
-from bqnn.executors.executor import Options
-from bqnn.executors.inline import InlineExecutor
+from bqnn.evaluation.records import Candidate, Evaluation, Status, missed, reuse
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.search import journal
-from bqnn.search.events import Evaluated
-from bqnn.search.history import Run
-from bqnn.search.master import search
+from bqnn.search.history import Batch
 from bqnn.search.problem import Problem, make_problem
 from bqnn.search.reward import reference_block
+from bqnn.search.state import ask_batch, first_state, tell_batch
 
-SHARES = (0.7, 0.0, 1.0)
-"""How far size decides a block's accuracy, and not chance: as expected, and the ends.
+_SHARES = (0.0, 0.6, 0.7, 0.8, 1.0)
+"""How far size decides a block's accuracy, and not chance, in each simulation.
 
 At 0.7 it ranks 299 random blocks as FLOPs do with a correlation (Spearman) of 0.83. Of
 their accuracies on digits that was 0.71 after one epoch, and 0.82 after nine.
@@ -37,56 +29,39 @@ their accuracies on digits that was 0.71 after one epoch, and 0.82 after nine.
 MOST_SIMULATED = 640
 """Candidates of a simulation, about; a longer search is a stretched one."""
 
-# As long as what a training records; it is part of the journal's size.
-_PHASES = dict.fromkeys(("prepare", "compile", "train", "evaluate"), 1.23456789012345)
-_DEVICE = "a device; jaxlib 0.00.0; the model name of a processor @ 0.00GHz; NPROC=1"
-
-
-class Simulated(NamedTuple):
-    """A candidate of a simulated search.
-
-    Attributes:
-      candidate: the candidate.
-      status: how its evaluation ended.
-      epochs: that it was trained; 0 if it was reused, or over the budget.
-    """
-
-    candidate: Candidate
-    status: Status
-    epochs: int
-
-
-class Simulation(NamedTuple):
-    """A simulated search.
-
-    Attributes:
-      batches: its candidates by iteration and slot.
-      journal_bytes: size of its journal.
-    """
-
-    batches: tuple[tuple[Simulated, ...], ...]
-    journal_bytes: int
-
-    @property
-    def trained(self) -> list[Candidate]:
-        """The candidates that were trained."""
-        flat = itertools.chain.from_iterable(self.batches)
-        return [simulated.candidate for simulated in flat if simulated.epochs]
+Simulation = tuple[Batch, ...]
+"""The candidates of a simulated search, with their evaluations."""
 
 
 class Played(NamedTuple):
-    """A search, simulated with several shares of size in accuracy.
+    """A search, simulated several times.
 
     Attributes:
       config: of the whole search.
       images: what its images are like.
-      simulations: of about `MOST_SIMULATED` candidates at most; the first is the one
-        expected.
+      simulations: of about `MOST_SIMULATED` candidates at most, from the least FLOPs of
+        all trainings to the most. The one in the middle is the one expected.
     """
 
     config: Config
     images: ImageSpec
     simulations: tuple[Simulation, ...]
+
+    @property
+    def expected(self) -> Simulation:
+        """The simulation in the middle."""
+        return self.simulations[len(self.simulations) // 2]
+
+    @property
+    def trained(self) -> list[Candidate]:
+        """The candidates that it trains."""
+        return [c for batch in self.expected for c, e in batch if epochs_of(e)]
+
+
+def epochs_of(evaluation: Evaluation) -> int:
+    """Count the epochs that an evaluation takes; one that is reused takes none."""
+    own = evaluation.status != Status.REUSED
+    return len(evaluation.accuracy) if own else 0
 
 
 def shortened(config: Config, iterations: int) -> Config:
@@ -98,112 +73,72 @@ def shortened(config: Config, iterations: int) -> Config:
 
 def play(
     config: Config,
-    dataset: Dataset,
-    shares: Sequence[float] = SHARES,
-    on_candidate: Callable[[int, int], None] = lambda done, total: None,
+    images: ImageSpec,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Played:
-    """Simulate a search.
+    """Simulate a search several times.
 
     Args:
       config: of the search.
-      dataset: its data, of which nothing is read.
-      shares: of size in accuracy; a simulation for each.
-      on_candidate: called after every candidate with how many are simulated, of how
-        many; may raise to end it.
+      images: what its images are like.
+      on_batch: called after every batch with how many are simulated, of how many; may
+        raise to end it.
     """
     whole = schedule.parse(config.agent.schedule).iterations
     few = min(whole, -(-MOST_SIMULATED // config.search.batch))
-    problem = make_problem(shortened(config, few), dataset.spec)
-    total, numbers = len(shares) * few * config.search.batch, itertools.count(1)
-    simulations = tuple(
-        simulate(problem, dataset, share, lambda: on_candidate(next(numbers), total))
-        for share in shares
-    )
-    return Played(config, dataset.spec, simulations)
+    problem, found = make_problem(shortened(config, few), images), list[Simulation]()
+    for share in _SHARES:
+        batches = []
+        for batch in simulate(problem, share):
+            batches.append(batch)
+            on_batch(len(found) * few + len(batches), len(_SHARES) * few)
+        found.append(tuple(batches))
+    return Played(config, images, tuple(sorted(found, key=_flops)))
 
 
-def simulate(
-    problem: Problem,
-    dataset: Dataset,
-    share: float,
-    on_candidate: Callable[[], None] = lambda: None,
-) -> Simulation:
-    """Play a whole search; its journal lies in a temporary directory, and is lost.
+def simulate(problem: Problem, share: float) -> Iterator[Batch]:
+    """Play a whole search in slot order, and yield its batches.
 
     Args:
       problem: the search.
-      dataset: its data, of which nothing is read.
-      share: of size in accuracy.
-      on_candidate: called after every candidate; may raise to end the simulation.
+      share: of size in accuracy; the rest is drawn.
     """
-    config, found = problem.config, {}
-    options = Options(make_worker=lambda *_: _Player(problem, share))
-    executor = InlineExecutor(config, options)
-    for _ in executor.start(dataset):
-        pass
-    with (
-        tempfile.TemporaryDirectory(prefix="bqnn-") as folder,
-        journal.create_or_open(Path(folder)) as opened,
-    ):
-        opened.start(Run(config, problem.images, "simulated", {}))
-        for event in search(problem, opened, executor):
-            if isinstance(event, Evaluated):
-                found[event.candidate.id] = _simulated(event)
-                on_candidate()
-        size = opened.path.stat().st_size
-    slots = range(config.search.batch)
-    batches = (
-        tuple(found[iteration, slot] for slot in slots)
-        for iteration in range(problem.iterations)
-    )
-    return Simulation(tuple(batches), size)
+    state, waiting = first_state(problem, ()), list[Batch]()
+    known: dict[str, Evaluation] = {}
+    for iteration in range(problem.iterations):
+        pending = [candidate for batch in waiting for candidate, _ in batch]
+        ask = ask_batch(problem, state, iteration, iteration - len(waiting), pending)
+        batch = []
+        for candidate in ask.candidates:
+            if candidate.hash in known:
+                batch.append((candidate, reuse(known[candidate.hash])))
+            else:
+                known[candidate.hash] = made_up(problem, candidate, share)
+                batch.append((candidate, known[candidate.hash]))
+        yield batch
+        waiting.append(batch)
+        if len(waiting) > problem.config.search.lag:
+            state = tell_batch(problem, state, waiting.pop(0))
 
 
-def _simulated(event: Evaluated) -> Simulated:
-    evaluation = event.evaluation
-    own = evaluation.status != Status.REUSED
-    epochs = len(evaluation.accuracy) if own else 0
-    return Simulated(event.candidate, evaluation.status, epochs)
+def made_up(problem: Problem, candidate: Candidate, share: float) -> Evaluation:
+    """Make an evaluation up, whose accuracy is the same after every epoch."""
+    config, images = problem.config, problem.images
+    train, network = config.train, plan(candidate.block, config.network, images)
+    whole = cost.network_cost(network)
+    excess = cost.over_budget(whole, train.batch, train.dtype, config.budget)
+    if excess:
+        return Evaluation(Status.OVER_BUDGET, error=excess)
+    reference, _ = reference_block(config.network, images)
+    size = candidate.block_flops / (candidate.block_flops + reference)
+    drawn = hashlib.sha256(f"{share} {candidate.hash}".encode()).digest()
+    chance = int.from_bytes(drawn[:4], "big") / 2**32
+    accuracy = (share * size + (1 - share) * chance,) * train.epochs
+    if rung := missed(candidate.rungs, accuracy):
+        return Evaluation(Status.STOPPED, accuracy[: rung.epoch])
+    return Evaluation(Status.OK, accuracy)
 
 
-class _Player:
-    """A worker that trains nothing (`bqnn.executors.executor.CandidateWorker`)."""
-
-    pipelined = False
-
-    def __init__(self, problem: Problem, share: float) -> None:
-        """Take what accuracies are made of."""
-        self._config, self._images = problem.config, problem.images
-        self._share = share
-        self._reference, _ = reference_block(self._config.network, self._images)
-
-    def warm_up(self) -> Iterator[WarmUpProgress]:
-        """There is nothing to compile."""
-        return iter(())
-
-    def run(
-        self,
-        candidate: Candidate,
-        following: Sequence[Candidate] = (),
-        interrupted: Callable[[], bool] = lambda: False,
-    ) -> Evaluation:
-        """Make an evaluation up, as long as a training's would be."""
-        whole = cost.network_cost(
-            plan(candidate.block, self._config.network, self._images)
-        )
-        train, budget = self._config.train, self._config.budget
-        excess = cost.over_budget(whole, train.batch, train.dtype, budget)
-        if excess:
-            return Evaluation(Status.OVER_BUDGET, error=excess)
-        accuracy = (self._accuracy(candidate),) * (candidate.epochs or train.epochs)
-        rung = missed(candidate.rungs, accuracy)
-        status, reached = Status.OK, accuracy
-        if rung is not None:
-            status, reached = Status.STOPPED, accuracy[: rung.epoch]
-        return Evaluation(status, reached, 0, _PHASES, _DEVICE)
-
-    def _accuracy(self, candidate: Candidate) -> float:
-        """Make an accuracy up, the same after every epoch."""
-        size = candidate.block_flops / (candidate.block_flops + self._reference)
-        chance = int(candidate.hash[:8], 16) / 2**32
-        return self._share * size + (1 - self._share) * chance
+def _flops(simulation: Simulation) -> int:
+    """Add up the multiply-adds of all epochs, for an image."""
+    return sum(epochs_of(e) * c.network_flops for batch in simulation for c, e in batch)

@@ -1,20 +1,18 @@
 """Trials: a few candidates, each trained for some steps and timed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from bqnn import numerics
 from bqnn.config import Config
-from bqnn.data import Dataset
 from bqnn.data.batches import Batches, all_batches, epoch_batches
-from bqnn.engines.progress import WarmUpProgress
 from bqnn.engines.registry import engine_name
-from bqnn.engines.warmup import warm_up
 from bqnn.errors import SearchError
-from bqnn.evaluation.evaluate import on_device, prepare
+from bqnn.evaluation.evaluate import Prepared, prepare
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.executors.executor import Executor, run_all
-from bqnn.executors.guard import run_guarded
+from bqnn.executors.worker import Worker
 from bqnn.executors.worker_process import resident_memory
 
 # Seconds that a candidate is timed for: some steps, or whole epochs.
@@ -72,48 +70,42 @@ def time_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Tr
         yield Trial(candidate, preparation, epoch, int(found["memory"]))
 
 
-class TrialWorker:
-    """A worker that times candidates (`bqnn.executors.executor.CandidateWorker`).
+class TrialWorker(Worker):
+    """A worker that times candidates, for some steps each.
 
     What it finds, in seconds and bytes, is in the `seconds` of its evaluations.
     """
 
-    pipelined = False
-
-    def __init__(self, config: Config, dataset: Dataset) -> None:
-        """Put the data on the device."""
-        self._config, self._dataset = config, on_device(dataset)
-
-    def warm_up(self) -> Iterator[WarmUpProgress]:
-        """Compile the programs of the search space."""
-        return warm_up(self._config, self._dataset)
-
-    def run(
-        self,
-        candidate: Candidate,
-        following: Candidate | None = None,
-        interrupted: Callable[[], bool] = lambda: False,
-    ) -> Evaluation:
-        """Time a candidate that is within the budget."""
-        return run_guarded(candidate, self._config, interrupted, self._time)
+    @property
+    def pipelined(self) -> bool:
+        """Whether it prepares the candidate that follows."""
+        return False
 
     @numerics.pinned()
-    def _time(
-        self, candidate: Candidate, config: Config, on_step: Callable[[], None]
+    def evaluate(
+        self,
+        candidate: Candidate,
+        config: Config,
+        on_step: Callable[[], None],
+        ready: "Future[Prepared | Evaluation] | None" = None,
     ) -> Evaluation:
-        walked = engine_name(config.train, config.network) == "walk"
+        """Time a candidate that is within the budget."""
+        data, walked = (
+            self._dataset,
+            engine_name(config.train, config.network) == "walk",
+        )
         if walked:  # a worker loads the programs of units once for all its candidates
-            prepare(candidate, config, self._dataset)
-        prepared = prepare(candidate, config, self._dataset)
-        assert not isinstance(prepared, Evaluation)
+            prepare(candidate, config, data)
+        prepared = prepare(candidate, config, data)
+        assert isinstance(prepared, Prepared)
         engine, state = prepared
-        total = len(self._dataset.train.labels)
+        clock, total = engine.clock.seconds, len(data.train.labels)
         batch = min(config.train.batch, total)
         steps = epoch_batches(total, batch, candidate.seed, epoch=0)
-        checks = all_batches(len(self._dataset.validation.labels), batch)
-        rate, clock = config.train.learning_rate, engine.clock.seconds
+        checks = all_batches(len(data.validation.labels), batch)
 
         def advance(state: Any, few: int) -> Any:
+            rate = config.train.learning_rate
             state, _ = engine.train(state, _first(steps, few), rate, on_step)
             engine.count_correct(state, _first(checks, few))
             return state

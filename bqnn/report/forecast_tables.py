@@ -7,14 +7,11 @@ from rich.console import Group, RenderableType
 from bqnn import machine
 from bqnn.config import Config
 from bqnn.evaluation.records import Status
-from bqnn.forecast.estimate import Estimate
 from bqnn.forecast.forecast import Forecast
 from bqnn.report.table import duration, make_table, numbers, si
 
 
-def forecast_table(
-    forecast: Forecast, config: Config, which: str = "the search"
-) -> RenderableType:
+def forecast_table(forecast: Forecast, config: Config, which: str) -> RenderableType:
     """Lay out what a search will cost, by number of workers.
 
     Args:
@@ -44,20 +41,15 @@ def forecast_table(
     return Group(table, *lines, f"the journal at the end: {si(forecast.journal)}B")
 
 
-def assumptions(found: Estimate) -> list[str]:
+def assumptions(forecast: Forecast) -> list[str]:
     """Say what a forecast assumes, and what the machine does beside it."""
     load, cores = os.getloadavg()[0], machine.cores()
     busy = f"; timed beside other work (load {load:.1f})" if load > cores else ""
-    measured = found.measured
-    lines = [
-        f"compiled programs of all searches: {si(found.programs)}B",
-        "from, to: accuracy comes by chance, or by the size of a block alone; and the "
-        "95 % interval of the timing",
+    _, workers, slower, _, programs = forecast.measured
+    return [
+        f"compiled programs of all searches: {si(programs)}B",
+        "from, to: accuracy comes by chance, or by the size of a block alone; and two "
+        "standard errors of the timing",
+        f"measured: {workers} at once take {slower:.2f} times as long as one alone; "
         f"assumed: no training fails or begins again{busy}",
     ]
-    if measured.workers > 1:
-        lines.append(
-            f"{measured.workers} workers beside each other took {measured.slower:.2f} "
-            "times as long as one alone"
-        )
-    return lines

@@ -10,7 +10,7 @@ from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Status
 from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
-from bqnn.forecast.estimate import estimate, fit_into
+from bqnn.forecast.estimate import estimate
 from bqnn.forecast.trials import TrialWorker
 from bqnn.search.problem import make_candidate
 from bqnn.space import nsc
@@ -56,40 +56,46 @@ def test_a_candidate_is_timed_with_every_engine(
 
 @pytest.mark.quick_compilation
 def test_a_search_is_fitted_into_a_time(tmp_path: Path) -> None:
-    seen, executor = set(), ThreeWorkers()
-    found = estimate(
-        CONFIG,
-        tmp_path / "none",
-        [1, 2],
-        executor,
-        on_progress=lambda what, *_: seen.add(what),
+    seen, workers = set(), [1, 2]
+
+    def on_progress(what: str, done: int, total: int) -> None:
+        assert 0 < done <= total
+        seen.add(what)
+
+    none = tmp_path / "none"
+    ((config, forecast),) = estimate(
+        CONFIG, none, workers, ThreeWorkers(), on_progress=on_progress
     )
+    assert config == CONFIG
     assert seen == {"simulating searches", "timing candidates"}
-    assert not [*tmp_path.iterdir()]
-    measured = found.measured
+    measured = forecast.measured
     assert (len(measured.trials), measured.workers, measured.slower) == (8, 3, 1.5)
-    rest = found.forecast.by_workers[2].expected - measured.start
+    rest = forecast.by_workers[2].expected - measured.start
     hours = (measured.start + 0.8 * rest) / 3600
-    fitting, forecast = fit_into(found, hours, lambda *_: None)
-    assert forecast.by_workers[2].expected <= 3600 * hours
+    _, (fitting, fitted) = estimate(CONFIG, none, workers, ThreeWorkers(), hours)
+    assert fitted.by_workers[2].expected <= 3600 * hours
     assert fitting.agent.schedule != CONFIG.agent.schedule
     assert fitting.train == CONFIG.train  # one epoch has no rungs
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    found = estimate(CONFIG, tmp_path, [1], ThreeWorkers(), 0.0)
+    assert next(found)[0] == CONFIG
     with pytest.raises(ConfigError, match="does not fit into 0 hours"):
-        fit_into(found, 0.0, lambda *_: None)
-    with pytest.raises(ConfigError, match="the search has begun"):
-        fit_into(found._replace(done=frozenset({(0, 0)})), 1.0, lambda *_: None)
+        next(found)
 
 
 def test_a_candidate_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
     executor = ThreeWorkers(faults={3: Status.DIVERGED})
     with pytest.raises(SearchError, match="cannot be trained: diverged on purpose"):
-        estimate(CONFIG, tmp_path, [1], executor)
+        next(estimate(CONFIG, tmp_path, [1], executor))
 
 
 def test_all_over_the_budget_is_an_error(tmp_path: Path) -> None:
     config = tiny_config(budget={"max_params": 1})
     with pytest.raises(ConfigError, match="all of 24 blocks drawn are over the budget"):
-        estimate(config, tmp_path, [1], ThreeWorkers())
+        next(estimate(config, tmp_path, [1], ThreeWorkers()))
 
 
 def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
@@ -97,5 +103,5 @@ def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        estimate(CONFIG, tmp_path, [1], ThreeWorkers(), on_progress=interrupt)
+        next(estimate(CONFIG, tmp_path, [1], ThreeWorkers(), None, interrupt))
     assert not [*tmp_path.iterdir()]

@@ -1,13 +1,13 @@
 """Hours of a search, by hand-worked seconds of its candidates."""
 
 import itertools
+from collections.abc import Iterable
 
 import pytest
 
-from bqnn.data import load
-from bqnn.evaluation.records import Candidate, Status
+from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.forecast.forecast import Measured, foretell
-from bqnn.forecast.simulation import Played, play
+from bqnn.forecast.simulation import Played, epochs_of, play
 from bqnn.forecast.trials import Trial, spread
 from bqnn.networks.plan import plan
 from tests.helpers.searches import SPEC, tiny_config
@@ -18,24 +18,29 @@ SLOWER = 1.2  # three workers beside each other
 
 @pytest.fixture(scope="module")
 def played() -> Played:
-    return play(CONFIG, load(CONFIG.data))
+    return play(CONFIG, SPEC)
 
 
 def _nodes(candidate: Candidate) -> int:
     return len(plan(candidate.block, CONFIG.network, SPEC).nodes)
 
 
-def _measured(played: Played) -> Measured:
+def _work(attempts: Iterable[tuple[Candidate, Evaluation]]) -> int:
     """Say that a node alone takes a second to prepare, and two for an epoch."""
-    timed = spread(played.simulations[0].trained, 6)
+    trained = [(c, epochs_of(e)) for c, e in attempts if epochs_of(e)]
+    return sum(_nodes(c) * (1 + 2 * epochs) for c, epochs in trained)
+
+
+def _measured(played: Played) -> Measured:
+    timed = spread(played.trained, 6)
     trials = [Trial(c, SLOWER * _nodes(c), SLOWER * 2 * _nodes(c), 1000) for c in timed]
-    return Measured(tuple(trials), workers=3, slower=SLOWER, start=5.0)
+    return Measured(tuple(trials), workers=3, slower=SLOWER, start=5.0, programs=9)
 
 
 def test_seconds_and_counts_add_up(played: Played) -> None:
     found = foretell(played, _measured(played), [1, 2, 3, 6])
-    flat = [*itertools.chain(*played.simulations[0].batches)]
-    work = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat if x.epochs)
+    flat = [*itertools.chain(*played.expected)]
+    work = _work(flat)
     assert found.work == pytest.approx(work)
     assert found.by_workers[1].expected == pytest.approx(5 + work)
     # Two slow each other down half as much as three, and wait for each other at times.
@@ -47,18 +52,17 @@ def test_seconds_and_counts_add_up(played: Played) -> None:
     assert found.candidates == 24
     assert sum(found.statuses.values()) == 24
     assert found.trainings == 24 - found.statuses[Status.REUSED]
-    assert found.epochs == sum(x.epochs for x in flat)
+    assert found.epochs == sum(epochs_of(e) for _, e in flat)
     assert found.memory >= 1000
-    assert found.journal == played.simulations[0].journal_bytes
+    assert 60_000 < found.journal < 100_000
 
 
 def test_trainings_in_full_cost_their_epochs() -> None:
     reward = {"kind": "learned", "full_blocks": 4, "full_epochs": 50}
-    learning = play(tiny_config(reward=reward), load(CONFIG.data), [0.7])
+    learning = play(tiny_config(reward=reward), SPEC)
     found = foretell(learning, _measured(learning), [1, 8])
-    flat = [x for batch in learning.simulations[0].batches for x in batch if x.epochs]
-    early = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in flat)
-    mean = sum(_nodes(x.candidate) for x in flat) / len(flat)
+    mean = sum(map(_nodes, learning.trained)) / len(learning.trained)
+    early = _work(itertools.chain(*learning.expected))
     assert found.work == pytest.approx(early + 4 * mean * (1 + 2 * 50))
     assert found.by_workers[1].expected == pytest.approx(5 + found.work)
     # No more than four workers have such a training.
@@ -66,25 +70,24 @@ def test_trainings_in_full_cost_their_epochs() -> None:
 
 
 def test_what_is_done_costs_nothing_more(played: Played) -> None:
-    first, *rest = played.simulations[0].batches
-    done = [x.candidate.id for x in first]
+    first, *rest = played.expected
+    done = [candidate.id for candidate, _ in first]
     found = foretell(played, _measured(played), [1], done)
-    left = [x for batch in rest for x in batch if x.epochs]
-    work = sum(_nodes(x.candidate) * (1 + 2 * x.epochs) for x in left)
+    work = _work(itertools.chain(*rest))
     assert found.by_workers[1].expected == pytest.approx(5 + work)
     assert sum(found.statuses.values()) == 20
     assert found.candidates == 24
 
 
 def test_a_search_that_is_done_takes_no_time(played: Played) -> None:
-    done = [x.candidate.id for batch in played.simulations[0].batches for x in batch]
+    done = [candidate.id for candidate, _ in itertools.chain(*played.expected)]
     found = foretell(played, _measured(played), [1], done)
     assert [*found.by_workers[1]] == [5, 5, 5]
     assert (found.trainings, found.epochs, found.work) == (0, 0, 0)
 
 
 def test_candidates_to_time_are_spread_from_small_to_large(played: Played) -> None:
-    drawn = [x.candidate for batch in played.simulations[0].batches for x in batch]
+    drawn = [candidate for candidate, _ in itertools.chain(*played.expected)]
     distinct = {c.hash for c in drawn}
     chosen = spread(drawn, 4)
     flops = [c.network_flops for c in chosen]

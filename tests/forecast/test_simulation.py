@@ -1,77 +1,84 @@
 """A search with made-up accuracies, beside the search itself."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from bqnn.data import load
 from bqnn.evaluation.records import Status
-from bqnn.forecast.simulation import SHARES, Simulation, play, simulate
-from tests.helpers.searches import evaluated, problem_of, search_table, tiny_config
+from bqnn.executors.executor import Attempt
+from bqnn.forecast.simulation import Simulation, epochs_of, made_up, play, simulate
+from tests.helpers.searches import (
+    SPEC,
+    TableExecutor,
+    evaluated,
+    problem_of,
+    run_search,
+    tiny_config,
+)
 
 CONFIG = tiny_config(train={"epochs": 9, "rungs": (1, 3)}, search={"lag": 1})
-DATASET = load(CONFIG.data)
 
 
-def _simulate(share: float = SHARES[0]) -> Simulation:
-    return simulate(problem_of(CONFIG), DATASET, share)
+class MadeUp(TableExecutor):
+    """Evaluates as a simulation does."""
+
+    def collect(self) -> list[Attempt]:
+        """Evaluate one of the candidates queued."""
+        ((candidate, _),) = super().collect()
+        return [(candidate, made_up(problem_of(CONFIG), candidate, 0.7))]
 
 
-def test_it_asks_what_the_search_asks_before_it_has_learnt(tmp_path: Path) -> None:
-    simulation = _simulate()
-    assert [len(batch) for batch in simulation.batches] == [4] * 6
-    found = {
-        x.candidate.id: x.candidate.block for batch in simulation.batches for x in batch
-    }
-    events = evaluated(search_table(tmp_path, CONFIG))
+def _simulate(share: float) -> Simulation:
+    return tuple(simulate(problem_of(CONFIG), share))
+
+
+def test_it_is_the_search_that_has_these_accuracies(tmp_path: Path) -> None:
+    simulation = _simulate(0.7)
+    assert [len(batch) for batch in simulation] == [4] * 6
+    found = {c.id: (c, e) for batch in simulation for c, e in batch}
+    events = evaluated(run_search(tmp_path, CONFIG, MadeUp()))
+    assert len(events) == 24
     for event in events:
-        if event.candidate.iteration < 2:
-            assert found[event.candidate.id] == event.candidate.block
-    assert _simulate() == simulation
+        assert found[event.candidate.id] == (event.candidate, event.evaluation)
 
 
 def test_a_block_is_trained_once_and_stops_at_rungs_once_others_were_told() -> None:
-    flat = [x for batch in _simulate().batches for x in batch]
-    trained = [x for x in flat if x.epochs]
-    assert len({x.candidate.hash for x in flat}) == len(trained)
-    assert all(x.epochs == 9 for x in trained if x.candidate.iteration < 2)
-    assert any(x.status == Status.STOPPED for x in trained)
-    for x in flat:
+    flat = [attempt for batch in _simulate(0.7) for attempt in batch]
+    trained = [(c, e) for c, e in flat if epochs_of(e)]
+    assert len({c.hash for c, _ in flat}) == len(trained)
+    assert all(epochs_of(e) == 9 for c, e in trained if c.iteration < 2)
+    assert any(e.status == Status.STOPPED for _, e in trained)
+    for _, e in flat:
         wanted = {Status.OK: {9}, Status.STOPPED: {1, 3}, Status.REUSED: {0}}
-        assert x.epochs in wanted[x.status]
+        assert epochs_of(e) in wanted[e.status]
 
 
-def test_where_size_decides_the_largest_of_each_batch_goes_on() -> None:
-    simulation = _simulate(1.0)
-    seen = [x.candidate.block_flops for batch in simulation.batches[:2] for x in batch]
-    for x in simulation.batches[2]:
-        if x.epochs:
-            assert (x.epochs > 1) == (x.candidate.block_flops >= sorted(seen)[-3])
-    assert _simulate(0.0) != simulation
+def test_the_larger_block_is_the_better_where_size_alone_decides() -> None:
+    flat = [c for batch in _simulate(0.7) for c, _ in batch]
+    plain = [dataclasses.replace(candidate, rungs=()) for candidate in flat]
+    small, *_, large = sorted(plain, key=lambda candidate: candidate.block_flops)
+    worst, best = (made_up(problem_of(CONFIG), c, 1.0).accuracy for c in (small, large))
+    assert 0 < worst[-1] < best[-1] < 1
 
 
 def test_what_is_over_the_budget_is_not_trained() -> None:
     config = tiny_config(budget={"max_params": 1})
-    flat = [x for b in play(config, DATASET).simulations[0].batches for x in b]
-    assert {(x.status, x.epochs) for x in flat} <= {
-        (Status.OVER_BUDGET, 0),
-        (Status.REUSED, 0),
-    }
+    played = play(config, SPEC)
+    found = {(e.status, epochs_of(e)) for batch in played.expected for _, e in batch}
+    assert found <= {(Status.OVER_BUDGET, 0), (Status.REUSED, 0)}
+    assert played.trained == []
 
 
 def test_a_long_search_is_played_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bqnn.forecast.simulation.MOST_SIMULATED", 9)
     counts = []
-    played = play(CONFIG, DATASET, [1.0], lambda *count: counts.append(count))
-    assert counts == [(number, 12) for number in range(1, 13)]
-    assert [len(batch) for batch in played.simulations[0].batches] == [4, 4, 4]
-    assert played.config == CONFIG
-
-
-def test_an_interrupt_ends_it() -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        play(CONFIG, DATASET, on_candidate=interrupt)
+    played = play(CONFIG, SPEC, lambda *count: counts.append(count))
+    assert counts == [(number, 15) for number in range(1, 16)]
+    sizes = [len(batch) for batch in played.expected]
+    assert (sizes, played.config) == ([4, 4, 4], CONFIG)
+    flops = [
+        sum(epochs_of(e) * c.network_flops for batch in simulation for c, e in batch)
+        for simulation in played.simulations
+    ]
+    assert flops == sorted(flops)

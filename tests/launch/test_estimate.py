@@ -18,11 +18,12 @@ def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> N
     facts, fresh = finished / journal.FILE_NAME, f"--workdir={tmp_path / 'none'}"
     before = facts.read_bytes()
     estimate = ("--estimate", *SEARCH_FLAGS)
-    new, done, other = answers(
+    new, done, begun, other = answers(
         "search",
         [
             [*estimate, fresh, "--max_hours=100", "--workers=3"],
-            [*estimate, f"--workdir={finished}", "--max_hours=100", INLINE],
+            [*estimate, f"--workdir={finished}", INLINE],
+            [*estimate, f"--workdir={finished}", INLINE, "--max_hours=100"],
             [*estimate, f"--workdir={finished}", "--config.search.seed=9", INLINE],
         ],
     )
@@ -32,12 +33,12 @@ def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> N
         *"123"
     ]
     assert "24 candidates: 0 done, " in new.out
-    assert "3 workers beside each other took" in new.out
+    assert "measured: 3 at once take " in new.out
     assert "it should end within 100 hours as it is" in new.out
     assert not [*tmp_path.iterdir()]
     assert "24 candidates: 24 done, 0 to train, 0 to reuse, 0 over" in done.out
-    assert done.status == 2
-    assert done.err.startswith("error: the search has begun")
+    assert (begun.status, begun.out) == (2, "")
+    assert begun.err.startswith("error: the search has begun")
     assert other.status == 1
     assert "search.seed: 0 -> 9" in other.err
     assert facts.read_bytes() == before
