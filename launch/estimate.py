@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bqnn.config import Config
+from bqnn.data import Dataset
+from bqnn.executors.executor import CandidateWorker
 from launch import cli, workers
 
 if TYPE_CHECKING:  # jax, which is slow to import
@@ -34,7 +36,7 @@ def run(config: Config, workdir: Path, hours: float | None) -> None:
     console, interrupted = cli.console(), cli.Interrupt()
     counts = workers.counts(config)
     # First, since it sets the environment that jax reads when it starts.
-    executor = workers.timing_executor(config, interrupted)
+    executor = workers.make_executor(config, interrupted, _timing_worker, here=True)
     with _progress(console, interrupted) as on_progress:
         found = estimate(config, workdir, counts, executor, hours, on_progress)
         _, forecast = next(found)
@@ -48,6 +50,12 @@ def run(config: Config, workdir: Path, hours: float | None) -> None:
             console.print(forecast_table(forecast, fitting, which))
             command = fitting_command(config, fitting, sys.argv[1:])
             console.print(f"to run it: {command}", soft_wrap=True)
+
+
+def _timing_worker(config: Config, dataset: Dataset) -> CandidateWorker:
+    from bqnn.forecast.trials import TrialWorker  # imports jax
+
+    return TrialWorker(config, dataset)
 
 
 def fitting_command(config: Config, fitting: Config, arguments: Sequence[str]) -> str:

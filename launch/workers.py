@@ -6,10 +6,8 @@ from absl import flags
 
 from bqnn import machine, runtime
 from bqnn.config import Config
-from bqnn.data import Dataset
 from bqnn.errors import ConfigError, quote
 from bqnn.executors.executor import (
-    CandidateWorker,
     Executor,
     MakeWorker,
     Options,
@@ -112,48 +110,31 @@ def make_executor(
     config: Config,
     interrupted: cli.Interrupt,
     make_worker: MakeWorker = training_worker,
+    here: bool = False,
 ) -> Executor:
     """Make the executor that the flags ask for; call it before jax starts.
+
+    Args:
+      config: of the search.
+      interrupted: tells whether the user asked to stop.
+      make_worker: makes what evaluates candidates.
+      here: whether to use processes of this machine in place of a cluster.
 
     Raises:
       ConfigError: if a flag is malformed, or has no effect with this executor.
     """
     _check_flags()
+    moved = here and _EXECUTOR.value == "ray"
     options = Options(
         interrupted=interrupted,
         cache_dir=cache_dir(),
-        workers=_WORKERS.value,
-        per_device=_PER_DEVICE.value,
+        workers=None if moved else _WORKERS.value,
         resources=_resources(_RESOURCES.value),
         address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),
         memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
         make_worker=make_worker,
     )
-    return EXECUTORS[_EXECUTOR.value](config, options)
-
-
-def timing_executor(config: Config, interrupted: cli.Interrupt) -> Executor:
-    """Make an executor that times candidates; for a cluster, one of this machine.
-
-    Raises:
-      ConfigError: if a flag has no effect with this executor.
-    """
-    _check_flags()
-    on_cluster = _EXECUTOR.value == "ray"
-    options = Options(
-        interrupted=interrupted,
-        cache_dir=cache_dir(),
-        workers=None if on_cluster else _WORKERS.value,
-        memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,
-        make_worker=_timing_worker,
-    )
-    return EXECUTORS["process" if on_cluster else _EXECUTOR.value](config, options)
-
-
-def _timing_worker(config: Config, dataset: Dataset) -> CandidateWorker:
-    from bqnn.forecast.trials import TrialWorker  # imports jax
-
-    return TrialWorker(config, dataset)
+    return EXECUTORS["process" if moved else _EXECUTOR.value](config, options)
 
 
 def _check_flags() -> None:

@@ -131,9 +131,11 @@ def _measure(
             trials.append(trial)
             on_progress("timing candidates", len(trials), total)
     beside, alone = trials[: len(chosen)], trials[len(chosen) :]
-    epochs = {trial.candidate.id: trial.epoch for trial in beside}
-    ratios = [epochs[trial.candidate.id] / trial.epoch for trial in alone]
+    epochs = {candidate.id: found.seconds["epoch"] for candidate, found in beside}
+    ratios = [
+        epochs[candidate.id] / found.seconds["epoch"] for candidate, found in alone
+    ]
     slower = max(1.0, float(np.median(ratios))) if ratios else 1.0
     kept = Path(folder).rglob("*") if folder else ()
     programs = sum(file.stat().st_size for file in kept if file.is_file())
-    return Measured(tuple(beside), workers, slower, start, programs)
+    return Measured(beside, workers, slower, start, programs)

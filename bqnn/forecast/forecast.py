@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from bqnn.config import schedule
 from bqnn.evaluation.records import Candidate, CandidateId, Status
 from bqnn.forecast.simulation import Played, Simulation, epochs_of
-from bqnn.forecast.trials import Trial
 from bqnn.networks import cost
 from bqnn.networks.plan import plan
 from bqnn.search.history import Batch
@@ -28,14 +27,14 @@ class Measured(NamedTuple):
     """What this machine has shown.
 
     Attributes:
-      trials: candidates that were timed, as many beside each other as workers.
+      trials: candidates that were timed by `TrialWorker`s, all of these at once.
       workers: how many these were.
       slower: seconds that one of them took, relative to a worker alone.
       start: seconds before a search trains its first candidate.
       programs: bytes of the compiled programs on the disk, of all searches.
     """
 
-    trials: tuple[Trial, ...]
+    trials: Batch
     workers: int
     slower: float
     start: float
@@ -93,8 +92,9 @@ def foretell(
       done: candidates that an earlier run has evaluated.
     """
     search, reward = played.config.search, played.config.reward
-    timed = _features(played, [trial.candidate for trial in measured.trials])
-    seconds = np.array([(trial.preparation, trial.epoch) for trial in measured.trials])
+    found = [evaluation.seconds for _, evaluation in measured.trials]
+    seconds = np.array([(taken["preparation"], taken["epoch"]) for taken in found])
+    timed = _features(played, [candidate for candidate, _ in measured.trials])
     alone = fit(timed, seconds / measured.slower)
     residuals = (seconds / (timed @ alone) / measured.slower)[:, 1]
     error = 2 * residuals.std() / len(residuals) ** 0.5
@@ -117,7 +117,7 @@ def foretell(
         epochs=int(counts[..., 1].sum()),
         work=float(spent[middle].sum()) + in_full,
         by_workers=by_workers,
-        memory=_memory(played, measured, timed),
+        memory=int(max(taken["memory"] for taken in found)),
         journal=_journal(played, spent[middle].size),
         measured=measured,
     )
@@ -225,15 +225,6 @@ def _features(played: Played, candidates: Sequence[Candidate]) -> Floats:
         whole = cost.network_cost(network)
         found.append((len(network.nodes), whole.flops, whole.activations))
     return np.array(found, np.float64)
-
-
-def _memory(played: Played, measured: Measured, timed: Floats) -> int:
-    """Add what the largest candidate keeps beyond the largest that was timed."""
-    excess = _features(played, played.trained)[:, 2].max() - timed[:, 2].max()
-    kept = cost.Cost(0, 0, max(0, int(excess)))
-    train = played.config.train
-    held = max(trial.memory for trial in measured.trials)
-    return held + cost.activation_bytes(kept, train.batch, train.dtype)
 
 
 def _journal(played: Played, candidates: int) -> int:

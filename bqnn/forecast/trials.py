@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any
 
 from bqnn import numerics
 from bqnn.config import Config
@@ -11,7 +11,7 @@ from bqnn.engines.registry import engine_name
 from bqnn.errors import SearchError
 from bqnn.evaluation.evaluate import Prepared, prepare
 from bqnn.evaluation.records import Candidate, Evaluation, Status
-from bqnn.executors.executor import Executor, run_all
+from bqnn.executors.executor import Attempt, Executor, run_all
 from bqnn.executors.worker import Worker
 from bqnn.executors.worker_process import resident_memory
 
@@ -21,37 +21,21 @@ _SECONDS = 0.5
 _WHOLE_STEPS = 3
 
 
-class Trial(NamedTuple):
-    """A candidate that was timed.
-
-    Attributes:
-      candidate: the candidate.
-      preparation: seconds before its first step; where networks are compiled whole,
-        most of it is that.
-      epoch: seconds of an epoch, with its validation.
-      memory: bytes that its worker held.
-    """
-
-    candidate: Candidate
-    preparation: float
-    epoch: float
-    memory: int
-
-
 def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Choose candidates spread evenly over those given, from small to large.
+    """Choose candidates spread evenly over those given, the smallest to the largest.
 
     Args:
       candidates: to choose from; of equal blocks, one is enough.
-      count: how many to choose; all if there are fewer.
+      count: how many to choose, at least two; all if there are fewer.
     """
     distinct = {candidate.hash: candidate for candidate in candidates}.values()
     ranked = sorted(distinct, key=lambda c: (c.network_flops, c.hash))
-    count = min(count, len(ranked))
-    return [ranked[(2 * i + 1) * len(ranked) // (2 * count)] for i in range(count)]
+    if len(ranked) <= count:
+        return ranked
+    return [ranked[i * (len(ranked) - 1) // (count - 1)] for i in range(count)]
 
 
-def time_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Trial]:
+def time_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Attempt]:
     """Time candidates, as many beside each other as there are workers.
 
     Args:
@@ -65,15 +49,15 @@ def time_all(candidates: Sequence[Candidate], executor: Executor) -> Iterator[Tr
         if evaluation.status != Status.OK:
             cause = evaluation.error.partition("\n")[0]
             raise SearchError(f"{candidate.block} cannot be trained: {cause}")
-        found = evaluation.seconds
-        preparation, epoch = found["preparation"], found["epoch"]
-        yield Trial(candidate, preparation, epoch, int(found["memory"]))
+        yield candidate, evaluation
 
 
 class TrialWorker(Worker):
     """A worker that times candidates, for some steps each.
 
-    What it finds, in seconds and bytes, is in the `seconds` of its evaluations.
+    Its evaluations have these `seconds`: of the "preparation", before the first step,
+    which is most of it where networks are compiled whole; and of an "epoch" with its
+    validation. And the bytes of "memory" that the worker held.
     """
 
     @property

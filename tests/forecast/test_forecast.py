@@ -8,7 +8,7 @@ import pytest
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.forecast.forecast import Measured, foretell
 from bqnn.forecast.simulation import Played, epochs_of, play
-from bqnn.forecast.trials import Trial, spread
+from bqnn.forecast.trials import spread
 from bqnn.networks.plan import plan
 from tests.helpers.searches import SPEC, tiny_config
 
@@ -32,9 +32,16 @@ def _work(attempts: Iterable[tuple[Candidate, Evaluation]]) -> int:
 
 
 def _measured(played: Played) -> Measured:
-    timed = spread(played.trained, 6)
-    trials = [Trial(c, SLOWER * _nodes(c), SLOWER * 2 * _nodes(c), 1000) for c in timed]
-    return Measured(tuple(trials), workers=3, slower=SLOWER, start=5.0, programs=9)
+    trials = []
+    for candidate in spread(played.trained, 6):
+        taken = SLOWER * _nodes(candidate)
+        seconds = {
+            "preparation": taken,
+            "epoch": 2 * taken,
+            "memory": _nodes(candidate),
+        }
+        trials.append((candidate, Evaluation(Status.OK, seconds=seconds)))
+    return Measured(trials, workers=3, slower=SLOWER, start=5.0, programs=9)
 
 
 def test_seconds_and_counts_add_up(played: Played) -> None:
@@ -53,7 +60,7 @@ def test_seconds_and_counts_add_up(played: Played) -> None:
     assert sum(found.statuses.values()) == 24
     assert found.trainings == 24 - found.statuses[Status.REUSED]
     assert found.epochs == sum(epochs_of(e) for _, e in flat)
-    assert found.memory >= 1000
+    assert found.memory == max(_nodes(c) for c, _ in found.measured.trials)
     assert 60_000 < found.journal < 100_000
 
 
@@ -89,7 +96,9 @@ def test_a_search_that_is_done_takes_no_time(played: Played) -> None:
 def test_candidates_to_time_are_spread_from_small_to_large(played: Played) -> None:
     drawn = [candidate for candidate, _ in itertools.chain(*played.expected)]
     distinct = {c.hash for c in drawn}
+    flops_of_all = [c.network_flops for c in drawn]
     chosen = spread(drawn, 4)
     flops = [c.network_flops for c in chosen]
     assert len(chosen) == 4 and flops == sorted(flops)
+    assert (flops[0], flops[-1]) == (min(flops_of_all), max(flops_of_all))
     assert len(spread(drawn, 1000)) == len(distinct)
