@@ -21,7 +21,7 @@ def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> N
     new, done, begun, other = answers(
         "search",
         [
-            [*estimate, fresh, "--max_hours=100", "--workers=3"],
+            [*estimate, fresh, "--max_hours=100", "--workers=2"],
             [*estimate, f"--workdir={finished}", INLINE],
             [*estimate, f"--workdir={finished}", INLINE, "--max_hours=100"],
             [*estimate, f"--workdir={finished}", "--config.search.seed=9", INLINE],
@@ -30,10 +30,10 @@ def test_it_prints_costs_and_leaves_nothing(tmp_path: Path, finished: Path) -> N
     assert (new.status, new.err) == (0, "")
     assert "What the search will cost" in new.out
     assert [line.split()[1] for line in new.out.splitlines() if "MB │" in line] == [
-        *"123"
+        *"12"
     ]
     assert "24 candidates: 0 done, " in new.out
-    assert "measured: 3 at once take " in new.out
+    assert "measured: 2 at once take " in new.out
     assert "it should end within 100 hours as it is" in new.out
     assert not [*tmp_path.iterdir()]
     assert "24 candidates: 24 done, 0 to train, 0 to reuse, 0 over" in done.out
