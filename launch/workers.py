@@ -129,6 +129,7 @@ def make_executor(
         interrupted=interrupted,
         cache_dir=cache_dir(),
         workers=None if moved else _WORKERS.value,
+        per_device=_PER_DEVICE.value,
         resources=_resources(_RESOURCES.value),
         address=_RAY_ADDRESS.value or os.environ.get("RAY_ADDRESS"),
         memory=int(_MEMORY.value * 1e9) if _MEMORY.value else None,

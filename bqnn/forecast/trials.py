@@ -17,8 +17,8 @@ from bqnn.executors.worker_process import resident_memory
 
 # Seconds that a candidate is timed for: some steps, or whole epochs.
 _SECONDS = 0.5
-# Steps where networks are compiled whole.
-_WHOLE_STEPS = 3
+# Steps to begin with, where networks are compiled whole and where they are walked.
+_STEPS = 3, 1
 
 
 def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
@@ -74,16 +74,15 @@ class TrialWorker(Worker):
         ready: "Future[Prepared | Evaluation] | None" = None,
     ) -> Evaluation:
         """Time a candidate that is within the budget."""
-        data, walked = (
-            self._dataset,
-            engine_name(config.train, config.network) == "walk",
-        )
+        data, total = self._dataset, len(self._dataset.train.labels)
+        name = engine_name(config.train, config.network, total)
+        walked = name == "walk"
         if walked:  # a worker loads the programs of units once for all its candidates
             prepare(candidate, config, data)
         prepared = prepare(candidate, config, data)
         assert isinstance(prepared, Prepared)
         engine, state = prepared
-        clock, total = engine.clock.seconds, len(data.train.labels)
+        clock = engine.clock.seconds
         batch = min(config.train.batch, total)
         steps = epoch_batches(total, batch, candidate.seed, epoch=0)
         checks = all_batches(len(data.validation.labels), batch)
@@ -94,8 +93,9 @@ class TrialWorker(Worker):
             engine.count_correct(state, _first(checks, few))
             return state
 
-        # A scanned program takes one number of steps.
-        few, rounds = (1 if walked else _WHOLE_STEPS), 0
+        # A scanned program takes all steps of an epoch.
+        few = len(steps.indices) if name == "scan" else _STEPS[walked]
+        rounds = 0
         state = advance(state, few)
         before = clock.copy()
         if walked:

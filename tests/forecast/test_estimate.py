@@ -49,7 +49,7 @@ def test_a_candidate_is_timed_with_every_engine(
         steps.append(1)
         return False
 
-    found = TrialWorker(config, load(config.data)).run(candidate, None, interrupted)
+    found = TrialWorker(config, load(config.data)).run(candidate, (), interrupted)
     assert (found.status, found.error) == (Status.OK, "")
     assert min(found.seconds[name] for name in ("preparation", "epoch", "memory")) > 0
     assert steps
