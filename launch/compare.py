@@ -11,7 +11,10 @@ An agent may differ from the configuration: --agents="q, q(shaped=False)". With
 --evaluator=train every block is trained, and the table shows validation accuracy.
 Prints a table; writes it and the curves as csv, and a figure.
 
-Of --config, a table that is not of NSC blocks takes the agent and search.batch alone.
+Of --config, a table that is not of NSC blocks takes the agent, search.batch, and, with
+--config.reward.kind=learned, reward.full_blocks. On NAS-Bench-201 as csv each search
+then looks up so many blocks in full, and rewards by what it learns from them; `trained`
+counts them, as evaluations of the same epochs.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ from rich.progress import Progress
 from bqnn import runtime
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
-from bqnn.compare.statistics import Optimum, summarize
+from bqnn.compare.statistics import summarize
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
@@ -84,7 +87,7 @@ def main() -> None:
         done = compare(agents, budgets, _SEEDS.value, evaluator, store)
         total = len(agents) * len(budgets) * _SEEDS.value
         entries = _follow(done, console, total)
-    _report(entries, table, evaluator.optimum, console)
+    _report(entries, table, evaluator, console)
 
 
 @contextlib.contextmanager
@@ -102,22 +105,15 @@ def _evaluator(
 
     workers.refuse(table.why)
     cli.refuse(("evaluations",), table.why)
-    _refuse_trainings(config, table.why)
+    if config.train.rungs:
+        raise ConfigError(f"train.rungs has no effect {table.why}: leave it out")
     runtime.configure_process(config.train.threads, workers.cache_dir())
     benchmark = table.read()
-    arrays = benchmark.space.num_actions, *benchmark[1:]
+    arrays = benchmark.space.num_actions, *benchmark[1:4]
     facts += [array.tolist() for array in arrays]
-    yield TableEvaluator(benchmark), json.dumps(facts)
-
-
-def _refuse_trainings(config: Config, why: str) -> None:
-    """Refuse what a search learns only from trainings of its own."""
-    for field, given in (
-        ("train.rungs", bool(config.train.rungs)),
-        ("reward.kind=learned", config.reward.kind == "learned"),
-    ):
-        if given:
-            raise ConfigError(f"{field} has no effect {why}: leave it out")
+    learned = config.reward.kind == "learned"
+    full_blocks = config.reward.full_blocks if learned else 0
+    yield TableEvaluator(benchmark, full_blocks), json.dumps(facts)
 
 
 @contextlib.contextmanager
@@ -158,12 +154,12 @@ def _follow(
 def _report(
     entries: list[Entry],
     table: tables.Table | None,
-    optimum: Optimum | None,
+    evaluator: "Evaluator",
     console: Console,
 ) -> None:
     from bqnn.report import compared
 
-    workdir = Path(_WORKDIR.value)
+    workdir, optimum = Path(_WORKDIR.value), evaluator.optimum
     name, what = table[:2] if table else ("NSC, train", "validation accuracy")
     given = _TARGET.value
     target = given if given is not None or optimum is None else optimum.target
@@ -174,6 +170,11 @@ def _report(
     goal = "" if target is None else f"; target: reward {target:.4f}"
     title = f"{name}, {_SEEDS.value} seeds"
     console.print(compared.summaries(rows, title + goal, what))
+    if evaluator.full_cost is not None:
+        console.print(
+            "trained: a training in full, to learn the reward, counts as "
+            f"{evaluator.full_cost:.1f} evaluations"
+        )
     compared.save_summaries(rows, workdir / "summary.csv")
     compared.save_curves(entries, workdir / "curves.csv")
     compared.save_figure(entries, _X.value, what, title, workdir / "compare.png")

@@ -13,18 +13,25 @@ from numpy.typing import NDArray
 from bqnn import numerics, runtime
 from bqnn.agents.agent import host
 from bqnn.compare.contenders import Contender
+from bqnn.compare.learned import Round, make_rounds
 from bqnn.compare.many_seeds import for_budget, search_seeds
-from bqnn.compare.statistics import Optimum, Searches, count_searches
+from bqnn.compare.statistics import (
+    Optimum,
+    Searches,
+    added,
+    count_searches,
+)
 from bqnn.compare.tabular import TabularBenchmark
-from bqnn.config import Config
+from bqnn.config import AgentConfig, Config, schedule
 from bqnn.data import Dataset
+from bqnn.errors import ConfigError
+from bqnn.evaluation.records import Evaluation
 from bqnn.executors.executor import Executor
 from bqnn.search import journal, settled
 from bqnn.search.evaluation_store import open_store
-from bqnn.search.events import Evaluated
-from bqnn.search.history import Run
+from bqnn.search.history import History, Run
 from bqnn.search.master import search
-from bqnn.search.problem import make_problem
+from bqnn.search.problem import Problem, make_problem
 from bqnn.search.reward import last_accuracy
 from bqnn.space.actions import Int32
 
@@ -38,10 +45,13 @@ class Evaluator(Protocol):
     Attributes:
       optimum: the best results there are, if they are known.
       timed: whether it knows how long a training takes.
+      full_cost: of a training in full, in evaluations; None if the reward is not learnt
+        from such.
     """
 
     optimum: Optimum | None
     timed: bool
+    full_cost: float | None
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search with seeds 0, 1, ... within a budget.
@@ -59,31 +69,61 @@ class Evaluator(Protocol):
 class TableEvaluator:
     """Looks every evaluation up in a tabular benchmark."""
 
-    def __init__(self, benchmark: TabularBenchmark) -> None:
-        """Find the optimum of the benchmark."""
-        self._benchmark = benchmark
+    def __init__(self, benchmark: TabularBenchmark, full_blocks: int = 0) -> None:
+        """Find the optimum of the benchmark.
+
+        Args:
+          benchmark: the table.
+          full_blocks: blocks that a search trains in full to learn its reward; 0 for
+            the reward of the table.
+
+        Raises:
+          ConfigError: if the table does not know what full trainings would give.
+        """
+        self._benchmark, self._full_blocks = benchmark, full_blocks
+        self._full = benchmark.full if full_blocks else None
+        if full_blocks and self._full is None:
+            raise ConfigError(
+                "reward.kind=learned: this table does not know trainings in full: want "
+                "--space=nasbench201 --evaluator=table:FILE"
+            )
+        self.full_cost = self._full and self._full.cost
         self._keys = jax.jit(jax.vmap(benchmark.space.key))
         known = np.isfinite(benchmark.rewards)
         self.timed = not np.isnan(benchmark.seconds[known]).any()
-        self.optimum: Optimum | None = Optimum(
-            float(benchmark.rewards.max()),
-            float(benchmark.true_values[known].max()),
-            float(np.quantile(benchmark.rewards[known], 0.999, method="higher")),
+        best = float(benchmark.true_values[known].max())
+        target = np.quantile(benchmark.rewards[known], 0.999, method="higher")
+        # What is foretold differs from search to search.
+        self.optimum: Optimum | None = (
+            Optimum(None, best, None)
+            if self._full
+            else Optimum(float(benchmark.rewards.max()), best, float(target))
         )
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search with many seeds in one program."""
-        agent = for_budget(contender.agent, budget, contender.batch)
-        table = self._benchmark
-        for indices in search_seeds(table, agent, contender.batch, seeds):
+        agent, batch = contender.agent, contender.batch
+        agent, table = for_budget(agent, budget, batch), self._benchmark
+        rounds = self._rounds(agent)
+        ends = [this.after * batch for this in rounds]
+        for found in search_seeds(table, agent, batch, seeds, rounds):
             # The last iteration of a search may exceed the budget.
-            asked = indices[:, :budget]
-            yield count_searches(
-                table.rewards[asked],
+            asked = found.indices[:, :budget]
+            searches = count_searches(
+                found.rewards[:, :budget],
                 table.true_values[asked],
                 self._functions(asked),
                 table.seconds[asked],
             )
+            costs = (self.full_cost or 0.0) * found.in_full
+            yield searches._replace(trained=added(searches.trained, ends, costs))
+
+    def _rounds(self, agent: AgentConfig) -> list[Round]:
+        """Plan the rounds of a search, if the reward is learnt."""
+        if self._full is None:
+            return []
+        iterations = schedule.parse(agent.schedule).iterations
+        return make_rounds(self._full, self._functions, self._full_blocks, iterations)
 
     @numerics.pinned()
     def _functions(self, indices: Int32) -> NDArray[np.uint32]:
@@ -135,23 +175,41 @@ class TrainingEvaluator:
         self._evaluations = evaluations
         # What another search has trained took this one no time.
         self.timed = evaluations is None
+        full, early = config.reward.full_epochs, config.train.epochs
+        self.full_cost = full / early if config.reward.kind == "learned" else None
 
     def run(self, contender: Contender, budget: int, seeds: int) -> Iterator[Searches]:
         """Search seed by seed, and go on where an earlier run stopped."""
         for seed in range(seeds):
-            found = self._search(contender, budget, seed)
+            problem, history = self._search(contender, budget, seed)
+            found = list(settled.evaluated(problem, history))[:budget]
             hashes = [event.candidate.hash for event in found]
             _, functions = np.unique(hashes, return_inverse=True)
-            evaluations = [event.evaluation for event in found]
-            seconds = [sum(e.seconds.values()) for e in evaluations]
-            yield count_searches(
+            seconds = [_seconds(event.evaluation) for event in found]
+            searches = count_searches(
                 np.array([[event.reward for event in found]]),
                 np.array([[last_accuracy(*event[:2]) or 0.0 for event in found]]),
                 functions.astype(np.uint32)[None],
                 np.array([seconds if self.timed else [math.nan] * len(found)]),
             )
+            yield self._with_full(searches, contender.batch, history)
 
-    def _search(self, contender: Contender, budget: int, seed: int) -> list[Evaluated]:
+    def _with_full(self, searches: Searches, batch: int, history: History) -> Searches:
+        """Count what was trained in full too."""
+        full = {candidate.id: e for candidate, e in settled.in_full(history)}
+        ends, costs, seconds = [], [], []
+        for this in history.rounds:
+            ends.append(this.told * batch)
+            costs.append((self.full_cost or 0.0) * len(this.candidates))
+            seconds.append(sum(_seconds(full[c.id]) for c in this.candidates))
+        return searches._replace(
+            trained=added(searches.trained, ends, np.array([costs])),
+            seconds=added(searches.seconds, ends, np.array([seconds])),
+        )
+
+    def _search(
+        self, contender: Contender, budget: int, seed: int
+    ) -> tuple[Problem, History]:
         config = dataclasses.replace(
             self._config,
             agent=for_budget(contender.agent, budget, contender.batch),
@@ -172,4 +230,8 @@ class TrainingEvaluator:
             for _ in search(problem, opened, self._executor, store=store):
                 if self._interrupted():
                     raise KeyboardInterrupt
-            return list(settled.evaluated(problem, opened.history()))[:budget]
+            return problem, opened.history()
+
+
+def _seconds(evaluation: Evaluation) -> float:
+    return sum(evaluation.seconds.values())

@@ -4,6 +4,7 @@ Evaluations are counted twice: as asked, and as trained. A block that computes t
 function as an earlier one of its search is not trained again, and costs no time.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ class Searches(NamedTuple):
     Attributes:
       rewards: what the agent was told, in the order it asked, `[R, N]`.
       true_values: the accuracies to report of the same blocks, `[R, N]`.
-      trained: how many different functions were asked so far, `[R, N]`.
+      trained: how many different functions were asked so far, and what full trainings
+        cost by then, in evaluations; `[R, N]`.
       seconds: how long these took to train, one after the other; NaN if it is not
         known. `[R, N]`.
     """
@@ -42,7 +44,7 @@ class AgentSummary(NamedTuple):
         reach it, None without a target.
       reached: share of the searches that reach the target.
       found: share that find the block with the best reward; None if it is not known.
-      trained: mean number of different functions asked.
+      trained: mean number of different functions asked, full trainings added.
       seconds: mean time to train them; NaN if it is not known.
     """
 
@@ -62,14 +64,14 @@ class Optimum(NamedTuple):
     """The best results of a tabular benchmark.
 
     Attributes:
-      reward: the largest.
+      reward: the largest; None if each search has learnt another.
       true_value: the largest.
-      target: the reward that one block in a thousand reaches.
+      target: the reward that one block in a thousand reaches; None as before.
     """
 
-    reward: float
+    reward: float | None
     true_value: float
-    target: float
+    target: float | None
 
 
 def count_searches(
@@ -90,6 +92,20 @@ def count_searches(
     trained = np.cumsum(new, axis=1, dtype=np.float64)
     seconds = np.cumsum(np.where(new, times, 0), axis=1, dtype=np.float64)
     return Searches(rewards, true_values, trained, seconds)
+
+
+def added(spent: Floats, ends: Sequence[int], amounts: Floats) -> Floats:
+    """Add what was spent after so many evaluations.
+
+    Args:
+      spent: in sum after every evaluation, `[R, N]`.
+      ends: evaluations before each amount, one or more.
+      amounts: what was spent then, `[R, amounts]`.
+    """
+    spent = spent.copy()
+    for end, amount in zip(ends, amounts.T, strict=True):
+        spent[:, min(end, spent.shape[1]) - 1 :] += amount[:, None]
+    return spent
 
 
 def summarize(
@@ -120,7 +136,9 @@ def summarize(
         else optimum.true_value - float(true_value.value),
         needed=None if needed is None else float(np.median(needed)),
         reached=None if needed is None else float(np.isfinite(needed).mean()),
-        found=None if optimum is None else float(found(searches, optimum.reward)[-1]),
+        found=None
+        if optimum is None or optimum.reward is None
+        else float(found(searches, optimum.reward)[-1]),
         trained=float(searches.trained[:, -1].mean()),
         seconds=float(searches.seconds[:, -1].mean()),
     )

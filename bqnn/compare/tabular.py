@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # slow to import
 _MOST = 2 * 10**7
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 class Result(NamedTuple):
@@ -34,6 +35,21 @@ class Result(NamedTuple):
     seconds: float = math.nan
 
 
+class FullTrainings(NamedTuple):
+    """What training blocks in full would give, in E table entries of D terms.
+
+    Attributes:
+      terms: what a fit may know of a block, in the order of
+        `bqnn.search.calibration.FITTED`, float64 `[E, D]`.
+      final: accuracy after a full training, float64 `[E]`.
+      cost: of a full training, in evaluations.
+    """
+
+    terms: Float64
+    final: Float64
+    cost: float
+
+
 class TabularBenchmark(NamedTuple):
     """A space with the results of all its blocks, in E table entries.
 
@@ -44,12 +60,15 @@ class TabularBenchmark(NamedTuple):
       rewards: what the agent is told, float32 `[E]`; -inf at indices without a block.
       true_values: the accuracy to report, float32 `[E]`; NaN at indices without one.
       seconds: how long the training took, float32 `[E]`; NaN where it is not known.
+      full: full trainings, from which a reward can be learnt; None if the table has
+        none.
     """
 
     space: Space
     rewards: Float32
     true_values: Float32
     seconds: Float32
+    full: FullTrainings | None = None
 
     def index_of(self, actions: "Array") -> "Array":
         """Return the index of every block.

@@ -126,6 +126,23 @@ def fit(terms: Sequence[str], values: Floats, final: Floats) -> Fit:
     )
 
 
+def learn(values: Floats, final: Floats) -> Fit | None:
+    """Fit `FITTED` for a reward.
+
+    Args:
+      values: these terms of blocks that were trained in full, float64 `[N, D]`.
+      final: their accuracies, float64 `[N]`.
+
+    Returns:
+      None if the blocks are too few, or if early accuracy tells nothing of the final
+      one: size alone is no reward.
+    """
+    if len(final) < LEAST:
+        return None
+    found = fit(FITTED, values, final)
+    return found if found.weights[FITTED.index("accuracy")] > 0 else None
+
+
 def foretell(fitted: Fit, values: Floats) -> Floats:
     """Foretell the final accuracy of blocks.
 

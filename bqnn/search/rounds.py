@@ -22,7 +22,7 @@ import numpy as np
 from bqnn.config import Config, schedule
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.search import calibration
-from bqnn.search.calibration import FITTED, LEAST, Fit
+from bqnn.search.calibration import FITTED, Fit
 from bqnn.search.history import Batch, Round
 from bqnn.search.problem import Problem, training_seed
 from bqnn.search.reward import last_accuracy
@@ -45,8 +45,17 @@ def moments(config: Config) -> list[int]:
     """List how many batches are told before each round, if the reward is learnt."""
     if config.reward.kind != "learned":
         return []
-    iterations = schedule.parse(config.agent.schedule).iterations
+    return after(schedule.parse(config.agent.schedule).iterations)
+
+
+def after(iterations: int) -> list[int]:
+    """List how many batches, of so many, are told before each round."""
     return sorted({math.ceil(part * iterations) for part in _PARTS})
+
+
+def share(total: int, number: int, rounds: int) -> int:
+    """Count the blocks of round `number` if all rounds together have `total`."""
+    return total * (number + 1) // rounds - total * number // rounds
 
 
 def choose(problem: Problem, told: Sequence[Batch], before: Sequence[Round]) -> Round:
@@ -61,8 +70,8 @@ def choose(problem: Problem, told: Sequence[Batch], before: Sequence[Round]) -> 
     known = [pair for pair in _whole(told) if pair[0].block not in taken]
     accuracies = np.array([evaluation.accuracy[-1] for _, evaluation in known])
     params = np.array([float(candidate.network_params) for candidate, _ in known])
-    total, rounds = problem.config.reward.full_blocks, len(moments(problem.config))
-    count = total * (number + 1) // rounds - total * number // rounds
+    total = problem.config.reward.full_blocks
+    count = share(total, number, len(moments(problem.config)))
     chosen = calibration.to_train(accuracies, params, min(count, len(known)))
     blocks = [known[index][0] for index in chosen]
     candidates = [_in_full(problem, b, number, slot) for slot, b in enumerate(blocks)]
@@ -78,17 +87,14 @@ def learn(told: Sequence[Batch], full: Batch) -> Fit | None:
 
     Returns:
       None if too few of them have an accuracy, or if early accuracy tells nothing of
-      the final one: size alone is no reward.
+      the final one.
     """
     early = {candidate.block: (candidate, e) for candidate, e in _whole(told)}
     ended = [(c, e) for c, e in full if last_accuracy(c, e) is not None]
-    if len(ended) < LEAST:
-        return None
     pairs = [early[candidate.block] for candidate, _ in ended]
     values = [calibration.values_of(FITTED, *pair) for pair in pairs]
     final = [evaluation.accuracy[-1] for _, evaluation in ended]
-    fit = calibration.fit(FITTED, np.array(values), np.array(final))
-    return fit if fit.weights[FITTED.index("accuracy")] > 0 else None
+    return calibration.learn(np.array(values), np.array(final))
 
 
 def _whole(told: Sequence[Batch]) -> list[tuple[Candidate, Evaluation]]:

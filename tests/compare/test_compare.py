@@ -1,6 +1,7 @@
 """Comparing agents: who, how often, how long, and what is said of it."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
 from bqnn.compare.many_seeds import for_budget, search_seeds
 from bqnn.compare.statistics import Optimum, Searches
 from bqnn.compare.tabular import (
+    FullTrainings,
     Result,
     TabularBenchmark,
     all_actions,
@@ -25,6 +27,7 @@ from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import DataError
 from bqnn.search import journal, settled
+from bqnn.search.calibration import FITTED, values_of
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_candidate
@@ -32,8 +35,11 @@ from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 from tests.helpers.searches import (
     SPEC,
+    FullExecutor,
     TableExecutor,
+    final_accuracy,
     problem_of,
+    search_table,
     tabulated,
     tiny_config,
 )
@@ -43,6 +49,14 @@ pytestmark = pytest.mark.quick_compilation
 CONFIG = tiny_config(search={"batch": 4, "lag": 0})
 
 
+LEARNED = tiny_config(
+    search={"batch": 4, "lag": 0},
+    train={"epochs": 2, "batch": 64},
+    reward={"kind": "learned", "full_blocks": 7, "full_epochs": 5},
+)
+
+
+@functools.cache
 def _benchmark() -> TabularBenchmark:
     """What `TableExecutor` evaluates, as a benchmark."""
     work = problem_of(CONFIG)
@@ -77,7 +91,8 @@ def test_many_searches_at_once_are_the_launched_search(
         CONFIG, agent=dataclasses.replace(CONFIG.agent, name=name)
     )
     benchmark, work = _benchmark(), problem_of(config)
-    (indices,) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
+    (found,) = search_seeds(benchmark, config.agent, batch=4, seeds=2)
+    indices = found.indices
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "none", {}))
         list(search(work, facts, TableExecutor()))
@@ -85,7 +100,43 @@ def test_many_searches_at_once_are_the_launched_search(
     rows = np.stack([work.space.encode(event.candidate.block) for event in events])
     np.testing.assert_array_equal(indices[0], benchmark.index_of(jnp.asarray(rows)))
     rewards = np.array([event.reward for event in events], np.float32)
-    np.testing.assert_array_equal(benchmark.rewards[indices[0]], rewards)
+    np.testing.assert_array_equal(found.rewards[0], rewards)
+
+
+def _with_full(benchmark: TabularBenchmark) -> TabularBenchmark:
+    """What `FullExecutor` evaluates, as a benchmark."""
+    work, size = problem_of(LEARNED), len(benchmark.rewards)
+    known = np.flatnonzero(np.isfinite(benchmark.rewards))
+    terms, final = np.full((size, len(FITTED)), np.nan), np.full(size, np.nan)
+    actions = benchmark.actions_of(known.astype(np.int32))
+    for entry, row in zip(known, actions, strict=True):
+        candidate = make_candidate(work, work.space.decode(row))
+        terms[entry] = values_of(FITTED, candidate, tabulated(candidate))
+        final[entry] = final_accuracy(candidate)
+    return benchmark._replace(
+        rewards=benchmark.true_values, full=FullTrainings(terms, final, cost=2.5)
+    )
+
+
+def test_searches_at_once_learn_their_reward_as_a_launched_one(tmp_path: Path) -> None:
+    evaluator = TableEvaluator(_with_full(_benchmark()), full_blocks=7)
+    (agent,) = contenders.parse("q", LEARNED)
+    (found,) = evaluator.run(agent, 24, 2)
+    search_table(tmp_path, LEARNED, FullExecutor())
+    with journal.open_readonly(tmp_path) as facts:
+        history = facts.history()
+    assert history.fit
+    events = list(settled.evaluated(problem_of(LEARNED), history))
+    rewards = np.array([event.reward for event in events], np.float32)
+    np.testing.assert_array_equal(found.rewards[0], rewards)
+    early = np.array([event.evaluation.accuracy[-1] for event in events], np.float32)
+    np.testing.assert_array_equal(found.true_values[0], early)
+    # Rounds of three and four blocks, after two and three batches.
+    hashes = [event.candidate.hash for event in events]
+    trained = np.array([len({*hashes[:n]}) for n in range(1, 25)], float)
+    trained[7:] += 3 * 2.5
+    trained[11:] += 4 * 2.5
+    assert found.trained[0].tolist() == trained.tolist()
 
 
 class _Counting:
@@ -93,6 +144,7 @@ class _Counting:
 
     optimum: Optimum | None = None
     timed = False
+    full_cost: float | None = None
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
@@ -142,6 +194,17 @@ def test_training_searches_are_journaled_and_go_on(tmp_path: Path) -> None:
     assert (run.config.search.seed, run.config.search.batch) == (1, 3)
 
 
+def test_training_searches_count_what_they_train_in_full(tmp_path: Path) -> None:
+    dataset, executor = load(LEARNED.data), FullExecutor()
+    evaluator = TrainingEvaluator(LEARNED, dataset, executor, tmp_path, lambda: False)
+    (agent,) = contenders.parse("random", LEARNED)
+    (found,) = evaluator.run(agent, 24, 1)
+    in_full = sum(candidate.epochs == 5 for candidate in executor.attempts)
+    assert in_full == 7
+    early = len(executor.attempts) - in_full
+    assert found.trained[0, -1] == early + in_full * 5 / 2
+
+
 def test_searches_of_a_comparison_train_a_block_once(tmp_path: Path) -> None:
     # As many epochs as the executor has accuracies; one seed for all trainings.
     train = {"epochs": 2, "batch": 64, "seed": 0}
@@ -162,9 +225,9 @@ def _asked_hashes(
 ) -> list[str]:
     """The canonical hashes of what the search with seed 0 asks."""
     agent, batch = for_budget(contender.agent, 6, contender.batch), contender.batch
-    (indices,) = search_seeds(benchmark, agent, batch, seeds=1)
+    (found,) = search_seeds(benchmark, agent, batch, seeds=1)
     space = problem_of(CONFIG).space
-    blocks = map(space.decode, benchmark.actions_of(indices[0]))
+    blocks = map(space.decode, benchmark.actions_of(found.indices[0]))
     return [nsc.canonical_hash(block, CONFIG.network.width) for block in blocks]
 
 
@@ -174,7 +237,8 @@ def test_what_a_table_evaluator_knows() -> None:
     assert evaluator.optimum is not None
     finite = np.sort(benchmark.rewards[np.isfinite(benchmark.rewards)])
     assert evaluator.optimum.reward == finite[-1]
-    assert (finite >= evaluator.optimum.target).mean() <= 0.0015
+    target = evaluator.optimum.target
+    assert target is not None and (finite >= target).mean() <= 0.0015
     (agent,) = contenders.parse("random", CONFIG)
     parts = list(evaluator.run(agent, 6, 30))
     assert [part.rewards.shape for part in parts] == [(25, 6), (5, 6)]

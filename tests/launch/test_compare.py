@@ -3,10 +3,13 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import programs
-from tests.helpers.paths import ASSETS
+from tests.helpers.paths import ASSETS, SHARED
 
 ORACLE = ASSETS / "oracle.csv"
+CELLS = SHARED / "data" / "nasbench201.csv"
 PNG = b"\x89PNG"
 
 
@@ -73,6 +76,23 @@ def test_a_table_of_ones_own_is_compared(tmp_path: Path) -> None:
     assert curve[-1]["seconds"] == row["seconds"]
 
 
+@pytest.mark.skipif(not CELLS.exists(), reason="NAS-Bench-201 is missing")
+def test_trainings_in_full_are_counted(tmp_path: Path) -> None:
+    result = programs.answer(
+        "compare",
+        *("--space=nasbench201", f"--evaluator=table:{CELLS}", f"--workdir={tmp_path}"),
+        *("--config.reward.kind=learned", "--config.reward.full_blocks=3"),
+        *("--agents=random(distinct=True)", "--budgets=46", "--seeds=2"),
+    )
+    assert (result.status, result.err) == (0, "")
+    assert "in full, to learn the reward, counts as 16.7 evaluations" in result.out
+    with (tmp_path / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    # The cost of 96 evaluations: 46, and three times 200 epochs instead of 12.
+    assert float(row["trained"]) == 96
+    assert row["found_best"] == row["evaluations_to_target"] == ""
+
+
 def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
     mistakes = {
         ("--agents=sarsa",): (2, "there is no agent 'sarsa'"),
@@ -80,6 +100,7 @@ def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
         ("--evaluator=tabel",): (2, "table:FILE, or train with --space=nsc"),
         ("--x=seconds",): (2, "--x=seconds: this table has no seconds"),
         ("--dataset=svhn", "--space=nasbench201"): (2, "--dataset='svhn': want cifar"),
+        ("--config.reward.kind=learned",): (2, "this table does not know trainings in"),
         ("--evaluator=table:none.csv",): (1, "none.csv: No such file"),
         ("--config.space.max_layers=2", "--space=nasbench201"): (1, "want csv with a"),
     }

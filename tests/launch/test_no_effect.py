@@ -91,7 +91,6 @@ CASES: dict[str, dict[Command, str]] = {
     },
     "compare": {
         (*TABLE, "--config.train.rungs=(1,)"): "train.rungs has no effect with",
-        (*TABLE, "--config.reward.kind=learned"): "reward.kind=learned has no effect w",
         (*TABLE, "--dataset=cifar10"): "--dataset has no effect without --space=",
         (*TABLE, "--told=x"): "--told has no effect without --space=table:FILE",
         (*ANY, "--evaluator=train"): "--evaluator has no effect with --space=table:FI",

@@ -15,6 +15,7 @@ from bqnn.compare.statistics import best_so_far
 from bqnn.compare.tabular import all_actions
 from bqnn.config import AgentConfig
 from bqnn.errors import DataError, NscError
+from bqnn.search.calibration import FITTED
 from bqnn.space.nasbench201 import NasBench201Space, cell_costs
 from bqnn.stats import mean
 from tests.helpers.paths import SHARED
@@ -66,6 +67,10 @@ def test_the_best_of_the_table_is_the_published_one(dataset: str, best: float) -
     benchmark = read_nasbench201(TABLE, dataset)
     assert 100 * benchmark.true_values.max() == pytest.approx(best, abs=0.005)
     assert np.isfinite(benchmark.rewards).all()
+    assert benchmark.full
+    assert np.isfinite(benchmark.full.terms).all()
+    assert benchmark.full.terms.shape == (15_625, len(FITTED))
+    assert 12 * benchmark.full.cost == pytest.approx(200)
 
 
 @needs_table
