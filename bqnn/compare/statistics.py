@@ -17,7 +17,8 @@ class Searches(NamedTuple):
     """R searches of N evaluations, by one agent.
 
     Attributes:
-      rewards: what the agent was told, in the order it asked, `[R, N]`.
+      rewards: of the blocks in the order asked, `[R, N]`; by the last fit of a search
+        that learns its reward.
       true_values: the accuracies to report of the same blocks, `[R, N]`.
       trained: how many different functions were asked so far, and what full trainings
         cost by then, in evaluations; `[R, N]`.
@@ -66,7 +67,7 @@ class Optimum(NamedTuple):
     Attributes:
       reward: the largest; None if each search has learnt another.
       true_value: the largest.
-      target: the reward that one block in a thousand reaches; None as before.
+      target: the reward that one block in a thousand reaches; None likewise.
     """
 
     reward: float | None

@@ -5,6 +5,7 @@ import pytest
 
 from bqnn.compare.statistics import (
     Optimum,
+    added,
     best_so_far,
     count_searches,
     evaluations_to,
@@ -35,6 +36,12 @@ def test_what_was_trained_before_is_counted_once_and_costs_nothing() -> None:
     assert np.isnan(summarize("q", 4, unknown, None, None).seconds)
 
 
+def test_what_is_trained_in_full_is_added_when_it_is() -> None:
+    trained = added(SEARCHES.trained, [2, 9], np.array([[10.0, 5.0], [20.0, 0.0]]))
+    # What comes after the last evaluation belongs to the search too.
+    assert trained.tolist() == [[1, 12, 12, 17], [1, 21, 22, 23]]
+
+
 def test_evaluations_to_a_target_by_hand() -> None:
     assert evaluations_to(SEARCHES.rewards, 0.5).tolist() == [2, 4]
     assert evaluations_to(SEARCHES.rewards, 0.55).tolist() == [np.inf, 4]
@@ -57,5 +64,7 @@ def test_a_summary_by_hand() -> None:
     assert row.true_value.value == pytest.approx(0.5)
     assert row.regret == pytest.approx(0.45)
     assert (row.needed, row.reached, row.found) == (np.inf, 0.5, 0.5)
+    learnt = summarize("q", 4, SEARCHES, Optimum(None, 0.95, None), None)
+    assert learnt == row._replace(needed=None, reached=None, found=None)
     unknown = summarize("q", 4, SEARCHES, None, None)
     assert (unknown.regret, unknown.needed, unknown.found) == (None, None, None)
