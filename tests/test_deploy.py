@@ -202,7 +202,7 @@ os.execvp("bash", ["bash", "-c", " ".join(options[1:])])
     _stand_in(tmp_path / "bin" / "ssh", shell)
     hosts = tmp_path / "hosts"
     hosts.write_text("me@first  # the head\n\nsecond\n")
-    at = {"path": tmp_path / "bin", "BQNN": str(there)}
+    at: dict[str, Any] = {"path": tmp_path / "bin", "BQNN": str(there)}
     _run("hosts.sh", str(hosts), "up", **at, RAY_OPTIONS="--num-cpus=4")
     _run("hosts.sh", str(hosts), "search", "--config.train.rungs=(1, 3)", **at)
     _run("hosts.sh", str(hosts), "join", "third", **at)
