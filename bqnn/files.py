@@ -140,36 +140,43 @@ def take_lock(path: Path) -> int:
       A file descriptor. Closing it frees the lock.
 
     Raises:
-      JournalError: if another process holds the lock.
+      JournalError: if another process holds the lock, or its file system has none.
       OSError: if the file cannot be written.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    free = _try_lock(lock, exclusive=True)
-    if not free:
-        time.sleep(_PROBE)
-        free = _try_lock(lock, exclusive=True)
-    if not free:
-        holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
-        os.close(lock)
-        raise JournalError(
-            f"{path.parent} is in use by another process "
-            f"({holder or 'just starting'}): wait for it, stop it, or use another "
-            "--workdir"
-        )
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"host {socket.gethostname()}, pid {os.getpid()}\n".encode(), 0)
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, lock)
+        free = _try_lock(lock, path, exclusive=True)
+        if not free:
+            time.sleep(_PROBE)
+            free = _try_lock(lock, path, exclusive=True)
+        if not free:
+            holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+            raise JournalError(
+                f"{path.parent} is in use by another process "
+                f"({holder or 'just starting'}): wait for it, stop it, or use another "
+                "--workdir"
+            )
+        os.ftruncate(lock, 0)
+        name = f"host {socket.gethostname()}, pid {os.getpid()}\n"
+        os.pwrite(lock, name.encode(), 0)
+        undo.pop_all()
     return lock
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a process holds the lock, on this host or another."""
+    """Tell whether a process holds the lock, on this host or another.
+
+    Raises:
+      JournalError: if its file system has no locks.
+    """
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return not _try_lock(file.fileno(), exclusive=False)
+        return not _try_lock(file.fileno(), path, exclusive=False)
 
 
-def _try_lock(lock: int, exclusive: bool) -> bool:
+def _try_lock(lock: int, path: Path, exclusive: bool) -> bool:
     """Return whether the lock was free, and is now held by this descriptor."""
     try:
         import fcntl
@@ -182,6 +189,12 @@ def _try_lock(lock: int, exclusive: bool) -> bool:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise JournalError(
+            f"{path.parent} is on a file system without locks ({error.strerror}): "
+            "mount it with them (NFS: its lock service, Lustre: -o flock), or use "
+            "another --workdir"
+        ) from error
     return True
 
 

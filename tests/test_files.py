@@ -1,5 +1,7 @@
 """Files: atomic writes and locks."""
 
+import errno
+import fcntl
 import lzma
 import os
 from pathlib import Path
@@ -45,6 +47,21 @@ def test_a_lock_is_held_until_its_descriptor_is_closed(tmp_path: Path) -> None:
         take_lock(path)
     os.close(lock)
     assert not is_locked(path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_one_line_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    for take in (take_lock, is_locked):
+        with pytest.raises(JournalError, match=r"without locks \(.*Lustre: -o flock"):
+            take(tmp_path / "journal.lock")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_xz_is_read_as_text_and_cannot_fill_the_memory(
