@@ -15,29 +15,37 @@ mapfile -t names < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$hosts")
 address=${names[0]##*@}:6379
 folder=$(printf %q "${BQNN:-$PWD}")
 
+# Ray runs what anyone sends who has the token: this user's, made where there is none.
+token=$HOME/.ray/auth_token
+if [ ! -s "$token" ]; then
+  mkdir -p "$HOME/.ray"
+  (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$token")
+fi
+
 on() {  # on HOST COMMAND [OPTION OF SSH]
-  # shellcheck disable=SC2086
-  ssh ${3:-} "$1" "cd $folder && PATH=\$PWD/.venv/bin:\$PATH && $2"
+  # shellcheck disable=SC2029,SC2086
+  ssh ${3:-} "$1" "cd $folder && export PATH=\$PWD/.venv/bin:\$PATH RAY_AUTH_MODE=token && $2"
 }
 
-join() {
-  on "$1" "ray start --address=$address ${RAY_OPTIONS:-}"
+start() {  # start HOST OPTIONS
+  on "$1" "umask 077 && mkdir -p ~/.ray && cat >~/.ray/auth_token.new \
+    && mv ~/.ray/auth_token.new ~/.ray/auth_token && ray start $2 ${RAY_OPTIONS:-}" <"$token"
 }
 
 case $action in
   up)
-    on "${names[0]}" "ray start --head --port=6379 --include-dashboard=false ${RAY_OPTIONS:-}"
+    start "${names[0]}" "--head --port=6379 --include-dashboard=false"
     for name in "${names[@]:1}"; do
-      join "$name" || echo "error: $name did not join" >&2
+      start "$name" "--address=$address" || echo "error: $name did not join" >&2
     done ;;
   join)
-    join "$1" ;;
+    start "$1" "--address=$address" ;;
   search)
     # With -t, Ctrl-C here is Ctrl-C there.
     on "${names[0]}" "python -m launch.search --executor=ray --ray_address=$address \
       --worker_resources=${WORKER:-CPU=1} $(printf '%q ' "$@")" -t ;;
   down)
-    for name in "${names[@]}"; do on "$name" "ray stop" || true; done ;;
+    for name in "${names[@]}"; do on "$name" "ray stop" </dev/null || true; done ;;
   *)
     echo "error: $action: want up, search, join or down" >&2
     exit 2 ;;

@@ -21,6 +21,9 @@ worker=GPU=1,CPU=8
 # Jobs that share a node must not share a port or a folder.
 head="$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
 export head folder="/tmp/ray-$SLURM_JOB_ID"
+# Ray runs what anyone sends who has the token.
+RAY_AUTH_TOKEN=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
 # Task 0 is on this node. A node that comes before the head, or was cut off, tries again.
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c '
@@ -44,8 +47,8 @@ python -m launch.search --executor=ray --ray_address="$head" \
 master=$!
 status=0
 wait "$master" || status=$?
-# A signal ends the first wait, not the search.
-if kill -0 "$master" 2>/dev/null; then
+# 143: the signal ended the wait, not the search.
+if [ "$status" = 143 ]; then
   status=0
   wait "$master" || status=$?
 fi

@@ -15,7 +15,7 @@ shift 3
 
 on() {  # on HOSTS COMMAND: all, or numbers of hosts
   gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker="$1" \
-    --command="cd ~/bqnn && $2"
+    --command="cd ~/bqnn && export RAY_AUTH_MODE=token && $2"
 }
 
 describe() {  # describe FIELD
@@ -27,10 +27,14 @@ arguments=$(printf '%q ' "$@")
 
 case $action in
   install)
-    git archive --output=/tmp/bqnn.tar HEAD
-    gcloud compute tpus tpu-vm scp /tmp/bqnn.tar "$name:bqnn.tar" --zone="$zone" --worker=all
+    files=$(mktemp -d)
+    git archive --output="$files/bqnn.tar" HEAD
+    # Ray runs what anyone sends who has the token.
+    (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$files/auth_token")
+    gcloud compute tpus tpu-vm scp "$files"/* "$name:" --zone="$zone" --worker=all
+    rm -r "$files"
     gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=all \
-      --command="mkdir -p bqnn && tar -xf bqnn.tar -C bqnn"
+      --command="mkdir -p bqnn .ray && tar -xf bqnn.tar -C bqnn && mv auth_token .ray/"
     # The image has Python 3.10.
     on all "sudo apt-get install --yes python3.11-venv && python3.11 -m venv .venv"
     on all ".venv/bin/pip install --constraint=requirements.txt '.[ray,tpu]'" ;;

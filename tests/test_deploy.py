@@ -181,7 +181,7 @@ with open({str(log)!r}, "a") as log:
 def _run(script: str, *arguments: str, path: Path, **more: str) -> None:
     done = subprocess.run(
         [DEPLOY / script, *arguments],
-        env={"PATH": f"{path}:/usr/bin:/bin", **more},
+        env={"PATH": f"{path}:/usr/bin:/bin", "HOME": str(path.parent), **more},
         capture_output=True,
         text=True,
         timeout=60,
@@ -230,7 +230,7 @@ if "describe" in sys.argv:
     *_, head, others, train = (
         re.sub(r"\s+", " ", part) for part in log.read_text().split(" gcloud ")
     )
-    assert "--worker=0 --command=cd ~/bqnn && .venv/bin/ray start --head " in head
+    assert "--worker=0 --command=cd ~/bqnn && " in head and "ray start --head " in head
     assert "--worker=1-3 " in others and "start --address=10.0.0.2:6379" in others
     assert "--worker=all " in train and "launch.train --distributed --rank=1" in train
 
