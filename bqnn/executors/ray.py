@@ -31,10 +31,14 @@ from bqnn.executors.lane import (
     State,
     candidates_ahead,
 )
+from bqnn.executors.ray_head import Head
 
 # Seconds between two looks whether the user has asked to stop, and between two looks
 # at the cluster's nodes.
 _POLL, _MEMBERSHIP = 0.2, 2.0
+
+# What Ray raises where it finds no cluster, besides errors of its own.
+_UNREACHABLE = (ConnectionError, RuntimeError, ValueError, TimeoutError)
 
 
 class RayExecutor(LaneExecutor["_ActorLane"]):
@@ -53,6 +57,7 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
         super().__init__(config, options, self._answer, self._drop)
         self._resources = options.resources or {"CPU": float(config.train.threads)}
         self._made, self._looked = 0, 0.0
+        self._head: Head | None = None
 
     def start(self, dataset: Dataset) -> Iterator[WarmUpProgress]:
         """Join the cluster; yields how many workers are ready, until one is.
@@ -61,6 +66,7 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
           SearchError: if the cluster cannot be reached.
         """
         _connect(self._ray, self._options.address)
+        self._head = Head(self._ray.get_runtime_context().gcs_address)
         # Every node gets one copy, which all its workers read.
         self._dataset = self._ray.put(dataset)
         while all(lane.state is State.STARTING for lane in self._lanes):
@@ -83,8 +89,10 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
 
     def close(self) -> None:
         """Kill the workers and leave the cluster."""
-        for lane in self._lanes:
-            self._ray.kill(lane.actor)
+        if not (self._head and self._head.lost):
+            for lane in self._lanes:
+                self._ray.kill(lane.actor)
+        # Without the head, workers end with their nodes.
         self._lanes.clear()
         self._ray.shutdown()
 
@@ -93,7 +101,9 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
         if time.monotonic() - self._looked < _MEMBERSHIP:
             return
         self._looked = time.monotonic()
-        nodes = [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
+        if self._head is None or not self._head.answers():
+            return
+        nodes = [n["Resources"] for n in self._nodes(self._head) if n["Alive"]]
         room = sum(_capacity(node, self._resources) for node in nodes)
         for _ in range(min(self._options.workers or room, room) - len(self._lanes)):
             self._lanes.append(self._make_lane())
@@ -102,6 +112,13 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
                 f"no node of the cluster has {_words(self._resources)} for a worker: "
                 "add one, or ask for less with --worker_resources"
             )
+
+    def _nodes(self, head: Head) -> list[dict[str, Any]]:
+        try:
+            return list(self._ray.nodes())
+        except (*_UNREACHABLE, self._ray.exceptions.RayError) as error:
+            # As of a head that has started again: it is that of another cluster.
+            head.give_up(str(error))
 
     def _make_lane(self) -> "_ActorLane":
         self._made += 1
@@ -209,7 +226,7 @@ def _connect(ray: ModuleType, address: str | None) -> None:
         ray.init(
             address=address or "local", log_to_driver=False, logging_level=40, **options
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (*_UNREACHABLE, ray.exceptions.RayError) as error:
         raise SearchError(
             f"no Ray cluster at {address or 'this machine'}: {error}"
         ) from error
