@@ -217,6 +217,8 @@ def guarded(main: Callable[[], None]) -> None:
     logging.getLogger("jax").setLevel(logging.WARNING)
     # Orbax tells of every file, and logs pages about an error that it raises too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Matplotlib says that its first figure on a machine may take a moment.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     sys.excepthook = _main_thread_only
     try:
         main()
