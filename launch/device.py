@@ -12,7 +12,7 @@ from launch import cli
 _FAST = flags.DEFINE_bool(
     "fast",
     False,
-    "Accelerator and determinism on the smallest networks alone: a minute on a CPU.",
+    "Accelerator and determinism on the smallest networks alone: 5 minutes on a CPU.",
 )
 
 _BLOCKS = (
