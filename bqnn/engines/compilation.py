@@ -20,8 +20,7 @@ class CompiledOnce(Generic[P, R]):
     """A decorator that keeps results, as `functools.cache` does.
 
     Unlike there, threads that ask for a result that one of them is computing wait for
-    it. The function takes positional arguments that can be hashed. An error is raised
-    in all of them, and not kept.
+    it. Arguments must be hashable. An error is raised in all of them, and not kept.
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
@@ -32,14 +31,15 @@ class CompiledOnce(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result, which the first call computes."""
+        key = args, frozenset(kwargs.items())
         with self._lock:
-            found = self._kept.get(args)
-            future = found or self._kept.setdefault(args, Future())
+            found = self._kept.get(key)
+            future = found or self._kept.setdefault(key, Future())
         if found is None:
             try:
                 future.set_result(self._function(*args, **kwargs))
             except BaseException as error:
-                self._kept.pop(args, None)
+                self._kept.pop(key, None)
                 future.set_exception(error)
         return future.result()
 

@@ -33,9 +33,9 @@ def engine_name(train: TrainConfig, network: NetworkConfig, images: int) -> str:
     The same configuration and data give the same engine on all machines of a kind. A
     clock that chose would change the rounding from run to run.
 
-    On the CPU, `walk`. On accelerators `walk` for short trainings and `scan` for long
-    ones. Native widths have too many units to compile them all: `scan` on accelerators,
-    and on the CPU, where loops are slow, `step`. So do several devices.
+    `walk` on one device, but for long trainings on an accelerator. The others are
+    compiled whole, as are native widths, which have too many units to compile them all:
+    `scan` on accelerators, and `step` on the CPU, where loops are slow.
 
     Args:
       train: the recipe.

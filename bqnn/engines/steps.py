@@ -133,29 +133,27 @@ def gather(images: Array, indices: Array, mean: Channels, std: Channels) -> Arra
     return (pixels - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)
 
 
-def make_steps(
+def make_train_step(
     network: nn.Module,
     config: TrainConfig,
     mean: np.ndarray,
     std: np.ndarray,
     axis: str | None = None,
-) -> tuple[Callable[..., tuple[TrainState, Array]], Callable[..., Array]]:
-    """Make the pure training step and the pure evaluation step of a network.
+) -> Callable[..., tuple[TrainState, Array]]:
+    """Make the pure training step of a network.
 
-    Both gather their batch from the whole data set by its indices, and normalise it.
+    It gathers its batch from the whole data set by its indices, and normalises it.
 
     Args:
       network: maps (images, train) to logits, as `bqnn.networks.network.Network` does.
       config: the recipe.
       mean: mean of the training images by channel, in units of pixels, float32 `[C]`.
       std: the standard deviation, as `mean`.
-      axis: that the steps are mapped over, where each has a part of the batch; None
-        for the whole batch.
+      axis: that the step is mapped over, where each has a part of the batch; None for
+        the whole batch.
 
     Returns:
-      `train_step`: (state, images, labels, indices, learning rate) -> (state, loss),
-      and `eval_step`: (state, images, labels, indices, mask) -> number of images under
-      the mask that are classified right.
+      (state, images, labels, indices, learning rate) -> (state, loss).
     """
     optimizer = make_optimizer(config)
 
@@ -180,6 +178,19 @@ def make_steps(
         )
         return TrainState(params, batch_stats, opt_state), loss
 
+    return train_step
+
+
+def make_eval_step(
+    network: nn.Module, mean: np.ndarray, std: np.ndarray, axis: str | None = None
+) -> Callable[..., Array]:
+    """Make the pure evaluation step of a network; arguments as of `make_train_step`.
+
+    Returns:
+      (state, images, labels, indices, mask) -> number of images under the mask that are
+      classified right, over all parts of the batch.
+    """
+
     def eval_step(
         state: TrainState, images: Array, labels: Array, indices: Array, mask: Array
     ) -> Array:
@@ -190,4 +201,4 @@ def make_steps(
         correct = count_correct(logits, labels[indices], mask)
         return lax.psum(correct, axis) if axis else correct
 
-    return train_step, eval_step
+    return eval_step

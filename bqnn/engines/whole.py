@@ -15,7 +15,12 @@ from bqnn.data import Dataset
 from bqnn.data.batches import Batches, all_batches, epoch_batches
 from bqnn.engines.engine import Clock, OnStep
 from bqnn.engines.placement import placement
-from bqnn.engines.steps import TrainState, init_state, make_steps
+from bqnn.engines.steps import (
+    TrainState,
+    init_state,
+    make_eval_step,
+    make_train_step,
+)
 from bqnn.networks.network import Network
 from bqnn.networks.plan import NetworkPlan
 
@@ -39,7 +44,11 @@ class StepEngine:
                 (dataset.train, dataset.validation)
             )
         network = self.place.network(self.network)(plan, jnp.dtype(config.dtype))
-        steps = make_steps(network, config, dataset.mean, dataset.std, self.place.axis)
+        pixels = dataset.mean, dataset.std, self.place.axis
+        steps = (
+            make_train_step(network, config, *pixels),
+            make_eval_step(network, *pixels),
+        )
         self.functions: dict[str, Callable[..., Any]] = dict(
             zip(("train", "evaluate"), self.lengthen(*steps), strict=True)
         )

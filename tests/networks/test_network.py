@@ -12,7 +12,7 @@ from flax import traverse_util
 from jax import Array
 
 from bqnn.config import NetworkConfig, TrainConfig
-from bqnn.engines.steps import init_state, make_steps
+from bqnn.engines.steps import init_state, make_train_step
 from bqnn.networks.network import Network, abstract_variables, init_variables
 from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
 from bqnn.space import nsc
@@ -191,7 +191,7 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_parameters() -> None:
     for dtype in ("float32", "bfloat16"):
         config = TrainConfig(dtype=dtype)
         module = Network(network, jnp.dtype(dtype))
-        step, _ = make_steps(module, config, data.mean, data.std)
+        step = make_train_step(module, config, data.mean, data.std)
         state = init_state(network, config, 0)
         drawn = np.arange(32, dtype=np.int32)
         with jax.numpy_dtype_promotion("standard"):  # as flax's BatchNorm needs
