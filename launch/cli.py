@@ -10,11 +10,9 @@ import shlex
 import shutil
 import signal
 import sys
-import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 from absl import app, flags
@@ -161,16 +159,14 @@ class Interrupt:
         self._came = True
 
 
-def _main_thread_only(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Show an error of the main thread alone.
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """Show an error that nobody could catch, unless it follows from one reported.
 
-    TensorStore has threads of its own. After a write that failed, and was reported,
-    others of them print that there is no event loop any more.
+    TensorStore's threads call back the event loop that asked for a write. After another
+    write failed, that loop may be closed.
     """
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(kind, error, trace)
+    if str(found.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(found)
 
 
 def _show_help() -> None:
@@ -219,7 +215,7 @@ def guarded(main: Callable[[], None]) -> None:
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Matplotlib says that its first figure on a machine may take a moment.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    sys.excepthook = _main_thread_only
+    sys.unraisablehook = _unraisable
     try:
         main()
     except (NscError, ConfigError) as error:

@@ -108,3 +108,44 @@ def test_hints_name_what_was_started(
     assert cli.command("show") == f"{script} show"
     monkeypatch.setenv("PATH", str(script.parent))
     assert cli.command("show") == "bqnn show"
+
+
+def test_a_failed_write_leaves_no_trace_of_others_behind(tmp_path: Path) -> None:
+    # Several times in a hundred, a thread of TensorStore finds the loop closed.
+    code = f"""
+import asyncio
+import tensorstore
+from launch import cli
+
+async def write():
+    files = {{"driver": "file", "path": {str(tmp_path)!r}}}
+    store = await tensorstore.KvStore.open(files)
+    async def awaited(write):
+        await write
+    async def failed(write):
+        await write
+        raise ValueError
+    writes = [store.write(f"{{i}}", b"content") for i in range(20)]
+    await asyncio.gather(failed(writes[0]), *map(awaited, writes[1:]))
+
+def main():
+    for _ in range(200):
+        try:
+            asyncio.run(write())
+        except ValueError:
+            pass
+    class Broken:
+        def __del__(self):
+            raise ValueError("another error")
+    Broken()
+
+cli.guarded(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("Exception ignored in") and (
+        done.stderr.splitlines()[-1] == "ValueError: another error"
+    )
+    assert "Event loop is closed" not in done.stderr
