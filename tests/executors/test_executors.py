@@ -24,7 +24,7 @@ from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
 from tests.helpers.faults import (
-    AheadWorker,
+    ahead,
     awaiting,
     dying_at_start,
     faulty,
@@ -103,10 +103,11 @@ def test_processes_give_the_same_search(
     assert len(seen - {""}) == workers
 
 
-def test_preparing_the_next_candidate_changes_no_result(
-    tmp_path: Path, digests: dict[int, list[str]]
+@pytest.mark.parametrize("threads", [1, 4])
+def test_preparing_candidates_ahead_changes_no_result(
+    tmp_path: Path, digests: dict[int, list[str]], threads: int
 ) -> None:
-    executor = _make("process", _config(1), workers=1, make_worker=AheadWorker)
+    executor = _make("process", _config(1), workers=1, make_worker=ahead(threads))
     events = run_search(tmp_path, _config(1), executor)
     assert digests_of(events) == digests[1]
     attempts = [e for es in _history(tmp_path).attempts.values() for e in es]

@@ -5,8 +5,9 @@ import functools
 import os
 import signal
 import time
+import types
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from bqnn.config import Config
 from bqnn.data import Dataset
+from bqnn.engines import compilation, walk
 from bqnn.evaluation.evaluate import Prepared
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import MakeWorker
@@ -167,11 +169,25 @@ def victims_of(cache_dir: str) -> MakeWorker:
 
 
 class AheadWorker(Worker):
-    """Prepares the next candidate on the CPU too."""
+    """Prepares candidates as beside an accelerator, and compiles them in threads."""
+
+    def __init__(self, threads: int, config: Config, data: Dataset) -> None:
+        """Take the number of threads that compile."""
+        super().__init__(config, data)
+        self._threads = ThreadPoolExecutor(threads)
+        compilation._threads = functools.cache(lambda: ThreadPoolExecutor(threads))
+        # Nobody else is told so: the kernels are those of the CPU.
+        accelerator = types.SimpleNamespace(accelerated=lambda: True)
+        walk.runtime = accelerator  # type: ignore
 
     @property
     def pipelined(self) -> bool:
         return True
+
+
+def ahead(threads: int) -> MakeWorker:
+    """Make workers that prepare candidates ahead, in so many threads."""
+    return functools.partial(AheadWorker, threads)
 
 
 def _raise() -> None:
