@@ -135,8 +135,8 @@ def _run(job: Job, setting: BenchSetting) -> AcceleratorRow:
     prepared: list[float] = []
     for _ in range(2):
         start = time.perf_counter()
-        engine = ENGINES[job.engine](plan, config, dataset, 0)
-        state = jax.block_until_ready(engine.init())
+        engine = ENGINES[job.engine](plan, config, dataset)
+        state = jax.block_until_ready(engine.init(0))
         prepared.append(time.perf_counter() - start)
 
     def epoch(state: Any) -> tuple[Any, float]:

@@ -46,8 +46,8 @@ def _with_engine(
 
     make = {**ENGINES, "plain": PlainEngine}[name]
     start = time.perf_counter()
-    engine = make(setting.plan(block), setting.train, dataset, seed)
-    seconds = fit(engine, engine.init(), setting.train, dataset, seed).seconds
+    engine = make(setting.plan(block), setting.train, dataset)
+    seconds = fit(engine, engine.init(seed), setting.train, dataset, seed).seconds
     return _timing(time.perf_counter() - start, seconds)
 
 

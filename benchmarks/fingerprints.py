@@ -68,9 +68,9 @@ def _train_one(
     from bqnn.engines.registry import ENGINES
 
     plan, batch = setting.plan(parse(text)), setting.train.batch
-    engine = ENGINES[job.engine](plan, setting.train, dataset, 0)
+    engine = ENGINES[job.engine](plan, setting.train, dataset)
     order = epoch_batches(len(dataset.train.labels), batch, 0, 0)
-    state, prints, times = engine.init(), [], []
+    state, prints, times = engine.init(0), [], []
     for step in range(job.steps):
         at = step % len(order.indices)
         one = Batches(order.indices[at : at + 1], order.mask[at : at + 1])

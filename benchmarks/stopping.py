@@ -202,7 +202,7 @@ def _read(folder: Path) -> Search:
     with journal.open_readonly(folder) as facts:
         run, history = facts.run(), facts.history()
     train, finals = run.config.train, settled_evaluations(history)
-    if any(ask.rungs for ask in history.asks):
+    if any(ask.standing.rungs for ask in history.asks):
         raise SearchError(
             f"{folder} stopped trainings: want a search without train.rungs"
         )

@@ -54,7 +54,7 @@ def rungs(epochs: Sequence[int], eta: float, window: int | None = None) -> Rule:
         seen = ladder.make(TrainConfig(epochs=last, rungs=below, eta=eta))
         for batch in told[-window:] if window else told:
             seen = ladder.tell(seen, batch)
-        asked = ladder.rungs(seen)
+        asked = ladder.standing(seen).rungs
 
         def judge(_: Candidate, curve: Curve) -> float | None:
             rung = missed(asked, curve)

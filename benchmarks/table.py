@@ -8,6 +8,7 @@ from benchmarks.candidates import BASELINE, CandidateRow
 from benchmarks.final import FinalRow
 from benchmarks.kernels import KernelRow
 from benchmarks.ranking import RankingRow
+from benchmarks.repeats import RepeatRow
 from benchmarks.rewards import RewardRow
 from benchmarks.scale import ScaleRow
 from benchmarks.stopping import StoppingRow
@@ -204,6 +205,24 @@ _STOPPING = {
     "to the best": (100, ".0f"),
 }
 """Scale and format of the fields of `benchmarks.stopping.Replay`."""
+
+
+def repeat_table(rows: Sequence[RepeatRow]) -> Table:
+    """Tabulate searches that train their best several times; accuracies in per cent."""
+    table = Table(title="The best block of a search, trained again [95 %]")
+    heads = "candidates", "repeats", "trainings", "told", "unseen"
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row in rows:
+        ends = f"[{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        table.add_row(
+            str(row.candidates),
+            str(row.repeats),
+            f"{row.trained:.0f}",
+            f"{100 * row.told:.1f}",
+            f"{100 * row.unseen:.1f} {ends}",
+        )
+    return table
 
 
 def _spearman(row: RewardRow) -> str:

@@ -115,7 +115,7 @@ def run(
 
     Raises:
       ConfigError: if `executor` is none of these, the objective no function, or a
-        store or rungs given with one.
+        store, rungs or repeats given with one.
       DataError: if the data set cannot be read.
       JournalError: if the directory holds the journal of another search, the store is
         damaged, or there is nothing to learn from.
@@ -133,8 +133,11 @@ def run(
         return train(config, workdir, training, limits, screen, earlier)
     if evaluations is not None:
         raise ConfigError("evaluations keeps trainings: leave it out with an objective")
-    if config.train.rungs:
-        raise ConfigError("an objective gives one number: leave train.rungs empty")
+    if config.train.rungs or config.train.repeats > 1:
+        raise ConfigError(
+            "an objective gives one number: leave train.rungs empty, and "
+            "train.repeats at 1"
+        )
     config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
     facts = Run(config, images, objective_name(objective), runtime.versions())
     calling = ObjectiveExecutor(config, objective, options.interrupted)

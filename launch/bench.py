@@ -7,6 +7,7 @@
   python -m launch.bench --parts=models --table=nasbench201.csv --draws=20
   python -m launch.bench --parts=rewards --table=nasbench201.csv --draws=200
   python -m launch.bench --parts=stopping --curves=runs/whole --draws=200
+  python -m launch.bench --parts=repeats --draws=100
   python -m launch.bench --scale            # the master with up to 1,024 workers
   python -m launch.bench --parts=accelerator --parts=determinism --parts=final  # a GPU
 

@@ -31,7 +31,7 @@ from bqnn import runtime
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
 from bqnn.compare.statistics import summarize
-from bqnn.config import Config, dictionary
+from bqnn.config import Config, TrainConfig, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
 from bqnn.report.progress import track_start
@@ -105,8 +105,9 @@ def _evaluator(
 
     workers.refuse(table.why)
     cli.refuse(("evaluations",), table.why)
-    if config.train.rungs:
-        raise ConfigError(f"train.rungs has no effect {table.why}: leave it out")
+    for name in ("rungs", "repeats"):
+        if getattr(config.train, name) != getattr(TrainConfig, name):
+            raise ConfigError(f"train.{name} has no effect {table.why}: leave it out")
     runtime.configure_process(config.train.threads, workers.cache_dir())
     benchmark = table.read()
     arrays = benchmark.space.num_actions, *benchmark[1:4]

@@ -18,8 +18,8 @@ _TOLD = flags.DEFINE_multi_integer(
 _DRAWS = flags.DEFINE_integer(
     "draws",
     20,
-    "How often models and rewards learn from other blocks, and how many random orders "
-    "of the curves rules are replayed on.",
+    "How often models and rewards learn from other blocks, how many random orders of "
+    "the curves rules are replayed on, and how many searches repeat their best.",
     2,
 )
 _CURVES = flags.DEFINE_multi_string(
@@ -46,7 +46,7 @@ def read_by() -> dict[str, Sequence[str]]:
     return {
         "table": ("models", "rewards"),
         "told": ("models",),
-        "draws": ("models", "rewards", *drawn),
+        "draws": ("models", "rewards", "repeats", *drawn),
         "curves": ("stopping",),
         "order": ("stopping",),
         "lag": ("stopping",),
@@ -111,9 +111,20 @@ def _stopping(console: Console) -> list[dict[str, Any]]:
     ]
 
 
+def _repeats(console: Console) -> list[dict[str, Any]]:
+    from benchmarks import repeats, table
+
+    jobs = len(repeats.SETTINGS) * _DRAWS.value
+    for on_search in cli.progress(console, "repeats", jobs):
+        rows = [*repeats.measure(repeats.read(), _DRAWS.value, on_search)]
+    console.print(table.repeat_table(rows))
+    return [row._asdict() for row in rows]
+
+
 PARTS: Mapping[str, Callable[[Console], list[dict[str, Any]]]] = {
     "models": _models,
     "rewards": _rewards,
     "stopping": _stopping,
+    "repeats": _repeats,
 }
 """What measures each part, and prints its tables."""

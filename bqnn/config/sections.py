@@ -138,6 +138,8 @@ class TrainConfig(Section):
       rungs: epochs after which a training stops, unless its accuracy is among the best
         1/`eta` that were seen there (ours, after Li et al., 2020); none if empty.
       eta: see `rungs`.
+      repeats: trainings, each by another seed, of a candidate whose first one is among
+        the best eighth; its accuracy is their mean (ours).
       seed: from which a training draws everything random, together with the canonical
         hash of its block; `search.seed` if None. With a number, searches of other
         seeds train a block to the same result, and need train it once (ours).
@@ -168,6 +170,7 @@ class TrainConfig(Section):
         "ascending epochs from 1 on, 100 at most",
     )
     eta: float = within(3.0, 1.5, 1000.0)
+    repeats: int = within(1, 1, 100)
     seed: int | None = within(None, 0, 2**31 - 1)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ OnStep = Callable[[], None]
 
 
 class Engine(Protocol):
-    """Trains and measures one network. Constructed from plan, recipe, data and seed.
+    """Trains and measures one network. Constructed from plan, recipe and data.
 
     Attributes:
       clock: the time spent by phase.
@@ -22,8 +22,8 @@ class Engine(Protocol):
 
     clock: "Clock"
 
-    def init(self) -> Any:
-        """Make the first state: the same parameters at every call."""
+    def init(self, seed: int) -> Any:
+        """Make the first state: the same parameters at every call with a seed."""
 
     def train(
         self, state: Any, batches: Batches, learning_rate: float, on_step: OnStep

@@ -10,7 +10,7 @@ from bqnn.engines.walk import WalkEngine
 from bqnn.engines.whole import ScanEngine, StepEngine
 from bqnn.networks.plan import NetworkPlan
 
-ENGINES: dict[str, Callable[[NetworkPlan, TrainConfig, Dataset, int], Engine]] = {
+ENGINES: dict[str, Callable[[NetworkPlan, TrainConfig, Dataset], Engine]] = {
     "walk": WalkEngine,
     "step": StepEngine,
     "scan": ScanEngine,

@@ -49,11 +49,11 @@ class WalkEngine:
     """Trains one network by walking its units."""
 
     def __init__(
-        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
+        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset
     ) -> None:
         """Put the data on the device, and load or compile the programs."""
         self.clock = Clock()
-        self.plan, self.config, self.seed = plan, config, seed
+        self.plan, self.config = plan, config
         with self.clock.measure("prepare"):
             self.data, self.validation, self.mean, self.std = jax.device_put(
                 (dataset.train, dataset.validation, dataset.mean, dataset.std)
@@ -72,10 +72,10 @@ class WalkEngine:
             self.read = reader(batch, specs_of(self.data))
             self.read_validation = reader(batch, specs_of(self.validation))
 
-    def init(self) -> list[UnitState]:
+    def init(self, seed: int) -> list[UnitState]:
         """Make the first state, unit by unit."""
         with self.clock.measure("prepare"):
-            variables = init_variables(self.plan, self.seed)
+            variables = init_variables(self.plan, seed)
             return init_states(self.units, variables, self.config)
 
     def train(

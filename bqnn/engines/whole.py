@@ -31,11 +31,11 @@ class StepEngine:
     network: type[Network] = Network
 
     def __init__(
-        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset, seed: int
+        self, plan: NetworkPlan, config: TrainConfig, dataset: Dataset
     ) -> None:
         """Put the data on the device, and compile."""
         self.clock = Clock()
-        self.plan, self.config, self.seed = plan, config, seed
+        self.plan, self.config = plan, config
         batch = min(config.batch, len(dataset.train.labels))
         self.images = len(dataset.train.labels), len(dataset.validation.labels)
         self.place = placement(config.devices, batch)
@@ -63,10 +63,10 @@ class StepEngine:
         """Split batches into what one program call takes: here into single ones."""
         return [Batches(*batch) for batch in zip(*batches, strict=True)]
 
-    def init(self) -> TrainState:
+    def init(self, seed: int) -> TrainState:
         """Make the first state."""
         with self.clock.measure("prepare"):
-            return self.place.put(init_state(self.plan, self.config, self.seed))
+            return self.place.put(init_state(self.plan, self.config, seed))
 
     def train(
         self, state: TrainState, batches: Batches, learning_rate: float, on_step: OnStep
@@ -105,9 +105,9 @@ class StepEngine:
     def _compile(self, batch: int) -> None:
         """Compile both programs, for an epoch and for the validation part."""
         train, validation = self.images
-        state, rate = self.init(), self.place.put(np.float32(0))
+        state, rate = self.init(0), self.place.put(np.float32(0))
         share = self.place.share
-        for indices, _ in self.split(epoch_batches(train, batch, self.seed, 0))[:1]:
+        for indices, _ in self.split(epoch_batches(train, batch, 0, 0))[:1]:
             self._program("train", state, *self.data, share(indices), rate)
         for part in self.split(all_batches(validation, batch))[:1]:
             self._program("evaluate", state, *self.validation, *map(share, part))

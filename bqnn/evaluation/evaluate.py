@@ -12,8 +12,8 @@ from bqnn.data import Dataset, load
 from bqnn.engines.engine import Engine
 from bqnn.engines.registry import ENGINES, engine_name
 from bqnn.evaluation.fit import fit
-from bqnn.evaluation.recipe import config_for
-from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.evaluation.recipe import config_for, repeat_seed
+from bqnn.evaluation.records import Candidate, Evaluation, Status, repeated
 from bqnn.networks import cost
 from bqnn.networks.plan import plan
 
@@ -86,8 +86,8 @@ def prepare(
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)
     name = engine_name(recipe, config.network, len(dataset.train.labels))
-    engine = ENGINES[name](network, recipe, dataset, candidate.seed)
-    return Prepared(engine, engine.init())
+    engine = ENGINES[name](network, recipe, dataset)
+    return Prepared(engine, engine.init(candidate.seed))
 
 
 @numerics.pinned()
@@ -102,6 +102,12 @@ def train_prepared(
     seed, rungs = candidate.seed, candidate.rungs
     result = fit(*prepared, config.train, dataset, seed, on_step, rungs)
     ended = Status.OK if len(result.accuracy) == config.train.epochs else Status.STOPPED
+    repeats: tuple[float, ...] = ()
+    if ended == Status.OK and repeated(candidate, result.accuracy):
+        numbers = range(1, config.train.repeats)
+        seeds = (repeat_seed(seed, number) for number in numbers)
+        engine = prepared.engine
+        repeats = tuple(_repeat(engine, config, dataset, s, on_step) for s in seeds)
     return Evaluation(
         status=ended if result.finite else Status.DIVERGED,
         accuracy=result.accuracy,
@@ -109,7 +115,20 @@ def train_prepared(
         seconds=result.seconds,
         device=runtime.device(),
         error="" if result.finite else "the loss is not finite",
+        repeats=repeats,
     )
+
+
+def _repeat(
+    engine: Engine,
+    config: Config,
+    dataset: Dataset,
+    seed: int,
+    on_step: Callable[[], None],
+) -> float:
+    """Train again, and return the last accuracy; a random guess's if it diverges."""
+    result = fit(engine, engine.init(seed), config.train, dataset, seed, on_step)
+    return result.accuracy[-1] if result.finite else 1 / dataset.num_classes
 
 
 def on_device(dataset: Dataset) -> Dataset:

@@ -48,11 +48,11 @@ def fit(
     random guess, training restarts from the same weights with a smaller learning rate.
 
     Args:
-      engine: made from plan, recipe, data and seed.
+      engine: made from plan, recipe and data.
       state: the result of `engine.init`; consumed.
       config: the recipe.
       dataset: the images to train on, and to validate on.
-      seed: seed of the order of the images.
+      seed: of the state, and of the order of the images.
       on_step: called before every step; may raise to end the training.
       rungs: training ends at the first that is not reached.
     """
@@ -65,7 +65,7 @@ def fit(
         accuracy, finite = recipe.run(state, rate, may_restart)
         if accuracy is not None:
             return Fit(accuracy, finite, restarts, engine.clock.seconds)
-        state = engine.init()
+        state = engine.init(seed)
         restarts += 1
 
 

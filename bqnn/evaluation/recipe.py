@@ -1,6 +1,7 @@
 """Recipe of a candidate: the configuration that it is trained with."""
 
 import dataclasses
+import hashlib
 
 from bqnn.config import Config
 from bqnn.evaluation.records import Candidate
@@ -10,15 +11,19 @@ def config_for(candidate: Candidate, config: Config) -> Config:
     """Return the configuration of a candidate's training.
 
     A training in full is one by the early-stop recipe with more epochs: the learning
-    rate decays as often, and there is as much more time. It stops at no rung.
+    rate decays as often, and there is as much more time. It stops at no rung. A
+    candidate that may be trained several times has as much more time too.
 
     Args:
       candidate: to be trained.
       config: of the search.
     """
-    if candidate.epochs is None:
-        return config
     train, budget = config.train, config.budget
+    if candidate.epochs is None:
+        timeout = min(1e9, budget.timeout * train.repeats)
+        return dataclasses.replace(
+            config, budget=dataclasses.replace(budget, timeout=timeout)
+        )
     longer = candidate.epochs / train.epochs
     return dataclasses.replace(
         config,
@@ -27,8 +32,20 @@ def config_for(candidate: Candidate, config: Config) -> Config:
             epochs=candidate.epochs,
             decay_epochs=max(1, round(train.decay_epochs * longer)),
             rungs=(),
+            repeats=1,
         ),
         # Which asks for fewer epochs than in full, if it is learnt.
         reward=dataclasses.replace(config.reward, kind="accuracy"),
         budget=dataclasses.replace(budget, timeout=min(1e9, budget.timeout * longer)),
     )
+
+
+def repeat_seed(seed: int, number: int) -> int:
+    """Make the seed of a candidate's training `number`, from 1, after the first.
+
+    Args:
+      seed: of its first training.
+      number: which one.
+    """
+    digest = hashlib.sha256(f"{seed} {number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

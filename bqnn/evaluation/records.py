@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -52,6 +53,18 @@ class Rung(NamedTuple):
     gain: float
 
 
+class Standing(NamedTuple):
+    """What candidates of a batch must reach, the same for all of it.
+
+    Attributes:
+      rungs: as `Candidate.rungs`.
+      repeat_from: as `Candidate.repeat_from`.
+    """
+
+    rungs: tuple[Rung, ...]
+    repeat_from: float | None
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A block to evaluate.
@@ -69,6 +82,8 @@ class Candidate:
       rungs: where its training may stop, in ascending order.
       epochs: of a training in full (`bqnn.search.rounds`), whose `hash` is then that of
         the canonical hash and them; `train.epochs` if None.
+      repeat_from: the accuracy after the last epoch from which on it is trained again
+        (`train.repeats`); it is not if None.
     """
 
     iteration: int
@@ -83,6 +98,7 @@ class Candidate:
     network_flops: int
     rungs: tuple[Rung, ...] = ()
     epochs: int | None = None
+    repeat_from: float | None = None
 
     @property
     def id(self) -> CandidateId:
@@ -105,6 +121,7 @@ class Evaluation:
       error: what went wrong, one line first, then the traceback if there is one.
       source: for a reused result, the other search that found it; empty if it is of
         this search.
+      repeats: accuracies after the last epoch of trainings by other seeds.
     """
 
     status: Status
@@ -115,6 +132,13 @@ class Evaluation:
     worker: str = ""
     error: str = ""
     source: str = ""
+    repeats: tuple[float, ...] = ()
+
+    @property
+    def final(self) -> float:
+        """The last accuracy; where a candidate was trained again, the mean of all."""
+        last = (self.accuracy[-1], *self.repeats)
+        return math.fsum(last) / len(last)
 
 
 def taught(evaluation: Evaluation) -> bool:
@@ -138,6 +162,17 @@ def missed(rungs: Sequence[Rung], accuracy: Sequence[float]) -> Rung | None:
     """
     passed = (rung for rung in rungs if rung.epoch <= len(accuracy))
     return next((r for r in passed if accuracy[r.epoch - 1] < r.cutoff), None)
+
+
+def repeated(candidate: Candidate, accuracy: Sequence[float]) -> bool:
+    """Tell whether a candidate is trained again, by its first whole training.
+
+    Args:
+      candidate: the candidate.
+      accuracy: after each epoch.
+    """
+    least = candidate.repeat_from
+    return least is not None and bool(accuracy) and accuracy[-1] >= least
 
 
 def is_settled(statuses: Sequence[Status]) -> bool:
@@ -170,6 +205,7 @@ def reuse(known: Evaluation) -> Evaluation:
         device=known.device if known.source else "",
         error="" if usable else f"{known.status}: {known.error}",
         source=known.source,
+        repeats=known.repeats,
     )
 
 

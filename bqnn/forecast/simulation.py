@@ -6,12 +6,20 @@ that the agent comes to prefer, and how many epochs rungs leave them.
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from bqnn.config import Config, schedule
-from bqnn.evaluation.records import Candidate, Evaluation, Status, missed, reuse
+from bqnn.evaluation.records import (
+    Candidate,
+    Evaluation,
+    Status,
+    missed,
+    repeated,
+    reuse,
+)
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.search.history import Batch
@@ -61,7 +69,7 @@ class Played(NamedTuple):
 def epochs_of(evaluation: Evaluation) -> int:
     """Count the epochs that an evaluation takes; one that is reused takes none."""
     own = evaluation.status != Status.REUSED
-    return len(evaluation.accuracy) if own else 0
+    return len(evaluation.accuracy) * (1 + len(evaluation.repeats)) if own else 0
 
 
 def shortened(config: Config, iterations: int) -> Config:
@@ -89,19 +97,22 @@ def play(
     problem, found = make_problem(shortened(config, few), images), list[Simulation]()
     for share in _SHARES:
         batches = []
-        for batch in simulate(problem, share):
+        made = functools.partial(made_up, problem, share)
+        for batch in simulate(problem, made):
             batches.append(batch)
             on_batch(len(found) * few + len(batches), len(_SHARES) * few)
         found.append(tuple(batches))
     return Played(config, images, tuple(sorted(found, key=_flops)))
 
 
-def simulate(problem: Problem, share: float) -> Iterator[Batch]:
+def simulate(
+    problem: Problem, evaluate: Callable[[Candidate], Evaluation]
+) -> Iterator[Batch]:
     """Play a whole search in slot order, and yield its batches.
 
     Args:
       problem: the search.
-      share: of size in accuracy; the rest is drawn.
+      evaluate: called for every function once.
     """
     state, waiting = first_state(problem, ()), list[Batch]()
     known: dict[str, Evaluation] = {}
@@ -113,7 +124,7 @@ def simulate(problem: Problem, share: float) -> Iterator[Batch]:
             if candidate.hash in known:
                 batch.append((candidate, reuse(known[candidate.hash])))
             else:
-                known[candidate.hash] = made_up(problem, candidate, share)
+                known[candidate.hash] = evaluate(candidate)
                 batch.append((candidate, known[candidate.hash]))
         yield batch
         waiting.append(batch)
@@ -121,8 +132,14 @@ def simulate(problem: Problem, share: float) -> Iterator[Batch]:
             state = tell_batch(problem, state, waiting.pop(0))
 
 
-def made_up(problem: Problem, candidate: Candidate, share: float) -> Evaluation:
-    """Make an evaluation up, whose accuracy is the same after every epoch."""
+def made_up(problem: Problem, share: float, candidate: Candidate) -> Evaluation:
+    """Make an evaluation up, whose accuracy is the same after every epoch.
+
+    Args:
+      problem: the search.
+      share: of size in accuracy; the rest is drawn.
+      candidate: to evaluate.
+    """
     config, images = problem.config, problem.images
     train, network = config.train, plan(candidate.block, config.network, images)
     whole = cost.network_cost(network)
@@ -136,7 +153,8 @@ def made_up(problem: Problem, candidate: Candidate, share: float) -> Evaluation:
     accuracy = (share * size + (1 - share) * chance,) * train.epochs
     if rung := missed(candidate.rungs, accuracy):
         return Evaluation(Status.STOPPED, accuracy[: rung.epoch])
-    return Evaluation(Status.OK, accuracy)
+    again = repeated(candidate, accuracy) * (train.repeats - 1)
+    return Evaluation(Status.OK, accuracy, repeats=accuracy[-1:] * again)
 
 
 def _flops(simulation: Simulation) -> int:

@@ -110,7 +110,7 @@ def _block_cells(event: Evaluated) -> tuple[str, ...]:
     return (
         str(candidate.block),
         f"{event.reward:.4f}",
-        f"{event.evaluation.accuracy[-1]:.2%}",
+        f"{event.evaluation.final:.2%}",
         si(candidate.block_flops),
         f"{Density(candidate.edges, candidate.nodes).value:.3f}",
         si(candidate.network_params),

@@ -45,7 +45,7 @@ class Board:
         for status, count in self._summary.counts.items():
             self._scalar(f"status/{status}", count, number)
         if event.evaluation.accuracy:
-            self._scalar("evaluation/accuracy", event.evaluation.accuracy[-1], number)
+            self._scalar("evaluation/accuracy", event.evaluation.final, number)
         if self._summary.best:
             self._scalar("best/reward", self._summary.best[0].reward, number)
         if new_best:

@@ -30,7 +30,7 @@ def trained_line(trained: Trained, done: int, total: int, what: str = "rank") ->
     if trained.accuracy is None:
         outcome = f"{trained.evaluation.status}: {headline(trained.evaluation)}"
     else:
-        early = trained.found.evaluation.accuracy[-1]
+        early = trained.found.evaluation.final
         outcome = f"validation {trained.accuracy:.2%} (in the search {early:.2%})"
     return f"{done}/{total}: {what} {trained.rank}: {outcome}"
 
@@ -114,7 +114,7 @@ def _ranked_cells(trained: Trained) -> tuple[str, ...]:
         str(trained.rank),
         str(candidate.block),
         f"{reward:.4f}",
-        f"{evaluation.accuracy[-1]:.2%}",
+        f"{evaluation.final:.2%}",
         str(trained.evaluation.status) if final is None else f"{final:.2%}",
     )
 

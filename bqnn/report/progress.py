@@ -156,7 +156,9 @@ def _outcome(event: Evaluated) -> str:
 
 def _result(evaluation: Evaluation) -> str:
     if evaluation.accuracy:
-        return f"accuracy {evaluation.accuracy[-1]:.2%}"
+        count = 1 + len(evaluation.repeats)
+        mean = f" (the mean of {count})" if count > 1 else ""
+        return f"accuracy {evaluation.final:.2%}{mean}"
     return headline(evaluation)
 
 

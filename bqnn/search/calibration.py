@@ -21,7 +21,7 @@ from bqnn.schema import FactError, fields, integer, mapped, number, text
 Floats = NDArray[np.float64]
 
 TERMS: Mapping[str, Callable[[Candidate, Evaluation], float]] = {
-    "accuracy": lambda _, evaluation: evaluation.accuracy[-1],
+    "accuracy": lambda _, evaluation: evaluation.final,
     "log_params": lambda candidate, _: math.log(max(1, candidate.network_params)),
     "log_flops": lambda candidate, _: math.log(candidate.block_flops),
     "log_density": lambda candidate, _: math.log(

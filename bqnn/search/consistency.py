@@ -11,6 +11,7 @@ from bqnn.evaluation.records import (
     Status,
     is_settled,
     missed,
+    repeated,
 )
 from bqnn.schema import FactError
 from bqnn.search.facts import CHANGES, row_name
@@ -96,15 +97,19 @@ def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
             wanted = f"0 to {config.search.batch - 1}, as search.batch says"
             what = f"it has {len(slots)} candidates: want slots {wanted}"
             raise _error("asks", [ask.iteration], what)
-        _check_rungs(config, ask)
+        _check_standing(config, ask)
         for candidate in ask.candidates:
             _check_length(config, "candidates", candidate.id, candidate.block)
 
 
-def _check_rungs(config: Config, ask: Ask) -> None:
+def _check_standing(config: Config, ask: Ask) -> None:
+    rungs, repeat_from = ask.standing
     want = [epoch for epoch in config.train.rungs if epoch < config.train.epochs]
-    if [rung.epoch for rung in ask.rungs] != want:
+    if [rung.epoch for rung in rungs] != want:
         what = f"its rungs are not after epochs {want}, as train.rungs says"
+        raise _error("asks", [ask.iteration], what)
+    if (repeat_from is None) != (config.train.repeats == 1):
+        what = f"repeat_from is {repeat_from}: train.repeats says otherwise"
         raise _error("asks", [ask.iteration], what)
 
 
@@ -139,11 +144,16 @@ def check_attempts(known: Iterable[Candidate], attempts: Attempts) -> None:
     if strange:
         raise _error("evaluations", min(strange), "no such candidate was asked")
     for candidate_id, tried in attempts.items():
-        last, rungs = tried[-1], candidates[candidate_id].rungs
-        rung, trained = missed(rungs, last.accuracy), len(last.accuracy)
+        last, candidate = tried[-1], candidates[candidate_id]
+        rung, trained = missed(candidate.rungs, last.accuracy), len(last.accuracy)
         fits = rung is not None and rung.epoch == trained
         if last.status == Status.STOPPED and not fits:
             what = f"it stopped after {trained} epochs, where it missed no rung"
+            raise _error("evaluations", candidate_id, what)
+        again = last.status == Status.OK and repeated(candidate, last.accuracy)
+        if last.status != Status.REUSED and again != bool(last.repeats):
+            want = "repeats" if again else "none"
+            what = f"it has repeats {list(last.repeats)}: want {want}"
             raise _error("evaluations", candidate_id, what)
 
 

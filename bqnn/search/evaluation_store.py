@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from bqnn.config import Config
 from bqnn.errors import quote
-from bqnn.evaluation.records import Candidate, Evaluation, Status, missed
+from bqnn.evaluation.records import Candidate, Evaluation, Status, missed, repeated
 from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec
 from bqnn.schema import TEXT, FactError, read_at, text
@@ -158,7 +158,8 @@ def _setting(run: Run) -> str:
     """Write what decides a training, besides block, seed and device, as JSON."""
     train = dataclasses.asdict(run.config.train)
     del train["seed"]  # a candidate has its own, made from it
-    del train["rungs"], train["eta"]  # of a whole training, every part is known
+    # Of a whole training every part is known, and the first of several is kept.
+    del train["rungs"], train["eta"], train["repeats"]
     return json.dumps(
         {
             "network": dataclasses.asdict(run.config.network),
@@ -199,10 +200,15 @@ def _read(candidate: Candidate, row: tuple[Any, ...], config: Config) -> Evaluat
     return found
 
 
-def _stopped(candidate: Candidate, whole: Evaluation) -> Evaluation:
-    """Take as much of a training as the candidate would have been trained."""
+def _stopped(candidate: Candidate, whole: Evaluation) -> Evaluation | None:
+    """Take as much of a training as the candidate would have been trained.
+
+    Returns:
+      None if that is more: of several trainings only the first is kept.
+    """
     rung = missed(candidate.rungs, whole.accuracy)
     if rung is None:
-        return whole
+        again = whole.status == Status.OK and repeated(candidate, whole.accuracy)
+        return None if again else whole
     accuracy = whole.accuracy[: rung.epoch]
     return dataclasses.replace(whole, status=Status.STOPPED, accuracy=accuracy)

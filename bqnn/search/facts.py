@@ -102,6 +102,9 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "told": INDEX,
         "epsilon": number(0, 1),
         "rungs": parsed(listed(_rung, "a list of rungs", 0, 100)),
+        "repeat_from": parsed(
+            lambda value: None if value is None else _ACCURACY(value)
+        ),
     },
     "candidates": CANDIDATE,
     "evaluations": {
@@ -116,6 +119,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "worker": NAME,
         "error": TEXT,
         "source": TEXT,
+        "repeats": parsed(listed(_ACCURACY, "a list of fractions", 0, 99)),
         "time": TIME,
     },
     "tells": {
@@ -153,7 +157,12 @@ COLUMNS: dict[str, dict[str, Convert]] = {
 NEW_TABLES = {"learnt": 3, "tried_first": 3, "warm_start": 3, "rounds": 4, "fits": 4}
 """The schema version that has added a table; it is empty in journals of before."""
 
-NEW_COLUMNS = {("evaluations", "source"): (3, "''"), ("asks", "rungs"): (4, "'[]'")}
+NEW_COLUMNS = {
+    ("evaluations", "source"): (3, "''"),
+    ("asks", "rungs"): (4, "'[]'"),
+    ("asks", "repeat_from"): (5, "'null'"),
+    ("evaluations", "repeats"): (5, "'[]'"),
+}
 """The schema version that has added a column, and what journals of before read as."""
 
 KEYS: dict[str, tuple[str, ...]] = {

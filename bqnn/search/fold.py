@@ -174,11 +174,11 @@ def _check_ask(
             f"iteration {recorded.iteration}: epsilon differs: the journal has "
             f"{recorded.epsilon}, the replay asks with {epsilon}"
         )
-    rungs = ladder.rungs(state.ladder)
-    if recorded.rungs != rungs:
+    reach = ladder.standing(state.ladder)
+    if recorded.standing != reach:
         raise ReplayError(
             f"iteration {recorded.iteration}: rungs differ: the journal has "
-            f"{list(recorded.rungs)}, the replay gives {list(rungs)}"
+            f"{recorded.standing}, the replay gives {reach}"
         )
     for candidate, block in zip(recorded.candidates, blocks, strict=True):
         if candidate.block != block:

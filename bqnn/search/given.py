@@ -10,7 +10,7 @@ from pathlib import Path
 from bqnn import files
 from bqnn.config.sections import MOST_CANDIDATES
 from bqnn.errors import ConfigError, JournalError, NscError
-from bqnn.evaluation.records import Candidate
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.search import facts, journal
 from bqnn.search.fold import warm_start
 from bqnn.search.history import Given, Learnt
@@ -107,7 +107,7 @@ def _results(problem: Problem, fingerprint: str, folder: Path) -> list[Learnt]:
         )
     name = facts.storable(str(folder))
     found = [
-        Learnt(name, _as_here(problem, event.candidate), event.evaluation.accuracy)
+        Learnt(name, _as_here(problem, event.candidate), _curve(event.evaluation))
         for event in evaluated(problem, history)
         if last_accuracy(event.candidate, event.evaluation) is not None
     ]
@@ -116,6 +116,10 @@ def _results(problem: Problem, fingerprint: str, folder: Path) -> list[Learnt]:
     for result in found:
         _check_block(problem, result.candidate.block, f"{folder}: ")
     return found
+
+
+def _curve(evaluation: Evaluation) -> tuple[float, ...]:
+    return (*evaluation.accuracy[:-1], evaluation.final)
 
 
 def _as_here(problem: Problem, candidate: Candidate) -> Candidate:

@@ -8,7 +8,7 @@ from bqnn.evaluation.records import (
     Candidate,
     CandidateId,
     Evaluation,
-    Rung,
+    Standing,
     Status,
     is_settled,
 )
@@ -53,9 +53,10 @@ class Ask(NamedTuple):
     candidates: tuple[Candidate, ...]
 
     @property
-    def rungs(self) -> tuple[Rung, ...]:
-        """Where its candidates may stop, the same for all."""
-        return self.candidates[0].rungs
+    def standing(self) -> Standing:
+        """What its candidates must reach."""
+        first = self.candidates[0]
+        return Standing(first.rungs, first.repeat_from)
 
 
 class Tell(NamedTuple):

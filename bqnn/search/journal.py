@@ -21,7 +21,7 @@ from bqnn.search.history import Ask, Given, History, Round, Run, Tell, WarmStart
 from bqnn.search.tables import Tables
 from bqnn.space import nsc
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
@@ -155,8 +155,8 @@ class Journal:
         """Record a batch asked, with its candidates, in one transaction."""
         with self._writing():
             self._connection.execute(
-                "INSERT INTO asks VALUES (?, ?, ?, ?, ?)",
-                (*ask[:3], time.time(), json.dumps(ask.rungs)),
+                "INSERT INTO asks VALUES (?, ?, ?, ?, ?, ?)",
+                (*ask[:3], time.time(), *map(json.dumps, ask.standing)),
             )
             self._add_candidates(ask.candidates)
 
@@ -185,8 +185,9 @@ class Journal:
     ) -> None:
         """Record an attempt at a candidate, counted from 1."""
         row = facts.evaluation_row(candidate, attempt, evaluation)
-        values = *row, time.time(), facts.storable(evaluation.source)
-        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 12)})", [values])
+        source, repeats = evaluation.source, json.dumps(evaluation.repeats)
+        values = *row, time.time(), facts.storable(source), repeats
+        self._write(f"INSERT INTO evaluations VALUES ({', '.join('?' * 13)})", [values])
 
     def add_tell(self, tell: Tell) -> None:
         """Record a batch told."""

@@ -1,4 +1,4 @@
--- Schema version 4. Facts are added, never changed. Times are seconds since 1970.
+-- Schema version 5. Facts are added, never changed. Times are seconds since 1970.
 CREATE TABLE IF NOT EXISTS run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   config TEXT NOT NULL,       -- JSON, whole
@@ -42,7 +42,9 @@ CREATE TABLE IF NOT EXISTS asks (
   epsilon REAL NOT NULL,
   time REAL NOT NULL,
   -- From version 4 on: JSON, [epoch, accuracy to reach, mean gain after it] of each rung.
-  rungs TEXT NOT NULL DEFAULT '[]'
+  rungs TEXT NOT NULL DEFAULT '[]',
+  -- From version 5 on: JSON, the accuracy from which on a candidate is trained again, or null.
+  repeat_from TEXT NOT NULL DEFAULT 'null'
 );
 CREATE TABLE IF NOT EXISTS candidates (
   iteration INTEGER NOT NULL,
@@ -72,6 +74,8 @@ CREATE TABLE IF NOT EXISTS evaluations (
   time REAL NOT NULL,
   -- From version 3 on: of a reused result, the other search that found it.
   source TEXT NOT NULL DEFAULT '',
+  -- From version 5 on: JSON, last accuracies of trainings by other seeds.
+  repeats TEXT NOT NULL DEFAULT '[]',
   PRIMARY KEY (iteration, slot, attempt)
 );
 -- From version 4 on: rounds of full trainings, from which the reward is learnt. Their

@@ -47,7 +47,7 @@ def make_reward(
         flops_term, density_term = penalties(
             candidate.block_flops, density, reference, config
         )
-        accuracy = guess if whole is None else whole.accuracy[-1]
+        accuracy = guess if whole is None else whole.final
         return accuracy - (flops_term + density_term) / 100
 
     return reward
@@ -103,7 +103,7 @@ def last_accuracy(candidate: Candidate, evaluation: Evaluation) -> float | None:
       None if there is none: training failed, or stopped at a rung.
     """
     stopped = evaluation.status == Status.STOPPED or stopped_at(candidate, evaluation)
-    return evaluation.accuracy[-1] if taught(evaluation) and not stopped else None
+    return evaluation.final if taught(evaluation) and not stopped else None
 
 
 def _as_if_ended(candidate: Candidate, evaluation: Evaluation) -> Evaluation | None:

@@ -68,7 +68,7 @@ def choose(problem: Problem, told: Sequence[Batch], before: Sequence[Round]) -> 
     """
     number, taken = len(before), {c.block for r in before for c in r.candidates}
     known = [pair for pair in _whole(told) if pair[0].block not in taken]
-    accuracies = np.array([evaluation.accuracy[-1] for _, evaluation in known])
+    accuracies = np.array([evaluation.final for _, evaluation in known])
     params = np.array([float(candidate.network_params) for candidate, _ in known])
     total = problem.config.reward.full_blocks
     count = share(total, number, len(moments(problem.config)))
@@ -93,7 +93,7 @@ def learn(told: Sequence[Batch], full: Batch) -> Fit | None:
     ended = [(c, e) for c, e in full if last_accuracy(c, e) is not None]
     pairs = [early[candidate.block] for candidate, _ in ended]
     values = [calibration.values_of(FITTED, *pair) for pair in pairs]
-    final = [evaluation.accuracy[-1] for _, evaluation in ended]
+    final = [evaluation.final for _, evaluation in ended]
     return calibration.learn(np.array(values), np.array(final))
 
 
@@ -118,5 +118,6 @@ def _in_full(
         hash=sha,
         seed=training_seed(problem.config, sha),
         rungs=(),
+        repeat_from=None,
         epochs=epochs,
     )

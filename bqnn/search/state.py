@@ -88,16 +88,12 @@ def ask_batch(
 ) -> Ask:
     """Ask the agent for batch `iteration`, after it was told `told` batches.
 
-    Its candidates know the rungs as they stand now.
+    Its candidates know what they must reach as it stands now.
     """
     blocks, epsilon = ask_blocks(problem, state, iteration, pending)
-    rungs = ladder.rungs(state.ladder)
-    candidates = tuple(
-        dataclasses.replace(
-            make_candidate(problem, block, iteration, slot), rungs=rungs
-        )
-        for slot, block in enumerate(blocks)
-    )
+    made = (make_candidate(problem, b, iteration, s) for s, b in enumerate(blocks))
+    reach = ladder.standing(state.ladder)._asdict()
+    candidates = tuple(dataclasses.replace(candidate, **reach) for candidate in made)
     return Ask(iteration, told, epsilon, candidates)
 
 
@@ -130,6 +126,7 @@ def batch_digest(batch: Batch) -> str:
             evaluation.status,
             evaluation.accuracy,
             evaluation.restarts,
+            *([evaluation.repeats] if evaluation.repeats else []),
         ]
         for candidate, evaluation in batch
     ]
@@ -137,6 +134,8 @@ def batch_digest(batch: Batch) -> str:
 
 
 def _told(candidate: Candidate) -> list[object]:
-    """List the fields of a candidate; without rungs, as before there were any."""
-    *values, rungs, _ = vars(candidate).values()
-    return [*values, rungs] if rungs else values
+    """List the fields of a candidate; without those that earlier versions lacked."""
+    *values, rungs, _, repeat_from = vars(candidate).values()
+    if rungs:
+        values.append(rungs)
+    return values if repeat_from is None else [*values, repeat_from]

@@ -1,6 +1,6 @@
 """Tables of a journal: every row is checked by `facts` as it is read.
 
-Versions before 4 have fewer tables and columns; what they lack reads as nothing.
+Versions before 5 have fewer tables and columns; what they lack reads as nothing.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.evaluation.records import Candidate, Evaluation, Status, is_known
+from bqnn.evaluation.records import Candidate, Evaluation, Standing, Status, is_known
 from bqnn.schema import FactError
 from bqnn.search import consistency, facts
 from bqnn.search.history import (
@@ -97,10 +97,11 @@ class Tables:
     def _asks(self, batches: dict[int, list[Candidate]]) -> tuple[Ask, ...]:
         """Read the batches asked; takes their candidates from `batches`."""
         asks = []
-        for iteration, told, epsilon, rungs in self.select("asks"):
-            batch = batches.pop(iteration, [])
-            if rungs:
-                batch = [dataclasses.replace(c, rungs=rungs) for c in batch]
+        for iteration, told, epsilon, *reach in self.select("asks"):
+            batch, standing = batches.pop(iteration, []), Standing(*reach)
+            if standing != Standing((), None):
+                known = standing._asdict()
+                batch = [dataclasses.replace(c, **known) for c in batch]
             asks.append(Ask(iteration, told, epsilon, tuple(batch)))
         return tuple(asks)
 
@@ -126,7 +127,7 @@ class Tables:
             if number != len(earlier) + 1:
                 where = facts.row_name("evaluations", row)
                 raise FactError(f"{where}: want attempt {len(earlier) + 1} before it")
-            attempts[candidate_id] = (*earlier, Evaluation(*row[3:11]))
+            attempts[candidate_id] = (*earlier, Evaluation(*row[3:12]))
         return attempts
 
     def result_of(self, sha: str) -> Evaluation | None:
@@ -143,7 +144,7 @@ class Tables:
             (sha, Status.REUSED.value),
         )
         for _, twin in itertools.groupby(rows, key=lambda row: row[:2]):
-            attempts = [Evaluation(*row[3:11]) for row in twin]
+            attempts = [Evaluation(*row[3:12]) for row in twin]
             if is_known([attempt.status for attempt in attempts]):
                 return attempts[-1]
         return None

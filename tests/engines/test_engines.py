@@ -62,10 +62,10 @@ def _trained(name: str, block: Block, dtype: str, count: int = 3) -> Any:
     config = TrainConfig(batch=16, dtype=dtype, engine=name)
     widths = WIDTHS if dtype == "float32" else WIDTHS[:1]
     network = plan(block, small(widths=widths), SPEC)
-    engine = ENGINES[name](network, config, DATA, 0)
+    engine = ENGINES[name](network, config, DATA)
     batches = epoch_batches(len(DATA.train.labels), config.batch, 0, 0)
     batches = jax.tree.map(lambda array: array[:count], batches)
-    state, losses = engine.train(engine.init(), batches, 0.01, lambda: None)
+    state, losses = engine.train(engine.init(0), batches, 0.01, lambda: None)
     correct = engine.count_correct(state, all_batches(40, config.batch))
     return losses, jax.device_get(_variables(name, engine, state)), correct
 
@@ -101,8 +101,8 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
         differentiate = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
         given = variables["params"], variables["batch_stats"]
         (loss, stats), grads = differentiate(*given, images, labels)
-        engine = WalkEngine(network, DESCENT, DATA, 0)
-        state, losses = engine.train(engine.init(), batches, 1e6, lambda: None)
+        engine = WalkEngine(network, DESCENT, DATA)
+        state, losses = engine.train(engine.init(0), batches, 1e6, lambda: None)
         walked = variables_of(engine.units, state, DESCENT)
         assert losses[0] == pytest.approx(float(loss), rel=1e-5)
         grads = jax.device_get(grads)
@@ -127,9 +127,9 @@ def test_every_legal_block_of_two_layers_trains_with_finite_gradients() -> None:
     config = dataclasses.replace(DESCENT, batch=64)
     for block in all_blocks(2):
         network = plan(block, small(widths=(3, 4)), SPEC)
-        engine = WalkEngine(network, config, DATA, 0)
+        engine = WalkEngine(network, config, DATA)
         # A gradient that is not finite leaves its parameter so, whatever its size.
-        state, (loss, after) = engine.train(engine.init(), twice, 1e4, lambda: None)
+        state, (loss, after) = engine.train(engine.init(0), twice, 1e4, lambda: None)
         found = jax.tree.leaves(variables_of(engine.units, state, config))
         assert all(np.isfinite(leaf).all() for leaf in found), str(block)
         assert after < loss, str(block)
@@ -138,8 +138,8 @@ def test_every_legal_block_of_two_layers_trains_with_finite_gradients() -> None:
 def test_walked_logits_of_evaluation_are_those_of_the_whole_network() -> None:
     config = TrainConfig(batch=16)  # as above: its programs are there
     network = plan(BLOCK, small(widths=WIDTHS), SPEC)
-    engine = WalkEngine(network, config, DATA, 0)
-    state = engine.init()
+    engine = WalkEngine(network, config, DATA)
+    state = engine.init(0)
     images = steps.gather(
         jnp.asarray(DATA.validation.images), jnp.arange(40), DATA.mean, DATA.std
     )
@@ -169,8 +169,8 @@ def test_the_second_candidate_compiles_nothing(
         config = TrainConfig(epochs=1, batch=16, eps=3e-7)
         network = plan(block, small(widths=WIDTHS), SPEC)
         with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
-            engine = WalkEngine(network, config, DATA, 0)
-            fit(engine, engine.init(), config, DATA, 0)
+            engine = WalkEngine(network, config, DATA)
+            fit(engine, engine.init(0), config, DATA, 0)
         return sum("Compiling" in record.message for record in caplog.records)
 
     assert compilations(BLOCK) > 20
@@ -187,8 +187,8 @@ def test_accelerators_train_with_programs_compiled_before(
     # A recipe of this test alone; two layers read the block's input.
     config = TrainConfig(epochs=1, batch=16, eps=3e-6)
     network = plan(parse("1,1,1,0,0;2,5,0,0,1"), small(widths=WIDTHS[:1]), SPEC)
-    engine = ENGINES[name](network, config, DATA, 0)
-    state = engine.init()
+    engine = ENGINES[name](network, config, DATA)
+    state = engine.init(0)
     with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
         assert fit(engine, state, config, DATA, 0).finite
     compiled = [r.message for r in caplog.records if "Compiling" in r.message]
@@ -222,7 +222,7 @@ def test_auto_suits_width_rule_backend_and_length(
 def test_native_widths_can_be_walked_too() -> None:
     network = plan(parse("1,1,3,0,0;2,6,0,0,1"), small("native", widths=(3, 4)), SPEC)
     config = TrainConfig(batch=16)
-    engine = WalkEngine(network, config, DATA, 0)
+    engine = WalkEngine(network, config, DATA)
     batches = epoch_batches(70, 16, 0, 0)
-    _, losses = engine.train(engine.init(), batches, 0.01, lambda: None)
+    _, losses = engine.train(engine.init(0), batches, 0.01, lambda: None)
     assert np.isfinite(losses).all()

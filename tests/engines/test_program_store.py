@@ -46,8 +46,8 @@ data = random_dataset(48, 16)
 steps = list(warm_up(config, data))
 count = len(compiled)
 network = plan(parse("1,1,3,0,0;2,5,0,0,1"), config.network, SPEC)
-engine = ENGINES["walk"](network, config.train, data, 0)
-accuracy = fit(engine, engine.init(), config.train, data, 0).accuracy
+engine = ENGINES["walk"](network, config.train, data)
+accuracy = fit(engine, engine.init(0), config.train, data, 0).accuracy
 print(len(steps), steps[-1].total, count, len(compiled) - count, accuracy)
 """
 

@@ -27,13 +27,13 @@ DATA = random_dataset(train=160, validation=50, spec=SPEC)
 
 
 def _fit(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Fit:
-    engine = _engine(config, data, seed)
-    return fit(engine, engine.init(), config, data, seed)
+    engine = _engine(config, data)
+    return fit(engine, engine.init(seed), config, data, seed)
 
 
-def _engine(config: TrainConfig, data: Any = DATA, seed: int = 0) -> Engine:
+def _engine(config: TrainConfig, data: Any = DATA) -> Engine:
     network = plan(BLOCK, small(widths=(6, 6)), SPEC)
-    return ENGINES[config.engine](network, config, data, seed)
+    return ENGINES[config.engine](network, config, data)
 
 
 def test_training_learns_and_measures_every_epoch() -> None:
@@ -129,7 +129,7 @@ def test_on_step_is_called_before_every_step_and_may_end_the_training(
     config = dataclasses.replace(CONFIG, engine=engine)
     with pytest.raises(TimeoutError):
         trainer = _engine(config)
-        fit(trainer, trainer.init(), config, DATA, 0, on_step)
+        fit(trainer, trainer.init(0), config, DATA, 0, on_step)
     # Ten steps in the first epoch, so the fifteenth call is in the second.
     assert len(calls) == 15
 
@@ -155,7 +155,7 @@ def test_every_validation_image_counts_once() -> None:
 def test_a_training_that_passes_its_rungs_is_as_without_them() -> None:
     def run(*rungs: Rung) -> Fit:
         engine = _engine(CONFIG)
-        return fit(engine, engine.init(), CONFIG, DATA, 0, rungs=rungs)
+        return fit(engine, engine.init(0), CONFIG, DATA, 0, rungs=rungs)
 
     whole = run()
     first, second, _ = whole.accuracy

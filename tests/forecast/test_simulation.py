@@ -1,6 +1,7 @@
 """A search with made-up accuracies, beside the search itself."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,12 @@ class MadeUp(TableExecutor):
     def collect(self) -> list[Attempt]:
         """Evaluate one of the candidates queued."""
         ((candidate, _),) = super().collect()
-        return [(candidate, made_up(problem_of(CONFIG), candidate, 0.7))]
+        return [(candidate, made_up(problem_of(CONFIG), 0.7, candidate))]
 
 
 def _simulate(share: float) -> Simulation:
-    return tuple(simulate(problem_of(CONFIG), share))
+    problem = problem_of(CONFIG)
+    return tuple(simulate(problem, functools.partial(made_up, problem, share)))
 
 
 def test_it_is_the_search_that_has_these_accuracies(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_the_larger_block_is_the_better_where_size_alone_decides() -> None:
     flat = [c for batch in _simulate(0.7) for c, _ in batch]
     plain = [dataclasses.replace(candidate, rungs=()) for candidate in flat]
     small, *_, large = sorted(plain, key=lambda candidate: candidate.block_flops)
-    worst, best = (made_up(problem_of(CONFIG), c, 1.0).accuracy for c in (small, large))
+    worst, best = (made_up(problem_of(CONFIG), 1.0, c).accuracy for c in (small, large))
     assert 0 < worst[-1] < best[-1] < 1
 
 

@@ -68,6 +68,8 @@ def test_replay_names_the_first_iteration_that_differs(
         ("journal_v2", "644a260375fbba8e"),
         # With what version 3 added: results learnt, blocks tried first, a source.
         ("journal_v3", "480ab272d9b8802b"),
+        # With what version 4 added: rungs, full trainings and fits.
+        ("journal_v4", "3be842fad7062355"),
     ],
 )
 def test_a_journal_of_an_older_schema_still_replays(
@@ -90,7 +92,8 @@ def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["journal_v1", "journal_v1_stopped", "journal_v2", "journal_v3"]
+    "name",
+    ["journal_v1", "journal_v1_stopped", "journal_v2", "journal_v3", "journal_v4"],
 )
 def test_a_journal_of_an_older_schema_takes_new_facts(
     tmp_path: Path, name: str

@@ -77,13 +77,13 @@ def _tell(found: ladder.Ladder, *curves: tuple[float, ...], name: str = "") -> A
 
 
 def _rungs(found: ladder.Ladder) -> list[tuple[float, ...]]:
-    return [tuple(round(x, 6) for x in rung) for rung in ladder.rungs(found)]
+    return [tuple(round(x, 6) for x in rung) for rung in ladder.standing(found).rungs]
 
 
 def test_cutoffs_and_gains_by_hand() -> None:
     empty = ladder.make(TrainConfig(epochs=3, rungs=(1, 2, 3), eta=2.0))
     # Nothing was seen, so everybody goes on; after the last epoch nobody can.
-    assert ladder.rungs(empty) == (Rung(1, 0.0, 0.0), Rung(2, 0.0, 0.0))
+    assert ladder.standing(empty).rungs == (Rung(1, 0.0, 0.0), Rung(2, 0.0, 0.0))
     one = _tell(empty, (0.3, 0.5, 0.6))
     # Of two, the better one goes on.
     assert _rungs(one) == [(1, 0.3, 0.3), (2, 0.5, 0.1)]
