@@ -21,6 +21,7 @@ PROGRAMS = (
     "predict",
     "compare",
     "oracle",
+    "latency",
     "bench",
 )
 

@@ -92,7 +92,7 @@ def source(model: Model) -> str:
 def _assignments(model: Model) -> Iterator[str]:
     yield f"# {model.block}\n"
     yield "NODES: tuple[Node, ...] = (\n"
-    yield from (f"    {_node(node)},\n" for node in inference.nodes(model))
+    yield from (f"    {_node(node)},\n" for node in inference.nodes(model.plan))
     yield ")\n"
     yield "CLASS_NAMES: tuple[str, ...] = (\n"
     yield from (f"    {name!r},\n" for name in model.class_names)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from bqnn.export.standalone import Network, Node
 from bqnn.final.model import Model
+from bqnn.networks import plan as planned
+from bqnn.networks.plan import NetworkPlan
 
 _WEIGHTED = ("stem", "pcc", "head")
 
@@ -16,23 +18,22 @@ _WEIGHTED = ("stem", "pcc", "head")
 def network(model: Model) -> Network:
     """Make the module of a model; it takes the model's variables as they are."""
     mean, std = tuple(model.mean.tolist()), tuple(model.std.tolist())
-    return Network(nodes(model), mean, std, model.dtype)
+    return Network(nodes(model.plan), mean, std, model.dtype)
 
 
-def nodes(model: Model) -> tuple[Node, ...]:
-    """List the nodes of the model's plan after the image."""
-    planned = model.plan.nodes
+def nodes(network: NetworkPlan) -> tuple[Node, ...]:
+    """List the nodes of a plan after the image."""
+    found = network.nodes
     return tuple(
-        Node(
-            node.name,
-            node.op,
-            tuple(planned[index].name for index in node.inputs),
-            node.channels if node.op in _WEIGHTED else 0,
-            node.kernel,
-            node.stride,
-        )
-        for node in planned[1:]
+        plain_node(node, node.name, tuple(found[i].name for i in node.inputs))
+        for node in found[1:]
     )
+
+
+def plain_node(node: planned.Node, name: str, inputs: tuple[str, ...]) -> Node:
+    """Give a node of a plan a name, and the names of what it reads."""
+    filters = node.channels if node.op in _WEIGHTED else 0
+    return Node(name, node.op, inputs, filters, node.kernel, node.stride)
 
 
 def abstract_images(model: Model) -> jax.ShapeDtypeStruct:

@@ -1,7 +1,10 @@
 """The `onnx` format: one graph with its weights, made by jax2onnx."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from bqnn import files
 from bqnn.export import inference, manifest
@@ -26,19 +29,42 @@ def write(model: Model, folder: Path) -> None:
     Raises:
       ExportError: if jax2onnx is not installed, or cannot convert the network.
     """
+    network = inference.network(model)
+    graph = convert(
+        lambda images: network.apply(model.variables, images),
+        [inference.abstract_images(model)],
+        [INPUT],
+    )
+    path = folder / manifest.FILES["onnx"]
+    path.write_bytes(graph.SerializeToString())
+
+
+def convert(
+    function: Callable[..., Any],
+    inputs: Sequence[jax.ShapeDtypeStruct],
+    names: Sequence[str],
+) -> Any:
+    """Convert a function of arrays to a graph, an `onnx.ModelProto`.
+
+    Args:
+      function: of arrays to one array.
+      inputs: shapes and dtypes of its arguments.
+      names: their names in the graph.
+
+    Raises:
+      ExportError: if jax2onnx is not installed, or cannot convert the function.
+    """
     try:
         import jax2onnx
-        import onnx
     except ImportError as error:
         raise _not_installed(error) from error
-    network = inference.network(model)
     try:
         graph: Any = jax2onnx.to_onnx(
-            lambda images: network.apply(model.variables, images),
-            [inference.abstract_images(model)],
+            function,
+            list(inputs),
             model_name="bqnn",
             opset=OPSET,
-            input_names=[INPUT],
+            input_names=list(names),
             output_names=[OUTPUT],
         )
     except Exception as error:
@@ -46,7 +72,7 @@ def write(model: Model, folder: Path) -> None:
         raise ExportError(f"jax2onnx cannot convert the network: {error!r}") from error
     # jax2onnx moves transpositions, but does not update the shapes between them.
     del graph.graph.value_info[:]
-    onnx.save(graph, str(folder / manifest.FILES["onnx"]))
+    return graph
 
 
 def read(folder: Path, model: Model) -> Any:
@@ -59,17 +85,30 @@ def read(folder: Path, model: Model) -> Any:
       OSError: if the file cannot be read.
       Exception: whatever onnxruntime raises if it is damaged.
     """
+    path = folder / manifest.FILES["onnx"]
+    return session(files.read_bytes(path, manifest.max_bytes(model)))
+
+
+def session(graph: bytes, threads: int = 0) -> Any:
+    """Make an `onnxruntime.InferenceSession` of a graph.
+
+    Args:
+      graph: as ONNX stores it.
+      threads: of an operation; 0 leaves the choice to ONNX Runtime.
+
+    Raises:
+      ExportError: if onnxruntime is not installed.
+      Exception: whatever onnxruntime raises if the graph is damaged.
+    """
     try:
         import onnxruntime
     except ImportError as error:
         raise _not_installed(error) from error
-    path = folder / manifest.FILES["onnx"]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL  # errors are raised anyway
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(
-        files.read_bytes(path, manifest.max_bytes(model)),
-        options,
-        providers=["CPUExecutionProvider"],
+        graph, options, providers=["CPUExecutionProvider"]
     )
 
 
