@@ -28,7 +28,9 @@ class EvaluationRow(NamedTuple):
       attempts: their number.
       epochs: passes over the training part that were measured: not all of them if it
         stopped at a rung or diverged.
-      accuracy: early-stop accuracy after the last epoch, None if there is none.
+      trainings: how many there were, each of so many epochs (`train.repeats`).
+      accuracy: early-stop accuracy after the last epoch, the mean of all trainings;
+        None if there is none.
       reward: the reward that the agent is told.
       flops: of the block.
       params: of the whole network.
@@ -48,6 +50,7 @@ class EvaluationRow(NamedTuple):
     status: str
     attempts: int
     epochs: int
+    trainings: int
     accuracy: float | None
     reward: float
     flops: int
@@ -150,6 +153,7 @@ def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
         status=str(evaluation.status),
         attempts=attempts,
         epochs=len(evaluation.accuracy),
+        trainings=1 + len(evaluation.repeats),
         accuracy=last_accuracy(candidate, evaluation),
         reward=reward,
         flops=candidate.block_flops,

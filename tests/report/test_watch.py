@@ -41,7 +41,7 @@ def _row(
     worker: str, finished: float, seconds: float, status: str = "ok"
 ) -> EvaluationRow:
     return EvaluationRow(
-        *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 1, 0.5, 0.4, 10, 20, 0.75),
+        *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 1, 1, 0.5, 0.4, 10, 20, 0.75),
         *(seconds, worker, finished, "", ""),
     )
 

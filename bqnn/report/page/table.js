@@ -2,7 +2,8 @@
 
 const PER_PAGE = 100;
 const COLUMNS = [["iteration", "batch"], ["slot", "slot"], ["status", "status"],
-  ["accuracy", "accuracy", percent], ["epochs", "epochs"], ["reward", "reward", fixed],
+  ["accuracy", "accuracy", percent], ["epochs", "epochs"],
+  ["trainings", "trainings"], ["reward", "reward", fixed],
   ["layers", "layers"], ["flops", "FLOPs", si], ["params", "params", si],
   ["density", "density", (value) => fixed(value, 3)],
   ["seconds", "seconds", (value) => fixed(value, 2)], ["attempts", "attempts"],
