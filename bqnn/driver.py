@@ -30,7 +30,7 @@ from bqnn.search.evaluation_store import open_store
 from bqnn.search.given import give
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import Problem, make_problem
+from bqnn.search.problem import Problem, check_latencies, make_problem
 from bqnn.search.summary import Summary, recorded
 from bqnn.space.known import as_block
 from bqnn.space.nsc import Block
@@ -214,7 +214,10 @@ def _search(
         display = Display(console, problem.iterations, facts.config.search.batch)
         try:
             # The journal is read first: a damaged one is reported before workers start.
-            if len(opened.history().tells) < problem.iterations:
+            history = opened.history()
+            if len(history.tells) < problem.iterations:
+                asked = (c for ask in history.asks for c in ask.candidates)
+                check_latencies(problem, asked)
                 with ThreadPoolExecutor(1, "agent") as pool:
                     asking = pool.submit(_first_ask, problem)
                     for _ in track_start(console, preparing):

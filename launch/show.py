@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from bqnn.config import Config, NetworkConfig
+from bqnn.latency import table
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
 from bqnn.space import known, nsc
@@ -40,6 +41,13 @@ SETTINGS = {
     ),
 }
 
+_LATENCY = flags.DEFINE_string(
+    "latency",
+    None,
+    "Table of launch.latency, of the network and images of --network: print what it "
+    "foretells of the block.",
+)
+
 _NETWORK = flags.DEFINE_enum(
     "network", "quickstart", SETTINGS, "Network to describe and to draw."
 )
@@ -56,6 +64,10 @@ def main() -> None:
     if name := known.name_of(block):
         drawn = known.KNOWN[name]
         console.print(f"known as {name}: {drawn.source}. {drawn.form}", highlight=False)
+    if _LATENCY.value:
+        foretold = table.read(Path(_LATENCY.value))
+        latency = foretold.of(plan(block, *setting))
+        console.print(f"latency: {latency:.3g} ms on {foretold.device}", soft_wrap=True)
     if _OUT.value or _NETWORK_OUT.value:
         from bqnn.report import draw
     if _OUT.value:

@@ -217,6 +217,9 @@ class BudgetConfig(Section):
       max_flops: multiply-adds of the whole network, one image, forward.
       max_activation_bytes: what one training batch keeps for the backward pass.
       timeout: seconds for one candidate.
+      latency_table: a file of `launch.latency`, so that the latency of every candidate
+        is known.
+      max_latency: of the whole network for one image, in milliseconds, by that table.
     """
 
     section = "budget"
@@ -228,6 +231,15 @@ class BudgetConfig(Section):
     timeout: float = checked(
         36_000.0, lambda value: 0 < value <= 1e9, "a positive number up to 1e9"
     )
+    latency_table: str | None = text(None)
+    max_latency: float | None = within(None, 1e-9, 1e9)
+
+    def __post_init__(self) -> None:
+        """Check every field, and that a limit of latency has a table."""
+        super().__post_init__()
+        known, limit = self.latency_table is not None, self.max_latency
+        want = "budget.latency_table=FILE of launch.latency with it"
+        check("budget.max_latency", limit, limit is None or known, want)
 
 
 @dataclass(frozen=True)

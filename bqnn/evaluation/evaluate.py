@@ -81,7 +81,11 @@ def prepare(
     network = plan(candidate.block, config.network, dataset.spec)
     recipe = config.train
     excess = cost.over_budget(
-        cost.network_cost(network), recipe.batch, recipe.dtype, config.budget
+        cost.network_cost(network),
+        recipe.batch,
+        recipe.dtype,
+        config.budget,
+        candidate.latency,
     )
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)

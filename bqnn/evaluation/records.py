@@ -84,6 +84,8 @@ class Candidate:
         the canonical hash and them; `train.epochs` if None.
       repeat_from: the accuracy after the last epoch from which on it is trained again
         (`train.repeats`); it is not if None.
+      latency: of the whole network for one image, in milliseconds, as
+        `budget.latency_table` foretells it; None without one.
     """
 
     iteration: int
@@ -99,6 +101,7 @@ class Candidate:
     rungs: tuple[Rung, ...] = ()
     epochs: int | None = None
     repeat_from: float | None = None
+    latency: float | None = None
 
     @property
     def id(self) -> CandidateId:

@@ -143,7 +143,9 @@ def made_up(problem: Problem, share: float, candidate: Candidate) -> Evaluation:
     config, images = problem.config, problem.images
     train, network = config.train, plan(candidate.block, config.network, images)
     whole = cost.network_cost(network)
-    excess = cost.over_budget(whole, train.batch, train.dtype, config.budget)
+    excess = cost.over_budget(
+        whole, train.batch, train.dtype, config.budget, candidate.latency
+    )
     if excess:
         return Evaluation(Status.OVER_BUDGET, error=excess)
     reference, _ = reference_block(config.network, images)

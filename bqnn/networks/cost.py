@@ -196,8 +196,22 @@ def activation_bytes(cost: Cost, batch: int, dtype: str) -> int:
     return cost.activations * batch * ITEM_BYTES[dtype]
 
 
-def over_budget(cost: Cost, batch: int, dtype: str, budget: BudgetConfig) -> str:
-    """Describe what exceeds the budget; empty if nothing does."""
+def over_budget(
+    cost: Cost,
+    batch: int,
+    dtype: str,
+    budget: BudgetConfig,
+    latency: float | None = None,
+) -> str:
+    """Describe what exceeds the budget; empty if nothing does.
+
+    Args:
+      cost: of the whole network.
+      batch: images of a training step.
+      dtype: of the computation.
+      budget: the limits.
+      latency: of the network for one image, in milliseconds, if it is known.
+    """
     kept = activation_bytes(cost, batch, dtype)
     excesses = [
         f"{name} {value:,} over {limit:,}"
@@ -205,8 +219,9 @@ def over_budget(cost: Cost, batch: int, dtype: str, budget: BudgetConfig) -> str
             ("max_params", cost.params, budget.max_params),
             ("max_flops", cost.flops, budget.max_flops),
             ("max_activation_bytes", kept, budget.max_activation_bytes),
+            ("max_latency", latency, budget.max_latency),
         )
-        if value > limit
+        if value is not None and limit is not None and value > limit
     ]
     return ", ".join(excesses)
 

@@ -28,7 +28,7 @@ class NetworkSetting(NamedTuple):
 def best_blocks(
     best: Sequence[Evaluated], before: Sequence[int] | None = None
 ) -> Table:
-    """Tabulate the best blocks of a search, one row each.
+    """Tabulate the best blocks of a search, one row each; latencies if they are known.
 
     Args:
       best: best first.
@@ -38,15 +38,17 @@ def best_blocks(
     if before is not None:
         ranks = [[*rank, str(old)] for rank, old in zip(ranks, before, strict=True)]
     names = ["rank"] if before is None else ["rank", "before"]
+    known = any(event.candidate.latency is not None for event in best)
+    columns = "reward", "accuracy", "FLOPs", "density", "params"
     return make_table(
         f"The {len(best)} best blocks",
         [
             *(Column(name, justify="right") for name in names),
             folded("NSC"),
-            *numbers("reward", "accuracy", "FLOPs", "density", "params"),
+            *numbers(*columns, *(["latency"] if known else [])),
         ],
         (
-            (*rank, *_block_cells(event))
+            (*rank, *_block_cells(event), *(_latency_cells(event) if known else ()))
             for rank, event in zip(ranks, best, strict=True)
         ),
     )
@@ -115,6 +117,11 @@ def _block_cells(event: Evaluated) -> tuple[str, ...]:
         f"{Density(candidate.edges, candidate.nodes).value:.3f}",
         si(candidate.network_params),
     )
+
+
+def _latency_cells(event: Evaluated) -> tuple[str]:
+    latency = event.candidate.latency
+    return ("" if latency is None else f"{latency:.3g} ms",)
 
 
 def _layer_rows(block: Block, network: NetworkPlan) -> Iterator[tuple[str, ...]]:

@@ -35,6 +35,8 @@ class EvaluationRow(NamedTuple):
       flops: of the block.
       params: of the whole network.
       density: edges over nodes of the block.
+      latency: of the network for one image, in milliseconds, by the search's table;
+        None without one.
       seconds: busy time of the worker in the last attempt; 0 for a reused result.
       worker: its name.
       finished: time of the record, in seconds since 1970.
@@ -56,6 +58,7 @@ class EvaluationRow(NamedTuple):
     flops: int
     params: int
     density: float
+    latency: float | None
     seconds: float
     worker: str
     finished: float
@@ -159,6 +162,7 @@ def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
         flops=candidate.block_flops,
         params=candidate.network_params,
         density=Density(candidate.edges, candidate.nodes).value,
+        latency=candidate.latency,
         seconds=0.0 if reused else busy_seconds(evaluation.seconds),
         worker=evaluation.worker,
         finished=times.get((*candidate.id, attempts), 0.0),

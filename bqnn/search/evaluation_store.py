@@ -176,7 +176,8 @@ def _over_budget(candidate: Candidate, config: Config, images: ImageSpec) -> str
     """Say why this search would not train a block that another one has trained."""
     whole, _ = cost.stacked_cost(candidate.block, config.network, images)
     train = config.train
-    return cost.over_budget(whole, train.batch, train.dtype, config.budget)
+    limits, latency = config.budget, candidate.latency
+    return cost.over_budget(whole, train.batch, train.dtype, limits, latency)
 
 
 def _read(candidate: Candidate, row: tuple[Any, ...], config: Config) -> Evaluation:

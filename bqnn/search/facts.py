@@ -89,6 +89,7 @@ CANDIDATE: dict[str, Convert] = {
     "network_flops": digits(4000),
 }
 _ACCURACY = number(0, 1)
+_LATENCY = parsed(lambda value: None if value is None else number(0, 1e12)(value))
 
 COLUMNS: dict[str, dict[str, Convert]] = {
     "run": {
@@ -106,7 +107,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
             lambda value: None if value is None else _ACCURACY(value)
         ),
     },
-    "candidates": CANDIDATE,
+    "candidates": {**CANDIDATE, "latency": _LATENCY},
     "evaluations": {
         "iteration": INDEX,
         "slot": INDEX,
@@ -142,6 +143,7 @@ COLUMNS: dict[str, dict[str, Convert]] = {
         "workdir": TEXT,
         **CANDIDATE,
         "accuracy": parsed(listed(_ACCURACY, "a list of one fraction or more", 1)),
+        "latency": _LATENCY,
     },
     "tried_first": {
         "number": INDEX,
@@ -162,6 +164,8 @@ NEW_COLUMNS = {
     ("asks", "rungs"): (4, "'[]'"),
     ("asks", "repeat_from"): (5, "'null'"),
     ("evaluations", "repeats"): (5, "'[]'"),
+    ("candidates", "latency"): (5, "'null'"),
+    ("learnt", "latency"): (5, "'null'"),
 }
 """The schema version that has added a column, and what journals of before read as."""
 

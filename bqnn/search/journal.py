@@ -123,6 +123,7 @@ class Journal:
                 facts.storable(result.workdir),
                 *facts.candidate_row(result.candidate),
                 json.dumps(result.accuracy),
+                json.dumps(result.candidate.latency),
             )
             for number, result in enumerate(given.learnt)
         ]
@@ -176,8 +177,8 @@ class Journal:
 
     def _add_candidates(self, candidates: Sequence[Candidate]) -> None:
         self._connection.executemany(
-            f"INSERT INTO candidates VALUES ({', '.join('?' * 10)})",
-            [facts.candidate_row(candidate) for candidate in candidates],
+            f"INSERT INTO candidates VALUES ({', '.join('?' * 11)})",
+            [(*facts.candidate_row(c), json.dumps(c.latency)) for c in candidates],
         )
 
     def add_evaluation(

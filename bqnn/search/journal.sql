@@ -22,7 +22,9 @@ CREATE TABLE IF NOT EXISTS learnt (
   nodes INTEGER NOT NULL,
   params TEXT NOT NULL,
   network_flops TEXT NOT NULL,
-  accuracy TEXT NOT NULL      -- JSON: on the validation part, after each epoch
+  accuracy TEXT NOT NULL,     -- JSON: on the validation part, after each epoch
+  -- From version 5 on: JSON, as in candidates.
+  latency TEXT NOT NULL DEFAULT 'null'
 );
 -- From version 3 on: the agent after it was told them, if there are any.
 CREATE TABLE IF NOT EXISTS warm_start (
@@ -57,6 +59,8 @@ CREATE TABLE IF NOT EXISTS candidates (
   nodes INTEGER NOT NULL,
   params TEXT NOT NULL,       -- of the network
   network_flops TEXT NOT NULL,
+  -- From version 5 on: JSON, milliseconds of the network for an image, or null.
+  latency TEXT NOT NULL DEFAULT 'null',
   PRIMARY KEY (iteration, slot)
 );
 CREATE INDEX IF NOT EXISTS candidates_by_hash ON candidates (hash);

@@ -3,12 +3,16 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bqnn.config import Config, schedule
+from bqnn.errors import DataError
 from bqnn.evaluation.records import Candidate
 from bqnn.networks import cost
-from bqnn.networks.plan import ImageSpec
+from bqnn.networks.plan import ImageSpec, plan
 from bqnn.search.calibration import Fit
 from bqnn.search.history import Given
 from bqnn.search.reward import Reward, learned_reward, make_reward
@@ -17,6 +21,7 @@ from bqnn.space.actions import NscSpace
 
 if TYPE_CHECKING:  # jax, which is slow to import
     from bqnn.agents.agent import Agent
+    from bqnn.latency.table import LatencyTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +52,17 @@ class Problem:
         from bqnn.agents.agent import make_agent
 
         return make_agent(self.space, self.config, self.learnt)
+
+    @functools.cached_property
+    def latencies(self) -> "LatencyTable | None":
+        """The table of `budget.latency_table`, read when a candidate is first made.
+
+        A replay makes none: latencies are facts of the journal.
+        """
+        from bqnn.latency import table
+
+        name = self.config.budget.latency_table
+        return None if name is None else table.read(Path(name))
 
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
@@ -93,6 +109,9 @@ def make_candidate(
     The seed of the training depends on `train.seed`, or else the search's seed, and on
     the block's canonical hash, not on iteration and slot: the result does not depend on
     when it is asked (`training_seed`).
+
+    Raises:
+      DataError: if the table of latencies cannot be read, or is of another space.
     """
     network = problem.config.network
     whole, flops = cost.stacked_cost(block, network, problem.images)
@@ -109,7 +128,35 @@ def make_candidate(
         density.nodes,
         whole.params,
         whole.flops,
+        latency=_latency(problem, block),
     )
+
+
+def _latency(problem: Problem, block: nsc.Block) -> float | None:
+    if problem.latencies is None:
+        return None
+    network = plan(block, problem.config.network, problem.images)
+    return problem.latencies.of(network)
+
+
+def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
+    """Want the table of latencies that a search has begun with.
+
+    Args:
+      problem: the search.
+      asked: its candidates; the first one is compared.
+
+    Raises:
+      DataError: if the table says otherwise, or cannot be read.
+    """
+    for candidate in itertools.islice(asked, 1):
+        found = _latency(problem, candidate.block)
+        if found != candidate.latency:
+            raise DataError(
+                f"{problem.config.budget.latency_table} says {found} ms of "
+                f"{candidate.block}, the journal {candidate.latency}: want the table "
+                "that the search began with"
+            )
 
 
 def training_seed(config: Config, sha: str) -> int:

@@ -135,7 +135,7 @@ def batch_digest(batch: Batch) -> str:
 
 def _told(candidate: Candidate) -> list[object]:
     """List the fields of a candidate; without those that earlier versions lacked."""
-    *values, rungs, _, repeat_from = vars(candidate).values()
+    *values, rungs, _, repeat_from, latency = vars(candidate).values()
     if rungs:
         values.append(rungs)
-    return values if repeat_from is None else [*values, repeat_from]
+    return [*values, *(x for x in (repeat_from, latency) if x is not None)]

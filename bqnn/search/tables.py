@@ -71,8 +71,8 @@ class Tables:
     def given(self) -> Given:
         """Read what the search was given."""
         learnt = tuple(
-            Learnt(workdir, Candidate(*candidate), accuracy)
-            for workdir, *candidate, accuracy in self.numbered("learnt")
+            Learnt(workdir, _candidate(*candidate, latency), accuracy)
+            for workdir, *candidate, accuracy, latency in self.numbered("learnt")
         )
         return Given(learnt, tuple(block for (block,) in self.numbered("tried_first")))
 
@@ -80,7 +80,7 @@ class Tables:
         """Read all that happened, and check that it agrees."""
         batches: dict[int, list[Candidate]] = {}
         for row in self.select("candidates"):
-            batches.setdefault(row[0], []).append(Candidate(*row))
+            batches.setdefault(row[0], []).append(_candidate(*row))
         history = History(
             self._asks(batches),
             self.attempts(),
@@ -148,3 +148,9 @@ class Tables:
             if is_known([attempt.status for attempt in attempts]):
                 return attempts[-1]
         return None
+
+
+def _candidate(*columns: Any) -> Candidate:
+    """Make a candidate of its columns, the latency last."""
+    *known, latency = columns
+    return dataclasses.replace(Candidate(*known), latency=latency)

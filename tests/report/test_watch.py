@@ -42,7 +42,7 @@ def _row(
 ) -> EvaluationRow:
     return EvaluationRow(
         *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 1, 1, 0.5, 0.4, 10, 20, 0.75),
-        *(seconds, worker, finished, "", ""),
+        *(None, seconds, worker, finished, "", ""),
     )
 
 
