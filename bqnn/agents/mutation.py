@@ -30,7 +30,8 @@ def mutate(space: Space, actions: Array, key: chex.PRNGKey) -> Array:
       key: consumed.
 
     Returns:
-      Another block, int32 `[T]`.
+      Another block, int32 `[T]`; the same one if the code drawn is the only one that is
+      legal at its step, as with few layer types.
     """
     chex.assert_rank(actions, 1)
     step_key, group_key, change_key, action_key = jax.random.split(key, 4)
@@ -38,7 +39,8 @@ def mutate(space: Space, actions: Array, key: chex.PRNGKey) -> Array:
     step = jax.random.randint(step_key, (), 0, length)
     mutants = _mutants(space, step, actions[step], randint_bits(group_key))
     change = _random_index(mutants.any(axis=1), randint_bits(change_key))
-    action = _random_index(mutants[change], randint_bits(action_key))
+    drawn = _random_index(mutants[change], randint_bits(action_key))
+    action = jnp.where(mutants.any(), drawn, actions[step])
     stop = jnp.asarray(space.stop)
     # After a former Terminal stands a new one.
     longer = (actions[step] == stop[step]) & (jnp.arange(len(stop)) == step + 1)
@@ -70,13 +72,14 @@ def _mutants(space: Space, step: Array, action: Array, bits: Array) -> Array:
 
 
 def _in_another_group(space: Space, step: Array, action: Array, bits: Array) -> Array:
-    """Draw a group that does not hold `action`, and mark its actions, bool `[A]`."""
+    """Mark the actions of a random group, not that of `action`, bool `[A]`."""
     starts = jnp.asarray(space.group_start)[step]
     ends = starts + jnp.asarray(space.group_size)[step]
     own = (starts <= action) & (action < ends)
-    group = _random_index((ends > starts) & ~own, bits)
+    others = (ends > starts) & ~own
+    group = _random_index(others, bits)
     indices = jnp.arange(space.codes.shape[1])
-    return (indices >= starts[group]) & (indices < ends[group])
+    return others.any() & (indices >= starts[group]) & (indices < ends[group])
 
 
 def _random_index(marked: Array, bits: Array) -> Array:

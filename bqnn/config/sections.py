@@ -19,6 +19,7 @@ from bqnn.config.checks import (
     text,
     within,
 )
+from bqnn.layer_types import PAPER_TYPES, named
 
 MOST_CANDIDATES = 1_000_000
 """Candidates of a search: the capacity of the replay memory (the paper: 11,392)."""
@@ -53,11 +54,22 @@ class SpaceConfig(Section):
 
     Attributes:
       max_layers: the largest layer index of a block (the paper: 23).
+      types: names of the layer types that blocks are made of, besides the Terminal (the
+        paper: the six of table 1).
     """
 
     section = "space"
 
     max_layers: int = within(23, 1, 60)
+    types: tuple[str, ...] = PAPER_TYPES
+
+    def __post_init__(self) -> None:
+        """Check every field, and put the types in the order of their numbers."""
+        super().__post_init__()
+        # On a command line, `convolution,add` is one text.
+        names = ",".join(self.types).strip("()").replace(" ", "").split(",")
+        types = tuple(kind.name for kind in named(names)[:-1])
+        object.__setattr__(self, "types", types)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqnn.config import NetworkConfig
+from bqnn.config import NetworkConfig, SpaceConfig
+from bqnn.layer_types import LayerType
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
 from bqnn.space.actions import legal_codes
-from bqnn.space.nsc import Block, Layer, LayerType
+from bqnn.space.nsc import Block, Layer
 
 Shape = tuple[int, int, int]
 
@@ -88,19 +89,19 @@ def last_reads(network: Sequence[Unit]) -> tuple[frozenset[int], ...]:
 
 @functools.lru_cache(maxsize=8)
 def space_signatures(
-    max_layers: int, config: NetworkConfig, images: ImageSpec
+    space: SpaceConfig, config: NetworkConfig, images: ImageSpec
 ) -> tuple[UnitSignature, ...]:
     """List the signatures of all units that networks of a search space consist of.
 
     Args:
-      max_layers: the largest number of layers of a block.
+      space: the largest number of layers of a block, and their types.
       config: the stages; its width rule is `uniform`.
       images: shape of the images, and number of classes.
     """
     one_layer = [
         code
         for index in (1, 2)
-        for code in legal_codes(index)
+        for code in legal_codes(index, space.types)
         if code.type != LayerType.TERMINAL
     ]
     blocks = [Block((code,)) for code in one_layer if code.index == 1]
@@ -108,9 +109,9 @@ def space_signatures(
     # The output concatenates the sinks; in the extreme, every layer is one.
     blocks += [
         Block(tuple(_side(i) for i in range(1, n + 1)))
-        for n in range(2, max_layers + 1)
+        for n in range(2, space.max_layers + 1)
     ]
-    fitting = [block for block in blocks if len(block) <= max_layers]
+    fitting = [block for block in blocks if len(block) <= space.max_layers]
     found = {
         unit.signature: None
         for block in fitting
@@ -120,8 +121,8 @@ def space_signatures(
 
 
 def _side(index: int) -> Layer:
-    """Make a layer that reads the block's input, and so is parallel to all others."""
-    return Layer(index, LayerType.CONVOLUTION, 1, 0, 0)
+    """Make a layer that is parallel to all others, and no unit: it computes nothing."""
+    return Layer(index, LayerType.IDENTITY, 0, 0, 0)
 
 
 def _is_pool(node: Node) -> bool:

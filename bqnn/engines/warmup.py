@@ -48,7 +48,7 @@ def warm_up(config: Config, dataset: Dataset) -> Iterator[WarmUpProgress]:
 def _jobs(config: Config, dataset: Dataset) -> list[Job]:
     """List the compilations, the longest first, so that all threads end together."""
     signatures = sorted(
-        space_signatures(config.space.max_layers, config.network, dataset.spec),
+        space_signatures(config.space, config.network, dataset.spec),
         key=_size,
         reverse=True,
     )

@@ -88,11 +88,11 @@ def random_block(rng: np.random.Generator, search: Config) -> Block:
 
     Args:
       rng: is advanced.
-      search: its `space.max_layers` and `agent.exploration`.
+      search: its `space` and `agent.exploration`.
     """
     layers: list[Layer] = []
     for index in range(1, search.space.max_layers + 1):
-        codes = legal_codes(index)
+        codes = legal_codes(index, search.space.types)
         if search.agent.exploration == "types":
             kinds = sorted({code.type for code in codes})
             kind = kinds[rng.integers(len(kinds))]

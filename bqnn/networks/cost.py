@@ -4,9 +4,10 @@ import functools
 from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
+from bqnn.layer_types import TYPES, LayerType
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
 from bqnn.space.known import as_block
-from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType, parse
+from bqnn.space.nsc import Block, Layer, parse
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
@@ -127,7 +128,7 @@ class _Part(NamedTuple):
 @functools.lru_cache(maxsize=1024)
 def _layer(config: NetworkConfig, images: ImageSpec, kind: int, kernel: int) -> _Part:
     """Return the cost of a layer in all its repeats."""
-    preds = (0, 1) if SIGNATURES[LayerType(kind)].num_predecessors == 2 else (0, 0)
+    preds = (0, 1) if TYPES[kind].num_predecessors == 2 else (0, 0)
     block = Block((*_identities(1).layers, Layer(2, kind, kernel, *preds)))
     return _part(plan(block, config, images), layer=2)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rich.table import Column, Table
 
 from bqnn.config import NetworkConfig, RewardConfig
+from bqnn.layer_types import LayerType
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
 from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
@@ -15,7 +16,7 @@ from bqnn.report.table import folded, make_table, numbers, si
 from bqnn.search.events import Evaluated
 from bqnn.search.reward import penalties
 from bqnn.search.summary import Summary
-from bqnn.space.nsc import Block, Layer, LayerType
+from bqnn.space.nsc import Block, Layer
 
 
 class NetworkSetting(NamedTuple):

@@ -16,6 +16,7 @@ from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
+from bqnn.layer_types import TYPES
 from bqnn.networks.plan import NetworkPlan, Node
 from bqnn.report.layout import (
     BOX,
@@ -26,18 +27,15 @@ from bqnn.report.layout import (
     layout,
     operation,
 )
-from bqnn.report.palette import COLOURS
-from bqnn.space.nsc import Block, LayerType
+from bqnn.space.nsc import Block
 
 _ENDS_COLOUR = "#FFFFFF"
 _STAGE_COLOUR = "#D5E8F5"
 # Boxes of a network outside its stages, by operation.
 _PARTS = {
     "input": ("Image", _ENDS_COLOUR),
-    "stem": ("Stem: conv", COLOURS[LayerType.CONVOLUTION]),
-    "max_pool": ("Max pooling", COLOURS[LayerType.MAX_POOLING]),
-    "concat": ("Concat", COLOURS[LayerType.CONCAT]),
-    "pcc": ("Convolution", COLOURS[LayerType.CONVOLUTION]),
+    "stem": ("Stem: conv", TYPES[1].colour),
+    **{kind.op: (kind.title, kind.colour) for kind in TYPES.values()},
     "head": ("Head: logits", _ENDS_COLOUR),
 }
 _ROW_HEIGHT, _COLUMN_WIDTH = 0.95, 1.5  # inches
@@ -193,7 +191,7 @@ def _boxes(block: Block) -> list[tuple[str, str]]:
         (f"{layer.index}: {operation(layer)}".replace(" pool", "\npool"), layer.type)
         for layer in block.layers
     ]
-    boxes = [(label, COLOURS[LayerType(kind)]) for label, kind in layers]
+    boxes = [(label, TYPES[kind].colour) for label, kind in layers]
     output = "Output" if len(block.sinks) == 1 else "Output (concat)"
     return [("Input", _ENDS_COLOUR), *boxes, (output, _ENDS_COLOUR)]
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn.space.nsc import Block, Layer, LayerType
+from bqnn.layer_types import TYPES
+from bqnn.space.nsc import Block, Layer
 
 Point = tuple[float, float]
 BOX = (1.0, 0.4)
@@ -60,7 +61,7 @@ class _Graph(NamedTuple):
 def operation(layer: Layer) -> str:
     """Name a layer's operation, with its window: `Convolution 3x3`."""
     window = f" {layer.kernel}x{layer.kernel}" if layer.kernel else ""
-    return f"{LayerType(layer.type).title}{window}"
+    return f"{TYPES[layer.type].title}{window}"
 
 
 def block_edges(block: Block) -> list[tuple[int, int]]:

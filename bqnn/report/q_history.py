@@ -15,11 +15,11 @@ from bqnn.search.problem import Problem, with_fit, with_given
 from bqnn.search.settled import settled_evaluations, told_batches
 from bqnn.search.state import first_state, tell_batch, told_again
 from bqnn.space.actions import Int32, Space
-from bqnn.space.nsc import Block, LayerType
+from bqnn.space.nsc import Block
 
 
 class QSnapshot(NamedTuple):
-    """The Q-table after a batch was told, by layer and type of table 1.
+    """The Q-table after a batch was told, by layer and type.
 
     Axes: T layers, G types.
 
@@ -104,7 +104,7 @@ class QHistory:
         groups, visits = self._groups[tried], self._visits[tried]
         # A copy: telling the next batch overwrites the agent's buffers.
         table = np.array(agent.q_values)
-        shape = (len(space.num_actions), len(LayerType))
+        shape = space.group_size.shape
         size = shape[0] * shape[1]
         sums = np.bincount(groups, table[tried].astype(np.float64), size)
         counts = np.bincount(groups, minlength=size)
@@ -135,8 +135,8 @@ def q_indices(space: Space, actions: Int32) -> NDArray[np.int64]:
 def _groups(space: Space) -> NDArray[np.int64]:
     """Number layer and type of each Q-value: `layer * G + type`, int64 `[Q]`."""
     ends = [*space.row_start[1:], space.size]
-    parts = []
+    parts, groups = [], space.group_size.shape[1]
     for t, (count, end) in enumerate(zip(space.num_actions, ends, strict=True)):
-        kinds = space.codes[t, :count, 0].astype(np.int64) - 1 + t * len(LayerType)
+        kinds = np.repeat(range(groups), space.group_size[t]) + t * groups
         parts.append(np.tile(kinds, (end - space.row_start[t]) // count))
     return np.concatenate(parts)

@@ -13,6 +13,7 @@ from bqnn.evaluation.records import (
     missed,
     repeated,
 )
+from bqnn.layer_types import TYPES
 from bqnn.schema import FactError
 from bqnn.search.facts import CHANGES, row_name
 from bqnn.search.history import (
@@ -99,7 +100,7 @@ def check_asks(config: Config, asks: Sequence[Ask], told: int) -> None:
             raise _error("asks", [ask.iteration], what)
         _check_standing(config, ask)
         for candidate in ask.candidates:
-            _check_length(config, "candidates", candidate.id, candidate.block)
+            _check_block(config, "candidates", candidate.id, candidate.block)
 
 
 def _check_standing(config: Config, ask: Ask) -> None:
@@ -127,7 +128,7 @@ def check_given(config: Config, given: Given, warm_start: WarmStart | None) -> N
         if len(blocks) > most:
             raise _error(table, [most], f"want {most:,} rows at most")
         for number, block in enumerate(blocks):
-            _check_length(config, table, [number], block)
+            _check_block(config, table, [number], block)
     if bool(given.learnt) != bool(warm_start):
         rows = "one row" if given.learnt else "no row"
         raise _error("warm_start", [], f"want {rows}, as table learnt has it")
@@ -197,10 +198,14 @@ def _check_numbers(table: str, numbers: Sequence[int], most: int) -> None:
             raise _error(table, [number], f"it is out of order: {wanted}")
 
 
-def _check_length(config: Config, table: str, key: Sequence[int], block: Block) -> None:
+def _check_block(config: Config, table: str, key: Sequence[int], block: Block) -> None:
     length, most = len(block), config.space.max_layers
     if length > most:
         what = f"block has {length} layers: want {most} at most, as space.max_layers"
+        raise _error(table, key, what)
+    strange = {TYPES[layer.type].name for layer in block.layers} - {*config.space.types}
+    if strange:
+        what = f"block has {', '.join(sorted(strange))}, which space.types has not"
         raise _error(table, key, what)
 
 

@@ -67,7 +67,7 @@ class Problem:
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
     """Bind the parts of a search."""
-    space = NscSpace(config.space.max_layers, config.network.width)
+    space = NscSpace(config.space.max_layers, config.network.width, config.space.types)
     return Problem(
         config=config,
         images=images,

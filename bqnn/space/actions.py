@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.errors import NscError, quote
-from bqnn.space.nsc import SIGNATURES, Block, Layer, LayerType
+from bqnn.layer_types import PAPER_TYPES, LayerType, named
+from bqnn.space.nsc import Block, Layer
 
 if TYPE_CHECKING:  # jax, which is slow to import
     from jax import Array
@@ -64,17 +65,27 @@ class ActionSpace(Protocol):
 
 
 class NscSpace:
-    """The space of blocks of up to `max_layers` layers."""
+    """The space of blocks of up to `max_layers` layers of some types."""
 
-    def __init__(self, max_layers: int, width: str = "uniform") -> None:
+    def __init__(
+        self,
+        max_layers: int,
+        width: str = "uniform",
+        types: Sequence[str] = PAPER_TYPES,
+    ) -> None:
         """List the legal codes of every layer index.
 
         Args:
           max_layers: the largest layer index.
           width: the width rule, which decides what computes the same function.
+          types: names of the layer types, as `space.types` has them.
+
+        Raises:
+          ConfigError: if the types are none for a space.
         """
-        self.max_layers, self._width = max_layers, width
-        self._codes = [legal_codes(index) for index in range(1, max_layers + 1)]
+        self.max_layers, self._width, self.types = max_layers, width, named(types)
+        indices = range(1, max_layers + 1)
+        self._codes = [legal_codes(index, types) for index in indices]
         self._actions = [{c: a for a, c in enumerate(codes)} for codes in self._codes]
 
     @functools.cached_property
@@ -83,7 +94,8 @@ class NscSpace:
         from bqnn.space import block_graph  # imports jax
 
         counts = [len(codes) for codes in self._codes]
-        sizes = np.array([_group_sizes(codes) for codes in self._codes])
+        kinds = [kind.code for kind in self.types]
+        sizes = np.array([_group_sizes(codes, kinds) for codes in self._codes])
         # Terminal is the last code of every index but the first. No row follows it.
         rows = [1, counts[0], *(count - 1 for count in counts[1:])][: len(counts)]
         ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
@@ -99,7 +111,7 @@ class NscSpace:
             codes=codes,
             size=int(ends[-1]),
             key=functools.partial(block_graph.key, codes, ordered),
-            features=functools.partial(block_graph.features, codes),
+            features=functools.partial(block_graph.features, codes, self.types),
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> Block:
@@ -118,7 +130,8 @@ class NscSpace:
           Actions, int32 `[T]`, -1 after the Terminal.
 
         Raises:
-          NscError: if the block has more than `max_layers` layers.
+          NscError: if the block has more than `max_layers` layers, or one of another
+            type.
         """
         length = len(block)
         if length > self.max_layers:
@@ -128,13 +141,22 @@ class NscSpace:
             )
         actions = np.full(self.max_layers, -1, np.int32)
         for t, layer in enumerate(block.layers):
-            actions[t] = self._actions[t][layer]
+            actions[t] = self._action(t, layer)
         if length < self.max_layers:
             actions[length] = len(self._codes[length]) - 1
         return actions
 
+    def _action(self, step: int, layer: Layer) -> int:
+        try:
+            return self._actions[step][layer]
+        except KeyError:
+            names = ", ".join(kind.name for kind in self.types[:-1])
+            raise NscError(
+                f"layer {quote(str(layer))}: this space has {names} alone (space.types)"
+            ) from None
 
-def legal_codes(index: int) -> list[Layer]:
+
+def legal_codes(index: int, types: Sequence[str] = PAPER_TYPES) -> list[Layer]:
     """List the codes that are legal at a layer index, by type, kernel, predecessors.
 
     Add and Concat have pred1 < pred2, and Terminal is not legal at index 1 (ours; the
@@ -142,21 +164,25 @@ def legal_codes(index: int) -> list[Layer]:
 
     Args:
       index: the layer index, from 1.
+      types: names of the layer types.
     """
     codes = []
-    for kind, (kernels, count) in SIGNATURES.items():
-        if kind == LayerType.TERMINAL:
+    for kind in named(types):
+        count = kind.num_predecessors
+        if kind.code == LayerType.TERMINAL:
             preds = [(0, 0)] if index > 1 else []
         elif count == 1:
             preds = [(pred, 0) for pred in range(index)]
         else:
             preds = [(a, b) for a in range(index) for b in range(a + 1, index)]
-        codes += [Layer(index, kind, k, a, b) for k in kernels for a, b in preds]
+        codes += [
+            Layer(index, kind.code, k, a, b) for k in kind.kernels for a, b in preds
+        ]
     return codes
 
 
-def _group_sizes(codes: list[Layer]) -> list[int]:
-    return [sum(code.type == kind for code in codes) for kind in LayerType]
+def _group_sizes(codes: Sequence[Layer], kinds: Sequence[int]) -> list[int]:
+    return [sum(code.type == kind for code in codes) for kind in kinds]
 
 
 def _fields(code: Layer) -> tuple[int, ...]:

@@ -4,15 +4,18 @@ As in `nsc.canonical_hash`, layers that only pass their input on are no nodes, a
 order of layers, and of the arguments of Add and Concat, does not matter.
 """
 
-from typing import NamedTuple
+import functools
+import operator
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from numpy.typing import NDArray
 
+from bqnn.layer_types import TYPES, LayerKind, LayerType
 from bqnn.space.keys import mixed
-from bqnn.space.nsc import LayerType
 
 Codes = NDArray[np.int32]
 """Type, kernel and two predecessors of each action, int32 `[T, A, 4]`."""
@@ -23,9 +26,9 @@ def key(codes: Codes, ordered: bool, actions: Array) -> Array:
     return graph_key(block_graph(codes, actions), ordered)
 
 
-def features(codes: Codes, actions: Array) -> Array:
+def features(codes: Codes, types: tuple[LayerKind, ...], actions: Array) -> Array:
     """Describe a block; see `Space.features` and `graph_features`."""
-    return graph_features(block_graph(codes, actions))
+    return graph_features(block_graph(codes, actions), types)
 
 
 class BlockGraph(NamedTuple):
@@ -59,11 +62,11 @@ def block_graph(codes: Codes, actions: Array) -> BlockGraph:
     fields = jnp.asarray(codes)[jnp.arange(steps), jnp.maximum(actions, 0)]
     types, kernels, pred1, pred2 = fields.T
     live = (actions >= 0) & (types != LayerType.TERMINAL)
-    binary = live & ((types == LayerType.ADD) | (types == LayerType.CONCAT))
-    passes = live & (
-        (types == LayerType.IDENTITY)
-        | ((kernels == 1) & (types != LayerType.CONVOLUTION))
-    )
+    known = TYPES.values()
+    two = [kind.code for kind in known if kind.num_predecessors == 2]
+    passing = [_place(kind.code, k) for kind in known for k in kind.passing]
+    binary = live & _is_any(types, two)
+    passes = live & _is_any(_place(types, kernels), passing)
     computes = live & ~passes
 
     def resolve(sources: Array, at: tuple[Array, ...]) -> tuple[Array, None]:
@@ -108,7 +111,7 @@ def graph_key(graph: BlockGraph, ordered: bool) -> Array:
       ordered: whether the order of a Concat's arguments and of the sinks counts, as
         with the width rule `native`.
     """
-    colours = mixed((graph.types * 8 + graph.kernels + 1).astype(jnp.uint32))
+    colours = mixed((_place(graph.types, graph.kernels) + 1).astype(jnp.uint32))
     is_concat = (graph.types == LayerType.CONCAT) & ordered
     salt = jnp.where(is_concat, jnp.uint32(0x9E3779B9), jnp.uint32(0))
     output = mixed(graph.places) if ordered else graph.outputs
@@ -144,19 +147,6 @@ def _recoloured(graph: BlockGraph, colours: Array, salt: Array, output: Array) -
     return mixed(below * 9 + above)
 
 
-# Layer types and kernels that are counted apart.
-_KINDS = tuple(
-    (int(kind), kernel)
-    for kind, kernel in (
-        (LayerType.CONVOLUTION, 1),
-        (LayerType.CONVOLUTION, 3),
-        (LayerType.CONVOLUTION, 5),
-        (LayerType.MAX_POOLING, 3),
-        (LayerType.AVERAGE_POOLING, 3),
-        (LayerType.ADD, 0),
-        (LayerType.CONCAT, 0),
-    )
-)
 _DEPTHS = (1, 2, 3, 5, 9)
 """First depth of each group of depths."""
 _HALF_OCTAVES = np.array(
@@ -166,8 +156,12 @@ _FAR = 2**20
 """Above every depth and every number of ways that is told apart."""
 
 
-def graph_features(graph: BlockGraph) -> Array:
+def graph_features(graph: BlockGraph, types: tuple[LayerKind, ...]) -> Array:
     """Describe what a block computes by small integers, int32 `[F]`.
+
+    Args:
+      graph: of the block.
+      types: of the space. What is counted depends on them alone.
 
     Equal for blocks of one canonical hash. Each counts something:
 
@@ -178,15 +172,18 @@ def graph_features(graph: BlockGraph) -> Array:
     - sinks; ways from input to output, and the cost, both in half octaves (1, 2, 3, 4,
       6, 8, 12 ... are 1, 2, 3 ...).
 
-    The cost is that of 1x1 convolutions of one width: k * k for a convolution, 2 for
-    what follows a Concat, the number of sinks for what joins them. With the width rule
-    `uniform`, FLOPs and parameters of a block are this number times a constant.
+    The cost is that of 1x1 convolutions of one width: `LayerKind.products`, 2 for what
+    follows a Concat, the number of sinks for what joins them. With the width rule
+    `uniform`, FLOPs and parameters of a block of the paper's types are this number
+    times a constant.
     """
+    kinds = [(x, k) for x in types[:-1] for k in x.kernels if k not in x.passing]
     is_kind = jnp.stack(
-        [(graph.types == kind) & (graph.kernels == k) for kind, k in _KINDS]
+        [(graph.types == x.code) & (graph.kernels == k) for x, k in kinds]
     )
     reads = (graph.first + graph.second).astype(jnp.int32)
-    is_conv = (graph.types == LayerType.CONVOLUTION).astype(jnp.int32)
+    convolving = [x.code for x in types if x.products]
+    is_conv = _is_any(graph.types, convolving).astype(jnp.int32)
     radius = jnp.maximum(graph.kernels - 1, 0) // 2
     own = jnp.stack([(graph.types > 0).astype(jnp.int32), is_conv, radius])
     most, least = _over_paths(reads, own, -1), _over_paths(reads, own, _FAR)
@@ -205,12 +202,28 @@ def graph_features(graph: BlockGraph) -> Array:
     sinks = outputs.sum(dtype=jnp.int32)
     ways = (_paths(reads) * outputs).sum(dtype=jnp.int32)
     concats = (graph.types == LayerType.CONCAT).sum(dtype=jnp.int32)
-    convolved = (is_conv * graph.kernels * graph.kernels).sum(dtype=jnp.int32)
+    products = np.array([_products(x, k) for x, k in kinds], np.int32)
+    convolved = (is_kind.sum(axis=1, dtype=jnp.int32) * products).sum(dtype=jnp.int32)
     cost = convolved + 2 * concats + jnp.where(sinks > 1, sinks, 0)
     single = jnp.stack([width, sinks, _half_octaves(ways), _half_octaves(cost)])
     return jnp.concatenate(
         [by_depth.ravel(), last, outputs[:1], deepest, shallowest[1:], single]
     )
+
+
+def _place(kind: Any, kernel: Any) -> Any:
+    """Number pairs of type and kernel, in arrays or alone: kernels are below 8."""
+    return kind * 8 + kernel
+
+
+def _is_any(values: Array, wanted: Iterable[int]) -> Array:
+    """Mark the values that are among some integers."""
+    none = jnp.zeros(values.shape, bool)
+    return functools.reduce(operator.or_, [values == x for x in wanted], none)
+
+
+def _products(kind: LayerKind, kernel: int) -> int:
+    return kind.products[kind.kernels.index(kernel)] if kind.products else 0
 
 
 def _over_paths(reads: Array, own: Array, worst: int) -> Array:

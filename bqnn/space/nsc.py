@@ -6,56 +6,15 @@ layers are joined by `;`: `1,1,3,0,0;2,2,3,1,0;3,7,0,0,0`.
 """
 
 import dataclasses
-import enum
 import functools
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from bqnn.errors import NscError, quote
+from bqnn.layer_types import TYPES, LayerType
 from bqnn.space.canonical import Graph, canonical_form
-
-
-class LayerType(enum.IntEnum):
-    """The layer types of table 1."""
-
-    CONVOLUTION = 1
-    MAX_POOLING = 2
-    AVERAGE_POOLING = 3
-    IDENTITY = 4
-    ADD = 5
-    CONCAT = 6
-    TERMINAL = 7
-
-    @property
-    def title(self) -> str:
-        """The name of the type, as in messages and drawings."""
-        return self.name.replace("_", " ").capitalize()
-
-
-class Signature(NamedTuple):
-    """The kernels and the number of predecessors that table 1 allows for a type."""
-
-    kernels: tuple[int, ...]
-    num_predecessors: int
-
-
-SIGNATURES = {
-    LayerType.CONVOLUTION: Signature((1, 3, 5), 1),
-    LayerType.MAX_POOLING: Signature((1, 3), 1),
-    LayerType.AVERAGE_POOLING: Signature((1, 3), 1),
-    LayerType.IDENTITY: Signature((0,), 1),
-    LayerType.ADD: Signature((0,), 2),
-    LayerType.CONCAT: Signature((0,), 2),
-    LayerType.TERMINAL: Signature((0,), 0),
-}
-
-
-# Keys are plain integers, which hash faster: the master looks up a thousand per
-# candidate.
-_NUM_PREDECESSORS = {int(t): s.num_predecessors for t, s in SIGNATURES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +30,7 @@ class Layer:
     @property
     def predecessors(self) -> tuple[int, ...]:
         """Indices of the layers that this one reads; 0 is the block's input."""
-        return (self.pred1, self.pred2)[: _NUM_PREDECESSORS[self.type]]
+        return (self.pred1, self.pred2)[: TYPES[self.type].num_predecessors]
 
     def __str__(self) -> str:
         """Write the five integers, joined by commas."""
@@ -190,9 +149,7 @@ def _as_graph(block: Block, ordered_concat: bool) -> Graph:
         return len(labels) - 1
 
     for layer in block.layers:
-        if layer.type == LayerType.IDENTITY or (
-            layer.kernel == 1 and layer.type != LayerType.CONVOLUTION
-        ):
+        if layer.kernel in TYPES[layer.type].passing:
             source[layer.index] = source[layer.pred1]
             continue
         ordered = ordered_concat and layer.type == LayerType.CONCAT
@@ -218,7 +175,8 @@ def _parse_layer(text: str) -> Layer:
 
 
 def _mirror(layer: Layer) -> Layer:
-    if layer.type in (LayerType.ADD, LayerType.CONCAT) and layer.pred1 > layer.pred2:
+    kind = TYPES.get(layer.type)
+    if kind and kind.num_predecessors == 2 and layer.pred1 > layer.pred2:
         return dataclasses.replace(layer, pred1=layer.pred2, pred2=layer.pred1)
     return layer
 
@@ -227,16 +185,20 @@ def _error(layer: Layer, reason: str) -> NscError:
     return NscError(f"layer {quote(str(layer))}: {reason}")
 
 
+def _known_types() -> str:
+    return ", ".join(f"{code} {kind.name}" for code, kind in TYPES.items())
+
+
 def _check(layer: Layer, index: int) -> None:
     """Check one layer against table 1 at position `index`, counted from 1."""
     if layer.index != index:
         raise _error(layer, f"index {layer.index} is out of order: want {index}")
-    if layer.type not in SIGNATURES:
-        raise _error(layer, f"unknown type {layer.type}: want 1 to 7")
-    kind = LayerType(layer.type)
-    kernels, count = SIGNATURES[kind]
-    if layer.kernel not in kernels:
-        want = " or ".join(map(str, kernels))
+    if layer.type not in TYPES:
+        raise _error(layer, f"unknown type {layer.type}: want {_known_types()}")
+    kind = TYPES[layer.type]
+    count = kind.num_predecessors
+    if layer.kernel not in kind.kernels:
+        want = " or ".join(map(str, kind.kernels))
         raise _error(layer, f"{kind.title} has no kernel {layer.kernel}: want {want}")
     for name, pred in (("pred1", layer.pred1), ("pred2", layer.pred2))[:count]:
         if not 0 <= pred < index:
@@ -246,5 +208,5 @@ def _check(layer: Layer, index: int) -> None:
             raise _error(layer, f"{kind.title} has no {name}: want 0, got {pred}")
     if count == 2 and layer.pred1 >= layer.pred2:
         raise _error(layer, f"{kind.title} needs two predecessors, pred1 < pred2")
-    if kind == LayerType.TERMINAL and index == 1:
+    if layer.type == LayerType.TERMINAL and index == 1:
         raise _error(layer, "Terminal is not legal at index 1: a block has a layer")

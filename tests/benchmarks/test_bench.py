@@ -17,7 +17,7 @@ from benchmarks.contender_process import ContenderProcess
 from benchmarks.plain import PlainNetwork
 from benchmarks.setting import BLOCKS, MAX_LAYERS, SETTINGS, random_blocks
 from benchmarks.throughput import Throughput
-from bqnn.config import NetworkConfig
+from bqnn.config import NetworkConfig, SpaceConfig
 from bqnn.engines.steps import loss_fn
 from bqnn.engines.units import space_signatures, units
 from bqnn.errors import BqnnError
@@ -44,7 +44,7 @@ def test_blocks_of_a_setting_are_made_of_units_that_the_warm_up_knows(
     name: str,
 ) -> None:
     setting = SETTINGS[name]
-    known = space_signatures(MAX_LAYERS, setting.network, setting.images)
+    known = space_signatures(SpaceConfig(MAX_LAYERS), setting.network, setting.images)
     for block in BLOCKS + random_blocks(20, 0):
         assert {u.signature for u in units(setting.plan(block))} <= set(known)
 

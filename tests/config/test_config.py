@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqnn.config import Config, SearchConfig, schedule
+from bqnn.config import Config, SearchConfig, SpaceConfig, schedule
 from bqnn.config.dictionary import differences, from_dict, to_dict
 from bqnn.config.schedule import Schedule
 from bqnn.errors import ConfigError
@@ -43,6 +43,13 @@ def test_a_configuration_survives_json() -> None:
     assert from_dict(json.loads(json.dumps(to_dict(config))), Config) == config
 
 
+@pytest.mark.parametrize(
+    "types", [("add", "convolution"), ("convolution,add",), ("(convolution, add)",)]
+)
+def test_types_may_be_one_text_in_any_order(types: tuple[str, ...]) -> None:
+    assert SpaceConfig(types=types).types == ("convolution", "add")
+
+
 def test_differences_name_the_fields() -> None:
     other = dataclasses.replace(Config(), search=SearchConfig(seed=5))
     assert list(differences(Config(), other)) == ["search.seed: 0 -> 5"]
@@ -61,6 +68,8 @@ def test_differences_name_the_fields() -> None:
             "space.max_layers is 0: want a number from 1 to 60",
         ),
         ({"space": {"max_layers": 2.5}}, "space.max_layers is 2.5: want int"),
+        ({"space": {"types": ["conv"]}}, "space.types has 'conv': want some of conv"),
+        ({"space": {"types": 3}}, "space.types is 3: want tuple"),
         ({"agent": {"name": "x"}}, "agent.name is 'x': want q"),
         ({"agent": {"alpha": 0.0}}, "agent.alpha is 0.0"),
         ({"agent": {"shaped": 1}}, "agent.shaped is 1: want bool"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bqnn.config import TrainConfig
+from bqnn.config import SpaceConfig, TrainConfig
 from bqnn.engines import unit_programs
 from bqnn.engines.units import space_signatures, units
 from bqnn.networks.plan import plan
@@ -45,7 +45,7 @@ def test_units_read_what_the_plan_says() -> None:
 
 @pytest.mark.parametrize("max_layers", [1, 4, 9])
 def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
-    known = space_signatures(max_layers, small(), SPEC)
+    known = space_signatures(SpaceConfig(max_layers), small(), SPEC)
     rng = np.random.default_rng(0)
     met = {
         unit.signature
@@ -63,7 +63,7 @@ def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
 def test_no_gradient_adds_in_an_order_of_chance() -> None:
     """XLA's GPU backend scatters by atomic operations: in no unit but for labels."""
     config = TrainConfig(batch=4)
-    for signature in space_signatures(2, small(widths=(3, 4)), SPEC):
+    for signature in space_signatures(SpaceConfig(2), small(widths=(3, 4)), SPEC):
         lower = unit_programs._LOWER.get(signature.nodes[-1].op)
         lower = lower or unit_programs._lower_unit
         text = "".join(each.as_text() for each in lower(signature, config, 4))

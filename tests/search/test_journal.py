@@ -146,6 +146,11 @@ SECOND = "table evaluations, row iteration 0, slot 1, attempt 2"
         ("UPDATE candidates SET iteration = 3", "batch 3 was never asked"),
         ("UPDATE candidates SET block = '1,4,0,0,0;2,4,0,0,0;3,4,0,0,0;4,4,0,0,0'",
          "row iteration 0, slot 0: block has 4 layers: want 3 at most"),
+        ("UPDATE run SET config = json_set(config, '$.space.types', json('[\"add\"]'))",
+         "column config: space.types is ('add',): want a type"),
+        ("UPDATE run SET config = "
+         "json_set(config, '$.space.types', json('[\"identity\"]'))",
+         "which space.types has not"),
         ("DELETE FROM candidates", "row iteration 0: it has 0 candidates"),
         ("UPDATE asks SET iteration = 1", "table candidates: batch 0 was never"),
         ("UPDATE asks SET told = 1", "row iteration 0: told is 1: want 0 to 0"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from bqnn.errors import NscError
+from bqnn.errors import ConfigError, NscError
 from bqnn.space.actions import NscSpace, legal_codes
 from bqnn.space.nsc import Block, Layer, parse
 from tests.helpers.blocks import SPACE, blocks
@@ -76,6 +76,34 @@ def test_actions_end_with_the_terminal() -> None:
 def test_a_block_that_is_too_long_is_refused() -> None:
     with pytest.raises(NscError, match="3 layers: this space has 2 at most"):
         NscSpace(2).encode(parse("1,1,3,0,0;2,2,3,1,0;3,5,0,1,2"))
+
+
+def test_a_space_of_some_types_has_their_codes_alone() -> None:
+    space = NscSpace(5, types=("add", "convolution"))
+    arrays = space.arrays
+    # Index 3: 3 x 3 convolutions, 3 sums, Terminal.
+    assert arrays.group_size[2].tolist() == [9, 3, 1]
+    assert arrays.stop.tolist() == [-1, 7, 12, 18, 25]
+    block = parse("1,1,3,0,0;2,5,0,0,1")
+    assert space.decode(space.encode(block)) == block
+    with pytest.raises(NscError, match="'2,2,3,1,0': this space has convolution, add"):
+        space.encode(parse("1,1,3,0,0;2,2,3,1,0"))
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        (("convolution", "terminal"), "has 'terminal': want some of convolution, max_"),
+        (("add", "concat"), "want a type that reads one layer"),
+        (("identity", "identity"), "want every type once"),
+        ((), "want a type that reads one layer"),
+    ],
+)
+def test_types_that_make_no_space_are_refused(
+    types: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        NscSpace(3, types=types)
 
 
 def test_arrays_are_small_integers() -> None:

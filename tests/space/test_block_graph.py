@@ -9,6 +9,7 @@ import pytest
 
 from bqnn.agents.sampling import random_blocks
 from bqnn.compare.tabular import all_actions
+from bqnn.layer_types import PAPER_TYPES
 from bqnn.space.actions import NscSpace
 from bqnn.space.block_graph import block_graph, graph_features
 from bqnn.space.nsc import canonical_hash, parse
@@ -25,11 +26,14 @@ def _blocks(space: NscSpace, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("width", ["uniform", "native"])
-@pytest.mark.parametrize("max_layers", [3, 6, 23])
+@pytest.mark.parametrize(
+    ("max_layers", "types"),
+    [(3, PAPER_TYPES), (6, PAPER_TYPES), (23, PAPER_TYPES), (6, PAPER_TYPES[::2])],
+)
 def test_key_and_features_follow_the_canonical_hash(
-    max_layers: int, width: str
+    max_layers: int, types: tuple[str, ...], width: str
 ) -> None:
-    space = NscSpace(max_layers, width)
+    space = NscSpace(max_layers, width, types)
     rows = _blocks(space, 1000)
     keys = np.asarray(jax.jit(jax.vmap(space.arrays.key))(rows)).tolist()
     features = np.asarray(jax.jit(jax.vmap(space.arrays.features))(rows))
@@ -47,7 +51,9 @@ def test_features_by_hand() -> None:
     block = parse("1,1,3,0,0;2,1,5,0,0;3,5,0,1,2;4,3,3,0,0")
     actions = jnp.asarray(space.encode(block))
     graph = jax.jit(functools.partial(block_graph, space.arrays.codes))(actions)
-    found = jax.jit(graph_features)(graph).tolist()
+    found = jax.jit(functools.partial(graph_features, types=space.types))(
+        graph
+    ).tolist()
     by_depth = np.zeros((7, 5), int)
     by_depth[[1, 2, 4], 0] = 1  # both convolutions and the pooling at depth 1
     by_depth[5, 1] = 1  # Add at depth 2

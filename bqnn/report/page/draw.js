@@ -8,8 +8,8 @@ const page = {types: {}, lines: [], grid: 1, columns: new Map()};
 function parseBlock(text) {
   const layers = text.split(";").map((part) => part.split(",").map(Number))
     .map(([index, type, kernel, a, b]) => ({index, type, kernel,
-      preds: type === 7 ? [] : type >= 5 ? [a, b] : [a]}))
-    .filter((layer) => layer.type !== 7);
+      preds: [a, b].slice(0, page.types[type].reads)}))
+    .filter((layer) => layer.preds.length);  // without the Terminal
   const used = new Set(layers.flatMap((layer) => layer.preds));
   const sinks = layers.map((l) => l.index).filter((index) => !used.has(index));
   const edges = layers.flatMap((l) => l.preds.map((pred) => [pred, l.index]));

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from bqnn.config import dictionary
 from bqnn.errors import printable
+from bqnn.layer_types import TYPES
 from bqnn.report.layout import GRID, columns, layout
 from bqnn.report.next_command import training_flags
-from bqnn.report.palette import COLOURS, LINES
+from bqnn.report.palette import LINES
 from bqnn.report.progress import reward_line
 from bqnn.report.q_history import QHistory
 from bqnn.report.record import Record, read, summarize
@@ -24,7 +25,8 @@ from bqnn.report.series import IterationStats, series
 from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
 from bqnn.search.history import History, Run
-from bqnn.space.nsc import Block, LayerType
+from bqnn.search.problem import Problem
+from bqnn.space.nsc import Block
 
 Json = dict[str, Any]
 _DIGITS = 6
@@ -103,7 +105,10 @@ def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
       searches: as `Source.read` returns them.
       refresh: seconds after which the page loads itself again; 0 for never.
     """
-    types = {int(k): {"title": k.title, "colour": COLOURS[k]} for k in COLOURS}
+    types = {
+        code: {"title": x.title, "colour": x.colour, "reads": x.num_predecessors}
+        for code, x in TYPES.items()
+    }
     return {
         "searches": list(searches),
         "types": types,
@@ -138,7 +143,7 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "rows": _by_field(EvaluationRow, rows),
         "series": _by_field(IterationStats, series(history, rows)),
         "fronts": {cost: front(rows, cost) for cost in ("flops", "params")},
-        "q_history": _q_history(q_history),
+        "q_history": _q_history(q_history, problem),
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
         "failures": [Failure(*failure)._asdict() for failure in failures(history)],
@@ -171,14 +176,14 @@ def _by_field(kind: type[NamedTuple], values: Sequence[Any]) -> Json:
     return {name: [_rounded(getattr(v, name)) for v in values] for name in names}
 
 
-def _q_history(q_history: QHistory) -> Json | None:
+def _q_history(q_history: QHistory, problem: Problem) -> Json | None:
     """Turn Q-values into nested lists; None if the agent has none."""
     if not q_history.has_q_values:
         return None
     snapshots = q_history.snapshots
     return {
         "differs": q_history.differs,
-        "types": [kind.title for kind in LayerType],
+        "types": [kind.title for kind in problem.space.types],
         "values": [_nested(snapshot.values) for snapshot in snapshots],
         "visits": [snapshot.visits.tolist() for snapshot in snapshots],
         "greedy": [str(snapshot.greedy) for snapshot in snapshots],

@@ -1,0 +1,104 @@
+"""Layer types: what the layers of a block can be, in one table (the paper, table 1).
+
+Space, plan, costs, drawings and pages read it; `bqnn.networks.layers` has the module of
+every operation.
+"""
+
+import enum
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bqnn.errors import ConfigError, quote
+
+
+class LayerType(enum.IntEnum):
+    """The numbers of the layer types of table 1."""
+
+    CONVOLUTION = 1
+    MAX_POOLING = 2
+    AVERAGE_POOLING = 3
+    IDENTITY = 4
+    ADD = 5
+    CONCAT = 6
+    TERMINAL = 7
+
+
+class LayerKind(NamedTuple):
+    """A row of the table: one layer type.
+
+    Attributes:
+      code: the number of the type in the code of a layer.
+      name: as `space.types` has it.
+      kernels: the kernels that a layer can have; 0 if there is no window.
+      num_predecessors: how many layers it reads. Their order does not matter.
+      op: the operation of its node in a plan.
+      colour: of its boxes in drawings.
+      passing: the kernels with which it only passes its input on.
+      products: how many 1x1 convolutions of one width it costs, by kernel, rounded;
+        empty for a type that is no convolution.
+    """
+
+    code: int
+    name: str
+    kernels: tuple[int, ...]
+    num_predecessors: int
+    op: str
+    colour: str
+    passing: tuple[int, ...] = ()
+    products: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name of the type, as in messages and drawings."""
+        return self.name.replace("_", " ").capitalize()
+
+
+_T = LayerType
+# The colours are Okabe and Ito's: colour-blind readers tell them apart.
+_TABLE = (
+    LayerKind(
+        *(_T.CONVOLUTION, "convolution", (1, 3, 5), 1, "pcc", "#56B4E9"),
+        products=(1, 9, 25),
+    ),
+    LayerKind(
+        *(_T.MAX_POOLING, "max_pooling", (1, 3), 1, "max_pool", "#E69F00"),
+        passing=(1,),
+    ),
+    LayerKind(
+        *(_T.AVERAGE_POOLING, "average_pooling", (1, 3), 1, "average_pool", "#F0E442"),
+        passing=(1,),
+    ),
+    LayerKind(*(_T.IDENTITY, "identity", (0,), 1, "identity", "#DDDDDD"), passing=(0,)),
+    LayerKind(_T.ADD, "add", (0,), 2, "add", "#009E73"),
+    LayerKind(_T.CONCAT, "concat", (0,), 2, "concat", "#CC79A7"),
+    LayerKind(_T.TERMINAL, "terminal", (0,), 0, "", "#FFFFFF"),
+)
+
+# Keys are plain integers, which hash faster than enums: the master looks up a thousand
+# per candidate.
+TYPES = {int(kind.code): kind for kind in _TABLE}
+"""The table: layer types by their number."""
+
+PAPER_TYPES = tuple(kind.name for kind in _TABLE[: LayerType.TERMINAL - 1])
+"""The names of the types of table 1, without the Terminal."""
+
+
+def named(names: Iterable[str]) -> tuple[LayerKind, ...]:
+    """Return the types of some names, by number, and the Terminal, the last.
+
+    Raises:
+      ConfigError: if a name is unknown or twice there, or no type can begin a block.
+    """
+    known = {kind.name: kind for kind in TYPES.values() if kind.num_predecessors}
+    names = tuple(names)
+    for name in names:
+        if name not in known:
+            want = f"want some of {', '.join(known)}"
+            raise ConfigError(f"space.types has {quote(name)}: {want}")
+    kinds = sorted({known[name] for name in names})
+    if len(kinds) < len(names):
+        raise ConfigError(f"space.types is {quote(names)}: want every type once")
+    if all(kind.num_predecessors > 1 for kind in kinds):
+        want = "want a type that reads one layer, to begin a block with"
+        raise ConfigError(f"space.types is {quote(names)}: {want}")
+    return (*kinds, TYPES[LayerType.TERMINAL])
