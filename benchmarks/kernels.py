@@ -1,9 +1,10 @@
 """Kernels: those of `bqnn.networks` compared with the plain forms, with gradients."""
 
 import functools
+import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +14,23 @@ from flax import linen as nn
 from jax import Array, lax
 
 from benchmarks.setting import BenchSetting
+from bqnn import runtime
 from bqnn.networks import kernels, pooling
+from bqnn.networks.depthwise import depthwise_convolution
 
 
 class KernelRow(NamedTuple):
-    """One kernel at one shape: seconds for value and gradient together."""
+    """One kernel at one shape: seconds for value and gradient together.
+
+    On the CPU they are of processor time. `torch` is None where PyTorch is not
+    compared.
+    """
 
     kernel: str
     shape: tuple[int, ...]
     ours: float
     plain: float
+    torch: float | None = None
 
     @property
     def speedup(self) -> float:
@@ -42,7 +50,16 @@ def measure(setting: BenchSetting, repeats: int = 7) -> Iterator[KernelRow]:
         side = -(-height // 2**stage)
         shape = (setting.train.batch, side, side, width)
         for name, ours, plain, inputs in _cases(shape):
-            yield KernelRow(name, shape, *_timed(ours, plain, inputs, repeats))
+            programs = [_program(function, inputs) for function in (ours, plain)]
+            if name.startswith("depthwise") and _has_torch():
+                from benchmarks import torch_kernels
+
+                programs.append(torch_kernels.depthwise(*inputs))
+            yield KernelRow(name, shape, *_timed(programs, repeats))
+
+
+def _has_torch() -> bool:
+    return bool(importlib.util.find_spec("torch")) and not runtime.accelerated()
 
 
 Case = tuple[str, Callable[..., Array], Callable[..., Array], tuple[Array, ...]]
@@ -69,6 +86,24 @@ def _cases(shape: tuple[int, ...]) -> Iterator[Case]:
         ones, zeros = jnp.ones(shape[-1]), jnp.zeros(shape[-1])
         inputs = (x, jnp.asarray(weights) * 0.1, ones, zeros)
         yield f"ReLU, convolution {size}x{size}, norm", _pcc, _plain_pcc, inputs
+    for size in (3, 5):
+        cells = jnp.asarray(rng.standard_normal((size, size, 1, shape[-1]), np.float32))
+        yield f"depthwise {size}x{size}", _depthwise, _plain_depthwise, (x, cells)
+
+
+def _depthwise(x: Array, kernel: Array) -> Array:
+    return depthwise_convolution(x, kernel, activation=False)
+
+
+def _plain_depthwise(x: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
 
 
 def _pcc(x: Array, weights: Array, scale: Array, bias: Array) -> Array:
@@ -97,22 +132,25 @@ def _plain_average_pool(x: Array) -> Array:
     return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
 
 
-def _timed(
-    ours: Callable[..., Array],
-    plain: Callable[..., Array],
-    inputs: tuple[Array, ...],
-    repeats: int,
-) -> tuple[float, float]:
-    programs = [jax.jit(functools.partial(_value_and_grads, f)) for f in (ours, plain)]
-    seconds: list[list[float]] = [[], []]
+def _program(
+    function: Callable[..., Array], inputs: tuple[Array, ...]
+) -> Callable[[], Any]:
+    return functools.partial(
+        jax.jit(functools.partial(_value_and_grads, function)), *inputs
+    )
+
+
+def _timed(programs: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Run programs in turn, and return the median seconds of each."""
+    clock = time.perf_counter if runtime.accelerated() else time.process_time
+    seconds: list[list[float]] = [[] for _ in programs]
     for repeat in range(repeats + 1):
         for program, spent in zip(programs, seconds, strict=True):
-            start = time.perf_counter()
-            jax.block_until_ready(program(*inputs))
+            start = clock()
+            jax.block_until_ready(program())
             if repeat:  # the first call compiles
-                spent.append(time.perf_counter() - start)
-    one, other = (statistics.median(spent) for spent in seconds)
-    return one, other
+                spent.append(clock() - start)
+    return [statistics.median(spent) for spent in seconds]
 
 
 def _value_and_grads(function: Callable[..., Array], *inputs: Array) -> Any:

@@ -52,6 +52,42 @@ class PreActivationConvolution(ConvolutionNorm):
         return super().__call__(nn.relu(x), train)
 
 
+class SeparableConvolution(nn.Module):
+    """ReLU, depthwise and 1x1 convolution, batch normalisation (ours)."""
+
+    filters: int
+    kernel: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map `[B, H, W, C]` to `[B, H, W, F]`."""
+        x = nn.Conv(
+            x.shape[-1],
+            (self.kernel, self.kernel),
+            feature_group_count=x.shape[-1],
+            use_bias=False,
+            kernel_init=HE_NORMAL,
+            dtype=self.dtype,
+            name="depthwise",
+        )(nn.relu(x))
+        x = nn.Conv(
+            self.filters,
+            (1, 1),
+            use_bias=False,
+            kernel_init=HE_NORMAL,
+            dtype=self.dtype,
+            name="pointwise",
+        )(x)
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=BATCH_NORM_MOMENTUM,
+            epsilon=EPSILON,
+            dtype=self.dtype,
+            name="norm",
+        )(x)
+
+
 class MaxPooling(nn.Module):
     """The largest value under a window."""
 
@@ -88,6 +124,9 @@ PLAIN_MODULES: dict[str, MakeModule] = {
     ),
     "pcc": lambda n, dtype: PreActivationConvolution(
         n.channels, n.kernel, n.stride, dtype, name=n.name
+    ),
+    "separable": lambda n, dtype: SeparableConvolution(
+        n.channels, n.kernel, dtype, name=n.name
     ),
     "max_pool": lambda n, dtype: MaxPooling(n.kernel, n.stride, name=n.name),
     "average_pool": lambda n, dtype: AveragePooling(n.kernel, n.stride, name=n.name),

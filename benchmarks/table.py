@@ -82,15 +82,18 @@ def kernel_table(rows: Sequence[KernelRow]) -> Table:
     table = Table(title="Kernels, value and gradient: milliseconds, medians")
     table.add_column("kernel")
     table.add_column("shape")
-    for name in ("ours", "plain", "plain / ours"):
+    for name in ("ours", "plain", "plain / ours", "PyTorch", "ours / PyTorch"):
         table.add_column(name, justify="right")
     for row in rows:
+        torch = row.torch
         table.add_row(
             row.kernel,
             "x".join(map(str, row.shape)),
             f"{row.ours * 1e3:.2f}",
             f"{row.plain * 1e3:.2f}",
             f"{row.speedup:.1f}",
+            "" if torch is None else f"{torch * 1e3:.2f}",
+            "" if torch is None else f"{row.ours / torch:.2f}",
         )
     return table
 

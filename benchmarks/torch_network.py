@@ -91,6 +91,24 @@ class PreActivationConvolution(ConvolutionNorm):
         return super().forward(F.relu(x))  # others may read `x`
 
 
+class SeparableConvolution(nn.Module):
+    """ReLU, depthwise and 1x1 convolution, batch normalisation."""
+
+    def __init__(self, node: Node, source: Node) -> None:
+        """Build the layer of `node`, which reads `source`."""
+        super().__init__()
+        channels, kernel = source.channels, node.kernel
+        self.depthwise = HeConvolution(
+            channels, channels, kernel, 1, kernel // 2, groups=channels, bias=False
+        )
+        self.pointwise = HeConvolution(channels, node.channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(node.channels, eps=1e-5, momentum=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to `[B, F, H, W]`."""
+        return self.norm(self.pointwise(self.depthwise(F.relu(x))))
+
+
 class Pooling(nn.Module):
     """The largest or the mean value under a window, padding excluded."""
 
@@ -167,6 +185,7 @@ def _pooling(node: Node, source: Node, pool: Callable[..., Tensor]) -> nn.Module
 MODULES: dict[str, Callable[[Node, Node], nn.Module]] = {
     "stem": ConvolutionNorm,
     "pcc": PreActivationConvolution,
+    "separable": SeparableConvolution,
     "max_pool": lambda node, source: _pooling(node, source, F.max_pool2d),
     "average_pool": lambda node, source: _pooling(node, source, average_pool),
     "identity": lambda node, source: nn.Identity(),

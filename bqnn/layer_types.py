@@ -12,7 +12,7 @@ from bqnn.errors import ConfigError, quote
 
 
 class LayerType(enum.IntEnum):
-    """The numbers of the layer types of table 1."""
+    """The numbers of the layer types: those of table 1, and ours from 8 on."""
 
     CONVOLUTION = 1
     MAX_POOLING = 2
@@ -21,6 +21,7 @@ class LayerType(enum.IntEnum):
     ADD = 5
     CONCAT = 6
     TERMINAL = 7
+    SEPARABLE_CONVOLUTION = 8
 
 
 class LayerKind(NamedTuple):
@@ -72,6 +73,11 @@ _TABLE = (
     LayerKind(_T.ADD, "add", (0,), 2, "add", "#009E73"),
     LayerKind(_T.CONCAT, "concat", (0,), 2, "concat", "#CC79A7"),
     LayerKind(_T.TERMINAL, "terminal", (0,), 0, "", "#FFFFFF"),
+    LayerKind(
+        *(_T.SEPARABLE_CONVOLUTION, "separable_convolution", (3, 5), 1),
+        *("separable", "#D55E00"),
+        products=(1, 1),
+    ),
 )
 
 # Keys are plain integers, which hash faster than enums: the master looks up a thousand

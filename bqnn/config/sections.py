@@ -55,7 +55,7 @@ class SpaceConfig(Section):
     Attributes:
       max_layers: the largest layer index of a block (the paper: 23).
       types: names of the layer types that blocks are made of, besides the Terminal (the
-        paper: the six of table 1).
+        paper: the six of table 1; ours: separable_convolution too).
     """
 
     section = "space"
@@ -105,6 +105,8 @@ class NetworkConfig(Section):
       repeats: N, blocks per stage.
       width: `uniform` (every tensor of a stage has the stage's width; ours) or
         `native` (Concat adds widths).
+      separable_repeats: how often a separable convolution is applied: 1, or 2 as in
+        NASNet (Zoph et al., 2018). Each is followed by a normalisation.
     """
 
     section = "network"
@@ -117,6 +119,7 @@ class NetworkConfig(Section):
     )
     repeats: int = within(4, 1, MOST_BLOCKS)
     width: str = one_of("uniform", "native")
+    separable_repeats: int = within(1, 1, 2)
 
     def __post_init__(self) -> None:
         """Check every field, and the blocks in all."""

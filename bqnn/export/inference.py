@@ -12,7 +12,7 @@ from bqnn.final.model import Model
 from bqnn.networks import plan as planned
 from bqnn.networks.plan import NetworkPlan
 
-_WEIGHTED = ("stem", "pcc", "head")
+_WEIGHTED = ("stem", "pcc", "separable", "head")
 
 
 def network(model: Model) -> Network:

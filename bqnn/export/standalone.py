@@ -78,6 +78,33 @@ class ConvolutionNorm(nn.Module):
         return norm(x.astype(jnp.float32)).astype(self.dtype)
 
 
+class SeparableConvolution(nn.Module):
+    """ReLU, depthwise and 1x1 convolution, normalisation by the running statistics."""
+
+    node: Node
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map `[B, H, W, C]` to `[B, H, W, filters]`."""
+        channels = x.shape[-1]
+        for filters, kernel, groups, name in (
+            (channels, self.node.kernel, channels, "depthwise"),
+            (self.node.filters, 1, 1, "pointwise"),
+        ):
+            x = nn.Conv(
+                filters,
+                (kernel, kernel),
+                feature_group_count=groups,
+                use_bias=False,
+                dtype=self.dtype,
+                precision="highest",
+                name=name,
+            )(nn.relu(x) if name == "depthwise" else x)
+        norm = nn.BatchNorm(use_running_average=True, epsilon=1e-5, name="norm")
+        return norm(x.astype(jnp.float32)).astype(self.dtype)
+
+
 class Head(nn.Module):
     """ReLU, global average pooling, and a dense layer."""
 
@@ -120,6 +147,9 @@ OPERATIONS: dict[str, Operation] = {
     "pcc": lambda node, dtype, x: ConvolutionNorm(node, dtype, name=node.name)(
         nn.relu(x[0])
     ),
+    "separable": lambda node, dtype, x: SeparableConvolution(
+        node, dtype, name=node.name
+    )(x[0]),
     "max_pool": lambda node, dtype, x: max_pool(node, x[0]),
     "average_pool": lambda node, dtype, x: average_pool(node, x[0]),
     "identity": lambda node, dtype, x: x[0],

@@ -23,7 +23,8 @@ class Cost(NamedTuple):
       flops: multiply-adds of convolutions and dense layers for one image, forward (He
         and Sun, *Convolutional neural networks at constrained time cost*, 2015).
       activations: numbers per image that the backward pass keeps: the output of every
-        node, and in a PCC also the output of the convolution before normalisation.
+        node, and in a PCC or a separable convolution also that of every convolution
+        before normalisation.
     """
 
     params: int
@@ -237,6 +238,11 @@ def node_cost(network: NetworkPlan, node: Node) -> Cost:
         )
         # Batch normalisation has a scale and a bias for every channel.
         return Cost(weights + 2 * node.channels, weights * size, 2 * outputs)
+    if node.op == "separable":
+        channels = network.nodes[node.inputs[0]].channels
+        weights = channels * (node.kernel**2 + node.channels)
+        kept = 2 * outputs + size * channels
+        return Cost(weights + 2 * node.channels, weights * size, kept)
     if node.op == "head":
         weights = network.nodes[node.inputs[0]].channels * node.channels
         return Cost(weights + node.channels, weights, outputs)

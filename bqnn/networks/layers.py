@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bqnn.networks import kernels, pooling
+from bqnn.networks.depthwise import depthwise_convolution
 from bqnn.networks.plan import Node
 
 # He et al., *Delving deep into rectifiers*, 2015.
@@ -102,6 +103,38 @@ class PreActivationConvolution(ConvolutionNorm):
     activation: bool = True
 
 
+class SeparableConvolution(nn.Module):
+    """ReLU, depthwise and 1x1 convolution, batch normalisation (ours).
+
+    After Howard et al., *MobileNets*, 2017, in the order of NASNet (Zoph et al.,
+    *Learning transferable architectures*, 2018). With an `axis`, the batch is that of
+    all replicas along that mapped axis.
+    """
+
+    filters: int
+    kernel: int
+    dtype: Any
+    axis: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Map `[B, H, W, C]` to `[B, H, W, F]`."""
+        channels = x.shape[-1]
+        shape = (self.kernel, self.kernel, 1, channels)
+        kernel = Kernel(shape, name="depthwise")().astype(self.dtype)
+        shape = (1, 1, channels, self.filters)
+        pointwise = Kernel(shape, name="pointwise")().astype(self.dtype)
+        norm = Norm(self.filters, name="norm")
+        x = depthwise_convolution(x.astype(self.dtype), kernel, activation=True)
+        if train:
+            y, mean, var = kernels.convolution_norm(
+                x, pointwise, norm.scale, norm.bias, False, 1, self.axis
+            )
+            norm.follow(mean, var)
+            return y
+        return norm(kernels.convolution(x, pointwise))
+
+
 class MaxPooling(nn.Module):
     """The largest value under a window."""
 
@@ -179,6 +212,9 @@ MODULES: dict[str, MakeModule] = {
     ),
     "pcc": lambda n, dtype: PreActivationConvolution(
         n.channels, n.kernel, n.stride, dtype, name=n.name
+    ),
+    "separable": lambda n, dtype: SeparableConvolution(
+        n.channels, n.kernel, dtype, name=n.name
     ),
     "max_pool": lambda n, dtype: MaxPooling(n.kernel, n.stride, name=n.name),
     "average_pool": lambda n, dtype: AveragePooling(n.kernel, n.stride, name=n.name),

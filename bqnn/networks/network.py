@@ -17,6 +17,7 @@ from bqnn.networks.layers import (
     ConvolutionNorm,
     MakeModule,
     PreActivationConvolution,
+    SeparableConvolution,
 )
 from bqnn.networks.plan import NetworkPlan, Node
 from bqnn.parallel import AXIS
@@ -69,6 +70,9 @@ class SyncedNetwork(Network):
         "pcc": lambda n, dtype: PreActivationConvolution(
             n.channels, n.kernel, n.stride, dtype, axis=AXIS, name=n.name
         ),
+        "separable": lambda n, dtype: SeparableConvolution(
+            n.channels, n.kernel, dtype, axis=AXIS, name=n.name
+        ),
     }
 
 
@@ -97,7 +101,7 @@ def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variable
       channels: channels of its output.
       inputs: channels of its input.
     """
-    if op not in ("stem", "pcc", "head"):
+    if op not in ("stem", "pcc", "separable", "head"):
         return {}
     node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
     module = MODULES[op](node, jnp.float32)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bqnn.config import NetworkConfig
-from bqnn.space.nsc import Block, Layer, LayerType
+from bqnn.layer_types import TYPES
+from bqnn.space.nsc import Block, Layer
 
 # With `stem="auto"`, images of this height or more get the stem of ImageNet.
 _TALL = 96
@@ -68,7 +69,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
       config: stem, stages and width rule.
       images: shape of the images, and number of classes.
     """
-    builder = _Builder(config.width == "uniform")
+    builder = _Builder(config.width == "uniform", config.separable_repeats)
     top = builder.start(images)
     top = _stem(builder, top, config)
     for stage, filters in enumerate(config.widths, 1):
@@ -83,8 +84,8 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 class _Builder:
     """Appends nodes, and computes their shapes."""
 
-    def __init__(self, uniform: bool) -> None:
-        self.uniform = uniform
+    def __init__(self, uniform: bool, separable_repeats: int) -> None:
+        self.uniform, self.separable_repeats = uniform, separable_repeats
         self.nodes: list[Node] = []
 
     def start(self, images: ImageSpec) -> int:
@@ -134,6 +135,22 @@ class _Builder:
         scope: tuple[int, int, int] = (0, 0, 0),
     ) -> int:
         return self.add(name, "pcc", (source,), filters, kernel=kernel, scope=scope)
+
+    def separable(
+        self,
+        name: str,
+        source: int,
+        filters: int,
+        kernel: int,
+        scope: tuple[int, int, int],
+    ) -> int:
+        """Add separable convolutions, each of which normalises."""
+        for before in range(self.separable_repeats, 0, -1):
+            full = name if before == 1 else f"{name}_first"
+            source = self.add(
+                full, "separable", (source,), filters, kernel=kernel, scope=scope
+            )
+        return source
 
     def concat(
         self,
@@ -193,13 +210,6 @@ def _block(
     return builder.concat(f"{prefix}_output", sinks, filters, (*repeat, 0))
 
 
-_KEEPS_CHANNELS = {
-    LayerType.MAX_POOLING: "max_pool",
-    LayerType.AVERAGE_POOLING: "average_pool",
-    LayerType.IDENTITY: "identity",
-}
-
-
 def _layer(
     builder: _Builder,
     layer: Layer,
@@ -208,13 +218,14 @@ def _layer(
     filters: int,
     scope: tuple[int, int, int],
 ) -> int:
-    match LayerType(layer.type):
-        case LayerType.CONVOLUTION:
+    match TYPES[layer.type].op:
+        case "pcc":
             return builder.pcc(name, inputs[0], filters, layer.kernel, scope)
-        case LayerType.ADD:
+        case "separable":
+            return builder.separable(name, inputs[0], filters, layer.kernel, scope)
+        case "add":
             return builder.add_up(name, inputs[0], inputs[1], scope)
-        case LayerType.CONCAT:
+        case "concat":
             return builder.concat(name, inputs, filters, scope)
-        case kind:
-            op = _KEEPS_CHANNELS[kind]
+        case op:  # keeps the channels
             return builder.add(name, op, inputs, kernel=layer.kernel, scope=scope)

@@ -18,6 +18,11 @@ from bqnn.search.reward import penalties
 from bqnn.search.summary import Summary
 from bqnn.space.nsc import Block, Layer
 
+_CELLS: dict[int, str] = {
+    LayerType.CONVOLUTION: "ReLU, conv, norm",
+    LayerType.SEPARABLE_CONVOLUTION: "ReLU, depthwise, 1x1, norm",
+}
+
 
 class NetworkSetting(NamedTuple):
     """A network that blocks are put into, and the images it is for."""
@@ -162,6 +167,5 @@ def _cost_cells(
 
 
 def _describe(layer: Layer) -> str:
-    name = operation(layer)
-    is_convolution = layer.type == LayerType.CONVOLUTION
-    return f"{name} (ReLU, conv, norm)" if is_convolution else name
+    cell = _CELLS.get(layer.type)
+    return operation(layer) + (f" ({cell})" if cell else "")

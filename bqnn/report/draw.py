@@ -188,7 +188,12 @@ def _sides(drawing: Drawing) -> tuple[float, float]:
 def _boxes(block: Block) -> list[tuple[str, str]]:
     """Label and colour of the input, the layers and the output."""
     layers = [
-        (f"{layer.index}: {operation(layer)}".replace(" pool", "\npool"), layer.type)
+        (
+            f"{layer.index}: {operation(layer)}".replace(" pool", "\npool").replace(
+                " conv", "\nconv"
+            ),
+            layer.type,
+        )
         for layer in block.layers
     ]
     boxes = [(label, TYPES[kind].colour) for label, kind in layers]

@@ -21,8 +21,9 @@ from bqnn.config import NetworkConfig, SpaceConfig
 from bqnn.engines.steps import loss_fn
 from bqnn.engines.units import space_signatures, units
 from bqnn.errors import BqnnError
+from bqnn.layer_types import PAPER_TYPES, named
 from bqnn.networks.network import Network, init_variables
-from bqnn.space.nsc import LayerType
+from bqnn.space.nsc import parse
 from tests.helpers.networks import random_dataset
 from tests.helpers.paths import ROOT
 from tests.helpers.searches import tiny_config
@@ -30,7 +31,7 @@ from tests.helpers.searches import tiny_config
 
 def test_the_fixed_blocks_hold_every_layer_type() -> None:
     met = {layer.type for block in BLOCKS for layer in block.layers}
-    assert met == set(LayerType) - {LayerType.TERMINAL}
+    assert met == {kind.code for kind in named(PAPER_TYPES)[:-1]}
     assert len(set(BLOCKS)) == 8
 
 
@@ -56,7 +57,7 @@ def test_plain_layers_are_the_same_function_of_the_same_parameters() -> None:
     data = random_dataset(16)
     images = jnp.asarray(data.train.images, jnp.float32) / 60 - 2
     labels = jnp.asarray(data.train.labels)
-    for block in BLOCKS[3:5]:
+    for block in (*BLOCKS[3:5], parse("1,8,3,0,0")):
         plan = setting.plan(block)
         variables = init_variables(plan, 0)
         losses, grads = [], []

@@ -15,7 +15,7 @@ from bqnn.errors import ConfigError
 from bqnn.networks.network import Network, Variables, init_variables
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
 from bqnn.space.nsc import parse
-from tests.helpers.blocks import random_block
+from tests.helpers.blocks import ALL_TYPES, random_block
 from tests.helpers.networks import SPEC, random_dataset, small
 
 pytest.importorskip("torch")
@@ -32,7 +32,7 @@ BATCH = 8
 
 def _random_plan(seed: int, max_layers: int = 12) -> NetworkPlan:
     """Draw a block; both width rules; the first four get the ImageNet stem."""
-    block = random_block(np.random.default_rng(seed), max_layers)
+    block = random_block(np.random.default_rng(seed), max_layers, ALL_TYPES)
     width = ("uniform", "native")[seed % 2]
     if seed >= 4:
         return plan(block, small(width, widths=(4,)), SPEC)

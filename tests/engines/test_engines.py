@@ -29,7 +29,7 @@ from tests.helpers.networks import SPEC, random_dataset, small
 pytestmark = pytest.mark.quick_compilation
 
 DATA = random_dataset(train=70, validation=40)
-BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0")
+BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0;7,8,3,5,0")
 WIDTHS = (4, 5)
 
 
@@ -133,6 +133,19 @@ def test_every_legal_block_of_two_layers_trains_with_finite_gradients() -> None:
         found = jax.tree.leaves(variables_of(engine.units, state, config))
         assert all(np.isfinite(leaf).all() for leaf in found), str(block)
         assert after < loss, str(block)
+
+
+def test_separable_convolutions_train_with_finite_gradients() -> None:
+    drawn = np.arange(64, dtype=np.int32)[None]
+    once = Batches(drawn, np.ones(drawn.shape, bool))
+    config = dataclasses.replace(DESCENT, batch=64)
+    for text in ("1,8,3,0,0;2,8,5,1,0", "1,8,5,0,0;2,5,0,0,1;3,8,5,0,0"):
+        block = parse(text)
+        network = plan(block, small(widths=(3, 4), separable_repeats=2), SPEC)
+        engine = WalkEngine(network, config, DATA, 0)
+        state, _ = engine.train(engine.init(), once, 1e4, lambda: None)
+        found = jax.tree.leaves(variables_of(engine.units, state, config))
+        assert all(np.isfinite(leaf).all() for leaf in found)
 
 
 def test_walked_logits_of_evaluation_are_those_of_the_whole_network() -> None:

@@ -27,7 +27,7 @@ from bqnn.space.nsc import parse
 from tests.helpers.networks import SPEC, random_dataset
 
 found, data = [], random_dataset(64, 40)
-network = plan(parse("1,1,3,0,0;2,3,3,1,0"), NetworkConfig("small", (4,), 1), SPEC)
+network = plan(parse("1,1,3,0,0;2,8,3,1,0"), NetworkConfig("small", (4,), 1), SPEC)
 for name, devices in (("step", 1), ("step", 2), ("step", 8), ("scan", 2)):
     config = TrainConfig(batch=16, engine=name, devices=devices)
     engine = ENGINES[name](network, config, data)

@@ -43,6 +43,16 @@ def test_units_read_what_the_plan_says() -> None:
     assert head.inputs == (add.output,)
 
 
+def test_separable_convolutions_are_units_of_a_space_that_has_them() -> None:
+    space = SpaceConfig(2, types=("separable_convolution", "add"))
+    found = space_signatures(space, small(widths=(4, 6)), SPEC)
+    ops = [tuple(node.op for node in signature.nodes) for signature in found]
+    # Of kernel 3 and 5; the first of a later stage reads the projected images.
+    assert ops.count(("separable",)) == 4
+    assert ("pcc",) not in ops
+    assert ("concat", "pcc") in ops
+
+
 @pytest.mark.parametrize("max_layers", [1, 4, 9])
 def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
     known = space_signatures(SpaceConfig(max_layers), small(), SPEC)

@@ -3,15 +3,20 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from bqnn.layer_types import PAPER_TYPES
 from bqnn.space.actions import NscSpace, legal_codes
 from bqnn.space.nsc import Block, Layer
 
+ALL_TYPES = (*PAPER_TYPES, "separable_convolution")
 
-def random_block(rng: np.random.Generator, max_layers: int) -> Block:
+
+def random_block(
+    rng: np.random.Generator, max_layers: int, types: tuple[str, ...] = PAPER_TYPES
+) -> Block:
     """Draw every code uniformly among the legal ones."""
     layers: list[Layer] = []
     for index in range(1, max_layers + 1):
-        codes = legal_codes(index)
+        codes = legal_codes(index, types)
         code = codes[rng.integers(len(codes))]
         if code.type == 7:
             break

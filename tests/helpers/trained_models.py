@@ -13,7 +13,7 @@ from tests.helpers.networks import SPEC, small
 # Every type of layer, both poolings with and without a window, and two sinks.
 ALL_LAYERS = (
     "1,1,3,0,0;2,2,3,1,0;3,3,3,0,0;4,5,0,1,2;5,6,0,3,4;6,4,0,5,0;7,3,1,6,0;8,2,1,0,0;"
-    "9,1,5,8,0;10,7,0,0,0"
+    "9,1,5,8,0;10,8,3,0,0;11,7,0,0,0"
 )
 SMALL = "1,1,3,0,0;2,2,3,0,0;3,3,3,2,0;4,7,0,0,0"
 NAMES = ("zéro", "[one]", 'two"', *(f"class {index}" for index in range(3, 10)))

@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.networks import cost
@@ -12,7 +13,7 @@ from bqnn.networks.cost import Cost, Density
 from bqnn.networks.network import abstract_variables
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.space.nsc import parse
-from tests.helpers.blocks import random_block
+from tests.helpers.blocks import ALL_TYPES, random_block
 from tests.helpers.networks import SPEC, small
 
 CIFAR = ImageSpec(32, 32, 3, 100)
@@ -57,7 +58,7 @@ def test_the_quick_cost_of_a_stack_is_that_of_its_plan(width: str) -> None:
     config = NetworkConfig(repeats=4, widths=(4, 8), width=width)
     rng = np.random.default_rng(0)
     for _ in range(30):
-        block = random_block(rng, 12)
+        block = random_block(rng, 12, ALL_TYPES)
         network = plan(block, config, CIFAR)
         want = cost.network_cost(network), cost.block_flops(network)
         assert cost.stacked_cost(block, config, CIFAR) == want
@@ -82,19 +83,31 @@ def test_density_is_edges_over_nodes(text: str, edges: int, nodes: int) -> None:
 
 
 @pytest.mark.parametrize("width", ["uniform", "native"])
-def test_parameters_equal_those_of_the_initialised_network(width: str) -> None:
+def test_parameters_and_flops_equal_those_of_the_initialised_network(
+    width: str,
+) -> None:
     rng = np.random.default_rng(0)
-    for trial in range(80):
+    for trial in range(100):
         # Native widths explode: short blocks and narrow stages keep arrays abstract
         # but countable.
-        block = random_block(rng, 23 if width == "uniform" and trial < 20 else 5)
+        longest = 23 if width == "uniform" and trial < 20 else 5
+        block = random_block(rng, longest, ALL_TYPES)
         widths = tuple(int(w) for w in rng.integers(1, 9, rng.integers(1, 4)))
         stem = ("small", "cifar", "imagenet")[trial % 3]
-        config = small(width, widths=widths, stem=stem, repeats=1 + trial % 2)
+        again = {"repeats": 1 + trial % 2, "separable_repeats": 1 + trial // 2 % 2}
+        config = small(width, widths=widths, stem=stem, **again)
         network = plan(block, config, SPEC)
         params = abstract_variables(network)["params"]
         count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-        assert cost.network_cost(network).params == count, str(block)
+        whole = cost.network_cost(network)
+        assert whole.params == count, str(block)
+        pixels = {node.name: node.height * node.width for node in network.nodes}
+        weights = traverse_util.flatten_dict(params)
+        assert whole.flops == sum(
+            math.prod(leaf.shape) * pixels[path[0]]
+            for path, leaf in weights.items()
+            if path[-1] == "kernel"
+        )
 
 
 def test_native_widths_are_counted_far_beyond_64_bits() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jax import Array, lax
 
 from bqnn.networks import kernels, pooling
+from bqnn.networks.depthwise import depthwise_convolution
 
 pytestmark = pytest.mark.quick_compilation
 
@@ -63,6 +64,30 @@ def test_max_pool(shape: Any, window: tuple[int, int], dtype: str) -> None:
 
     ours = _pulled(lambda x: pooling.max_pool(x, kernel, stride), x)
     _assert_equal(ours, _pulled(plain, x), dtype)
+
+
+@settings(max_examples=4)
+@given(SHAPES, st.sampled_from([3, 5]), DTYPES, st.booleans())
+@example((4, 32, 24, 24), 3, "float32", True)  # in several parts
+@example((2, 8, 8, 3), 5, "bfloat16", True)
+def test_depthwise_convolution(
+    shape: Any, size: int, dtype: str, activation: bool
+) -> None:
+    x = _draw(shape, dtype, 0)
+    kernel = _draw((size, size, 1, shape[-1]), dtype, 1)
+
+    def plain(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(
+            nn.relu(x) if activation else x,
+            kernel,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=shape[-1],
+        )
+
+    ours = _pulled(lambda x, k: depthwise_convolution(x, k, activation), x, kernel)
+    _assert_equal(ours, _pulled(plain, x, kernel), dtype)
 
 
 def test_max_pool_gives_the_gradient_to_the_first_winner() -> None:

@@ -13,6 +13,7 @@ from bqnn.layer_types import PAPER_TYPES
 from bqnn.space.actions import NscSpace
 from bqnn.space.block_graph import block_graph, graph_features
 from bqnn.space.nsc import canonical_hash, parse
+from tests.helpers.blocks import ALL_TYPES
 
 pytestmark = pytest.mark.quick_compilation
 
@@ -28,7 +29,7 @@ def _blocks(space: NscSpace, count: int) -> np.ndarray:
 @pytest.mark.parametrize("width", ["uniform", "native"])
 @pytest.mark.parametrize(
     ("max_layers", "types"),
-    [(3, PAPER_TYPES), (6, PAPER_TYPES), (23, PAPER_TYPES), (6, PAPER_TYPES[::2])],
+    [(3, PAPER_TYPES), (6, PAPER_TYPES), (23, PAPER_TYPES), (6, ALL_TYPES[::2])],
 )
 def test_key_and_features_follow_the_canonical_hash(
     max_layers: int, types: tuple[str, ...], width: str

@@ -50,7 +50,7 @@ def test_every_block_reads_back_from_its_text(block: Block) -> None:
         ("1,1,3,0,\u0663", "'1,1,3,0,\u0663'", "five non-negative integers"),
         ("2,1,3,0,0", "'2,1,3,0,0'", "index 2 is out of order: want 1"),
         ("1,0,3,0,0", "'1,0,3,0,0'", "unknown type 0"),
-        ("1,8,0,0,0", "'1,8,0,0,0'", "unknown type 8"),
+        ("1,99,0,0,0", "'1,99,0,0,0'", "unknown type 99: want 1 conv"),
         ("1,1,2,0,0", "'1,1,2,0,0'", "no kernel 2: want 1 or 3 or 5"),
         ("1,2,5,0,0", "'1,2,5,0,0'", "no kernel 5: want 1 or 3"),
         ("1,4,1,0,0", "'1,4,1,0,0'", "no kernel 1: want 0"),

@@ -69,7 +69,7 @@ function drawBlock(text) {
       svg("polygon", {class: "head", points: [[x, y], [x - 4, y - 9], [x + 4, y - 9]].join(" ")}));
   }
   const labels = [["Input"], ...block.layers.map((layer) =>
-    `${layer.index}: ${operation(layer)}`.replace(" pool", "\npool").split("\n")),
+    `${layer.index}: ${operation(layer)}`.replace(/ (pool|conv)/, "\n$1").split("\n")),
   block.sinks.length > 1 ? ["Output", "(concat)"] : ["Output"]];
   centres.forEach((centre, node) => {
     const [x, y] = at(centre), layer = block.layers[node - 1];
