@@ -1,12 +1,18 @@
 """Layer types: what the layers of a block can be, in one table (the paper, table 1).
 
 Space, plan, costs, drawings and pages read it; `bqnn.networks.layers` has the module of
-every operation.
+every operation of ours. `register_layer` adds a layer of the user's own. Nothing is
+imported because a journal or a configuration names it.
 """
 
 import enum
-from collections.abc import Iterable
-from typing import NamedTuple
+import importlib.metadata
+import pickle
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from bqnn.errors import ConfigError, quote
 
@@ -37,6 +43,8 @@ class LayerKind(NamedTuple):
       passing: the kernels with which it only passes its input on.
       products: how many 1x1 convolutions of one width it costs, by kernel, rounded;
         empty for a type that is no convolution.
+      module: of a layer of the user's own: makes its Flax module (`register_layer`).
+      cost: of a layer of the user's own: counts what it costs.
     """
 
     code: int
@@ -47,6 +55,8 @@ class LayerKind(NamedTuple):
     colour: str
     passing: tuple[int, ...] = ()
     products: tuple[int, ...] = ()
+    module: Any = None
+    cost: Any = None
 
     @property
     def title(self) -> str:
@@ -99,7 +109,7 @@ def named(names: Iterable[str]) -> tuple[LayerKind, ...]:
     names = tuple(names)
     for name in names:
         if name not in known:
-            want = f"want some of {', '.join(known)}"
+            want = f"want some of {', '.join(known)}, or --layers=MODULE for your own"
             raise ConfigError(f"space.types has {quote(name)}: {want}")
     kinds = sorted({known[name] for name in names})
     if len(kinds) < len(names):
@@ -108,3 +118,125 @@ def named(names: Iterable[str]) -> tuple[LayerKind, ...]:
         want = "want a type that reads one layer, to begin a block with"
         raise ConfigError(f"space.types is {quote(names)}: {want}")
     return (*kinds, TYPES[LayerType.TERMINAL])
+
+
+_OWN = "own:"
+"""Begins the operation of a layer of the user's own."""
+_GROUP = "bqnn.layers"
+"""The entry points of installed packages that register layers."""
+
+
+def register_layer(
+    name: str,
+    code: int,
+    module: Callable[..., Any],
+    cost: Callable[..., tuple[int, int, int]],
+    *,
+    kernels: tuple[int, ...] = (0,),
+    num_predecessors: int = 1,
+    colour: str = "#BBBBBB",
+) -> None:
+    """Add a layer of your own to the table, for `space.types`, blocks and networks.
+
+    >>> bqnn.register_layer("gate", 20, Gate, gate_cost, kernels=(3,))
+
+    Worker processes import the module that defines `module` and `cost`.
+
+    Args:
+      name: lower-case letters, digits and underscores.
+      code: its number in the code of a block, 9 to 999.
+      module: usually a class: (filters, kernel, dtype, axis, name, by keyword) -> a
+        Flax module, that maps one or two `[B, H, W, C]` and `train` to
+        `[B, H, W, filters]`. Its parameters are float32. Normalisation over replicas
+        sums over the mapped `axis`, if it is not None.
+      cost: (kernel, filters, channels of each input, H, W) -> parameters, multiply-adds
+        for an image, numbers per image that the backward pass keeps.
+      kernels: the kernels that it can have, 0 to 7.
+      num_predecessors: 1, or 2, whose order must not matter.
+      colour: of its boxes, as #RRGGBB.
+
+    Raises:
+      ConfigError: if a value is none of these, or name or number belong to another.
+    """
+    kernels, op = tuple(kernels), _OWN + name
+    kind = LayerKind(
+        code, name, kernels, num_predecessors, op, colour, module=module, cost=cost
+    )
+    for what, value, ok, want in (
+        ("name", name, re.fullmatch("[a-z][a-z0-9_]{0,39}", name), "a word in a-z_"),
+        ("code", code, code in range(9, 1000), "a number from 9 to 999"),
+        ("kernels", kernels, kernels and {*kernels} <= {*range(8)}, "some of 0 to 7"),
+        ("num_predecessors", num_predecessors, num_predecessors in (1, 2), "1 or 2"),
+        ("colour", colour, re.fullmatch("#[0-9A-Fa-f]{6}", colour), "#RRGGBB"),
+    ):
+        if not ok:
+            raise ConfigError(
+                f"layer {quote(name)}: {what} {quote(value)}: want {want}"
+            )
+    for other in TYPES.values():
+        if other != kind and (other.code == code or other.name == name):
+            raise ConfigError(
+                f"layer {quote(name)}, {code}: there is {other.name}, {other.code}: "
+                "want another name and number"
+            )
+    TYPES[code] = kind
+
+
+def is_own(op: str) -> bool:
+    """Tell whether an operation is that of a layer of the user's own."""
+    return op.startswith(_OWN)
+
+
+def own_kind(op: str) -> LayerKind:
+    """Return the layer of the user's own that an operation belongs to."""
+    return next(kind for kind in TYPES.values() if kind.op == op)
+
+
+def own_source(op: str) -> str:
+    """Return the text of the file of a layer of the user's own; empty for ours."""
+    if not is_own(op):
+        return ""
+    file = getattr(sys.modules.get(str(own_kind(op).module.__module__)), "__file__", "")
+    return Path(file).read_text(encoding="utf-8") if file else ""
+
+
+def load_layers(modules: Iterable[str]) -> None:
+    """Register layers of the user's own: those of packages installed, and of modules.
+
+    Raises:
+      ConfigError: if one cannot be imported.
+    """
+    names = [
+        e.value.partition(":")[0] for e in importlib.metadata.entry_points(group=_GROUP)
+    ]
+    for name in (*names, *modules):
+        try:
+            importlib.import_module(name)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"module of layers {quote(name)} cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def packed() -> bytes:
+    """Pack the layers of the user's own for a worker process, which imports them.
+
+    Raises:
+      ConfigError: if one is defined where a process cannot import it.
+    """
+    own = [kind for kind in TYPES.values() if kind.module]
+    for kind in own:
+        if "__main__" in (kind.module.__module__, kind.cost.__module__):
+            raise ConfigError(
+                f"layer {quote(kind.name)} is defined in the main program, which "
+                "workers cannot import: want a module of its own"
+            )
+    return pickle.dumps(own)
+
+
+def unpack(layers: bytes) -> None:
+    """Register the layers that the process of this worker's master has packed."""
+    TYPES.update({kind.code: kind for kind in pickle.loads(layers)})

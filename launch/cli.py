@@ -6,6 +6,7 @@ Status 0: done. 1: it could not be done. 2: the command is wrong. 130: Ctrl-C.
 import functools
 import io
 import logging
+import os
 import shlex
 import shutil
 import signal
@@ -22,8 +23,16 @@ from rich.console import Console
 
 from bqnn.config import Config, dictionary
 from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
+from bqnn.layer_types import load_layers
 from bqnn.report.foreign import PlainConsole
 from launch import config_flag
+
+flags.DEFINE_list(
+    "layers",
+    [],
+    "Modules that register layers of your own (bqnn.register_layer), joined by commas; "
+    "found from this directory.",
+)
 
 
 def run(main: Callable[[], None], config_class: type = Config) -> NoReturn:
@@ -65,6 +74,9 @@ def parse_flags(
     try:
         config_flag.check_names(argv, config_class)
         rest = _parsed(argv)
+        if flags.FLAGS.layers:
+            sys.path.insert(0, os.getcwd())
+        load_layers(flags.FLAGS.layers)
         if config_flag.wants_list():
             config_flag.print_list(config_class)
             sys.exit(0)
@@ -114,10 +126,12 @@ def progress(
 
 def command(program: str) -> str:
     """Write how to start a program from this directory, as this one was started."""
+    layers = flags.FLAGS.layers
+    flag = shlex.join([f"--layers={','.join(layers)}"]) if layers else ""
     script = sys.orig_argv[1]
     if Path(script).name == "bqnn":
-        return f"{_typed(script)} {program}"
-    return f"{_typed(sys.executable)} -m launch.{program}"
+        return f"{_typed(script)} {program} {flag}".rstrip()
+    return f"{_typed(sys.executable)} -m launch.{program} {flag}".rstrip()
 
 
 def refuse(names: Sequence[str], why: str) -> None:

@@ -13,7 +13,7 @@ from bqnn.config import TrainConfig
 from bqnn.engines import steps
 from bqnn.engines.unit_state import Arrays, unit_layout
 from bqnn.engines.units import UnitSignature
-from bqnn.networks.layers import MODULES
+from bqnn.networks.layers import module_of
 
 
 class UnitFunctions:
@@ -51,7 +51,7 @@ class UnitFunctions:
         )
         updated = []
         for node, node_params, node_stats in nodes:
-            module = MODULES[node.op](node, self.dtype)
+            module = module_of(node, self.dtype)
             variables = {"params": node_params, "batch_stats": node_stats}
             output: Any = module.apply(
                 variables, *inputs, train=train, mutable=["batch_stats"]

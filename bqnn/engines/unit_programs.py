@@ -22,6 +22,7 @@ from bqnn.engines.program_store import is_kept, load_or_compile
 from bqnn.engines.unit_functions import UnitFunctions, make_backward, make_forward
 from bqnn.engines.unit_state import Arrays
 from bqnn.engines.units import UnitSignature
+from bqnn.layer_types import own_source
 
 
 class UnitPrograms(NamedTuple):
@@ -121,7 +122,8 @@ def _entry(
     """Collect the arguments of `load_or_compile`."""
     recipe = (config.dtype, config.b1, config.b2, config.eps)
     lower_all = functools.partial(lower, signature, config, batch)
-    return lower_all, signature, recipe, batch
+    sources = [own_source(node.op) for node in signature.nodes]
+    return lower_all, signature, recipe, batch, sources
 
 
 def _lower_unit(

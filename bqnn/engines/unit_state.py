@@ -48,11 +48,11 @@ class UnitLayout(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def unit_layout(signature: UnitSignature, config: TrainConfig) -> UnitLayout:
     """Compute the layout of a unit's state."""
-    channels = sum(shape[-1] for shape in signature.inputs)
+    channels = tuple(shape[-1] for shape in signature.inputs)
     variables = []
     for node in signature.nodes:
         variables.append(node_variables(node.op, node.kernel, node.channels, channels))
-        channels = node.channels
+        channels = (node.channels,)
     params = tuple(tree.get("params", {}) for tree in variables)
     batch_stats = tuple(tree.get("batch_stats", {}) for tree in variables)
     opt_state = jax.eval_shape(steps.make_optimizer(config).init, params)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bqnn import machine, runtime
+from bqnn import layer_types, machine, runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.evaluation.records import Candidate, Evaluation
@@ -26,6 +26,7 @@ class Actor:
         memory: int | None,
         accelerators: float | None,
         make_worker: MakeWorker,
+        layers: bytes,
     ) -> None:
         """Prepare the process.
 
@@ -36,6 +37,7 @@ class Actor:
           memory: bytes that the process may hold; any number if None.
           accelerators: how many it has, or which part of one; None for none.
           make_worker: makes what evaluates candidates.
+          layers: of the user's own, as `layer_types.packed` has them.
         """
         # Ray shows the process its own devices alone.
         if accelerators is None:
@@ -46,6 +48,7 @@ class Actor:
         runtime.configure_process(train.threads, cache_dir, train.devices)
         if memory and accelerators is None:
             limit_memory(memory)
+        layer_types.unpack(layers)
         self._config, self._dataset, self._cache_dir = config, dataset, cache_dir
         self._make_worker = make_worker
 

@@ -16,6 +16,7 @@ from bqnn.export import inference, manifest, standalone
 from bqnn.export.manifest import ExportError
 from bqnn.export.standalone import Node
 from bqnn.final.model import Model
+from bqnn.layer_types import is_own, own_kind
 from bqnn.networks.network import Variables, abstract_variables
 
 _BEGIN, _END = "# --- the network ---\n", "# --- end of the network ---\n"
@@ -90,6 +91,7 @@ def source(model: Model) -> str:
 
 
 def _assignments(model: Model) -> Iterator[str]:
+    planned = model.plan.nodes
     yield f"# {model.block}\n"
     yield "NODES: tuple[Node, ...] = (\n"
     yield from (f"    {_node(node)},\n" for node in inference.nodes(model.plan))
@@ -101,6 +103,11 @@ def _assignments(model: Model) -> Iterator[str]:
     yield f"MEAN = {tuple(model.mean.tolist())}  # by channel, in units of pixels\n"
     yield f"STD = {tuple(model.std.tolist())}\n"
     yield f'DTYPE = "{model.dtype}"\n'
+    kinds = [own_kind(op) for op in sorted({n.op for n in planned if is_own(n.op)})]
+    for module in (kind.module for kind in kinds):
+        yield f"from {module.__module__} import {module.__qualname__}  # noqa: E402\n"
+    own = ", ".join(f'"{kind.op}": {kind.module.__qualname__}' for kind in kinds)
+    yield f"OWN: dict[str, Callable[..., nn.Module]] = {{{own}}}\n"
 
 
 def _node(node: Node) -> str:

@@ -7,8 +7,10 @@ Those of `standalone` run and convert anywhere.
 import jax
 import jax.numpy as jnp
 
+from bqnn.export import standalone
 from bqnn.export.standalone import Network, Node
 from bqnn.final.model import Model
+from bqnn.layer_types import TYPES, is_own
 from bqnn.networks import plan as planned
 from bqnn.networks.plan import NetworkPlan
 
@@ -17,6 +19,8 @@ _WEIGHTED = ("stem", "pcc", "separable", "head")
 
 def network(model: Model) -> Network:
     """Make the module of a model; it takes the model's variables as they are."""
+    own = [kind for kind in TYPES.values() if kind.module]
+    standalone.OWN.update({kind.op: kind.module for kind in own})
     mean, std = tuple(model.mean.tolist()), tuple(model.std.tolist())
     return Network(nodes(model.plan), mean, std, model.dtype)
 
@@ -32,7 +36,8 @@ def nodes(network: NetworkPlan) -> tuple[Node, ...]:
 
 def plain_node(node: planned.Node, name: str, inputs: tuple[str, ...]) -> Node:
     """Give a node of a plan a name, and the names of what it reads."""
-    filters = node.channels if node.op in _WEIGHTED else 0
+    weighted = node.op in _WEIGHTED or is_own(node.op)
+    filters = node.channels if weighted else 0
     return Node(name, node.op, inputs, filters, node.kernel, node.stride)
 
 

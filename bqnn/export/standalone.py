@@ -51,6 +51,7 @@ IMAGE_SHAPE = (0, 0, 0)  # height, width, channels
 MEAN: tuple[float, ...] = ()  # by channel, in units of pixels
 STD: tuple[float, ...] = ()
 DTYPE = "float32"
+OWN: dict[str, Callable[..., nn.Module]] = {}  # layers of the user's own
 # --- end of the network ---
 
 
@@ -139,6 +140,19 @@ def average_pool(node: Node, x: Array) -> Array:
     return pooled.astype(x.dtype)
 
 
+def own_layer(node: Node, dtype: str, inputs: Sequence[Array]) -> Array:
+    """Apply a layer of the user's own."""
+    module = OWN[node.op](
+        filters=node.filters,
+        kernel=node.kernel,
+        dtype=jnp.dtype(dtype),
+        axis=None,
+        name=node.name,
+    )
+    y: Array = module(*inputs, train=False)
+    return y
+
+
 Operation = Callable[[Node, str, Sequence[Array]], Array]
 
 OPERATIONS: dict[str, Operation] = {
@@ -184,7 +198,8 @@ class Network(nn.Module):
         values = {"image": normalised.astype(self.dtype)}
         for node in self.nodes:
             inputs = [values[name] for name in node.inputs]
-            values[node.name] = OPERATIONS[node.op](node, self.dtype, inputs)
+            operation = OPERATIONS.get(node.op, own_layer)
+            values[node.name] = operation(node, self.dtype, inputs)
         return values[self.nodes[-1].name]
 
 

@@ -4,7 +4,7 @@ import functools
 from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
-from bqnn.layer_types import TYPES, LayerType
+from bqnn.layer_types import TYPES, LayerType, is_own, own_kind
 from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
 from bqnn.space.known import as_block
 from bqnn.space.nsc import Block, Layer, parse
@@ -246,6 +246,10 @@ def node_cost(network: NetworkPlan, node: Node) -> Cost:
     if node.op == "head":
         weights = network.nodes[node.inputs[0]].channels * node.channels
         return Cost(weights + node.channels, weights, outputs)
+    if is_own(node.op):
+        inputs = tuple(network.nodes[i].channels for i in node.inputs)
+        count = own_kind(node.op).cost
+        return Cost(*count(node.kernel, node.channels, inputs, node.height, node.width))
     return Cost(0, 0, outputs)
 
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from bqnn.layer_types import own_kind
 from bqnn.networks import kernels, pooling
 from bqnn.networks.depthwise import depthwise_convolution
 from bqnn.networks.plan import Node
@@ -223,4 +224,22 @@ MODULES: dict[str, MakeModule] = {
     "concat": lambda n, dtype: Concat(name=n.name),
     "head": lambda n, dtype: Head(n.channels, dtype, name=n.name),
 }
-"""The module of every `Node.op`. A new layer type needs a line here."""
+"""The module of every `Node.op` of ours. A new layer type needs a line here."""
+
+
+def own_module(node: Node, dtype: Any, axis: str | None = None) -> nn.Module:
+    """Make the module of a layer of the user's own (`bqnn.register_layer`)."""
+    make = own_kind(node.op).module
+    module: nn.Module = make(
+        filters=node.channels,
+        kernel=node.kernel,
+        dtype=dtype,
+        axis=axis,
+        name=node.name,
+    )
+    return module
+
+
+def module_of(node: Node, dtype: Any) -> nn.Module:
+    """Make the module of any operation."""
+    return MODULES.get(node.op, own_module)(node, dtype)

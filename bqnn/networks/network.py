@@ -1,7 +1,7 @@
 """Network: the whole network of a plan, as one Flax module."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import flax.linen as nn
@@ -12,12 +12,15 @@ from flax import traverse_util
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
+from bqnn.layer_types import is_own
 from bqnn.networks.layers import (
     MODULES,
     ConvolutionNorm,
     MakeModule,
     PreActivationConvolution,
     SeparableConvolution,
+    module_of,
+    own_module,
 )
 from bqnn.networks.plan import NetworkPlan, Node
 from bqnn.parallel import AXIS
@@ -37,6 +40,7 @@ class Network(nn.Module):
     plan: NetworkPlan
     dtype: Any = jnp.float32
     modules: ClassVar[Mapping[str, MakeModule]] = MODULES
+    axis: ClassVar[str | None] = None
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array:
@@ -53,7 +57,11 @@ class Network(nn.Module):
         values = [images.astype(self.dtype)]
         for node in self.plan.nodes[1:]:
             inputs = (values[i] for i in node.inputs)
-            value = self.modules[node.op](node, self.dtype)(*inputs, train=train)
+            if is_own(node.op):
+                module = own_module(node, self.dtype, self.axis)
+            else:
+                module = self.modules[node.op](node, self.dtype)
+            value = module(*inputs, train=train)
             # By this name `jax.checkpoint` can keep the value and drop all between.
             values.append(checkpoint_name(value, node.name))
         return values[-1]
@@ -62,6 +70,7 @@ class Network(nn.Module):
 class SyncedNetwork(Network):
     """A network whose batch normalisation sees the batch over all replicas."""
 
+    axis: ClassVar[str | None] = AXIS
     modules: ClassVar[Mapping[str, MakeModule]] = {
         **MODULES,
         "stem": lambda n, dtype: ConvolutionNorm(
@@ -84,7 +93,7 @@ def abstract_variables(plan: NetworkPlan) -> Variables:
     """
     found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
     for node in plan.nodes[1:]:
-        channels = sum(plan.nodes[i].channels for i in node.inputs)
+        channels = tuple(plan.nodes[i].channels for i in node.inputs)
         variables = node_variables(node.op, node.kernel, node.channels, channels)
         for kind, tree in variables.items():
             found[kind][node.name] = tree
@@ -92,25 +101,37 @@ def abstract_variables(plan: NetworkPlan) -> Variables:
 
 
 @functools.lru_cache(maxsize=1024)
-def node_variables(op: str, kernel: int, channels: int, inputs: int) -> Variables:
+def node_variables(
+    op: str, kernel: int, channels: int, inputs: tuple[int, ...]
+) -> Variables:
     """Return shapes and dtypes of the variables of one node.
 
     Args:
       op: as `Node.op`.
       kernel: as `Node.kernel`.
       channels: channels of its output.
-      inputs: channels of its input.
+      inputs: channels of each of its inputs.
     """
-    if op not in ("stem", "pcc", "separable", "head"):
+    if op not in ("stem", "pcc", "separable", "head") and not is_own(op):
         return {}
+    init = _init(op, kernel, channels, inputs)
+    return cast(Variables, jax.eval_shape(init, jax.random.key(0)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _init(
+    op: str, kernel: int, channels: int, inputs: tuple[int, ...]
+) -> Callable[[Array], Variables]:
+    """Make the init of one node: key -> variables. Arguments as of `node_variables`."""
     node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
-    module = MODULES[op](node, jnp.float32)
-    x = jax.ShapeDtypeStruct((1, 1, 1, inputs), jnp.float32)
+    module = module_of(node, jnp.float32)
 
-    def init(x: Array) -> Variables:
-        return module.init(jax.random.key(0), x, train=False)
+    @jax.jit
+    def init(key: Array) -> Variables:
+        images = [jnp.zeros((1, 1, 1, count), jnp.float32) for count in inputs]
+        return module.init(key, *images, train=False)
 
-    return cast(Variables, jax.eval_shape(init, x))
+    return init
 
 
 def init_variables(plan: NetworkPlan, seed: int) -> Variables:
@@ -128,7 +149,19 @@ def init_variables(plan: NetworkPlan, seed: int) -> Variables:
     """
     rng = np.random.Generator(np.random.Philox(seed))
     flat = traverse_util.flatten_dict(dict(abstract_variables(plan)))
-    drawn = {path: _draw(rng, path[-1], flat[path].shape) for path in sorted(flat)}
+    own = [node for node in plan.nodes if is_own(node.op)]
+    names = {node.name for node in own}
+    drawn = {
+        path: _draw(rng, path[-1], flat[path].shape)
+        for path in sorted(flat)
+        if path[1] not in names
+    }
+    for node in own:  # has initialisers of its own
+        channels = tuple(plan.nodes[i].channels for i in node.inputs)
+        key = jax.random.key(int(rng.integers(2**31)))
+        found = _init(node.op, node.kernel, node.channels, channels)(key)
+        for (kind, *rest), leaf in traverse_util.flatten_dict(dict(found)).items():
+            drawn[(kind, node.name, *rest)] = np.asarray(leaf)
     return cast(Variables, traverse_util.unflatten_dict(drawn))
 
 

@@ -30,7 +30,8 @@ class Node(NamedTuple):
 
     Attributes:
       name: unique, and the node's name in the parameter tree.
-      op: a key of `bqnn.networks.layers.MODULES`, or `input`.
+      op: a key of `bqnn.networks.layers.MODULES`, `input`, or that of a layer of the
+        user's own.
       kernel: side of the window, 0 for operations without one.
       stride: 1, or 2 to halve height and width (rounded up).
       inputs: indices of the nodes that it reads, in order.
@@ -227,5 +228,8 @@ def _layer(
             return builder.add_up(name, inputs[0], inputs[1], scope)
         case "concat":
             return builder.concat(name, inputs, filters, scope)
-        case op:  # keeps the channels
-            return builder.add(name, op, inputs, kernel=layer.kernel, scope=scope)
+        case op:
+            channels = filters if TYPES[layer.type].module else None
+            return builder.add(
+                name, op, inputs, channels, kernel=layer.kernel, scope=scope
+            )
