@@ -40,7 +40,7 @@ def conclude(console: Console, summary: Summary, workdir: Path, config: Config) 
     console.print(best_blocks(summary.best))
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
-        found = training_flags(workdir, len(summary.best), config.data)
+        found = training_flags(workdir, len(summary.best), config)
         console.print(
             "train the best in full, choose one, and test it: "
             f"{cli.command('train')} {shlex.join(found)}",
@@ -63,7 +63,7 @@ def train(summary: Summary, workdir: Path, config: Config) -> NoReturn:
     A process of its own starts jax as its configuration says. It takes over this one's
     number, so that signals and the exit status are its own.
     """
-    found = training_flags(workdir, len(summary.best), config.data)
+    found = training_flags(workdir, len(summary.best), config)
     sys.stdout.flush()
     command = [sys.executable, "-m", "launch.train", *found, *workers.given()]
     os.execv(sys.executable, command)

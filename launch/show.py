@@ -11,11 +11,13 @@ Blocks that people have drawn have names: vgg, resnet, bottleneck, inception, de
 resnext.
 """
 
+import dataclasses
 from pathlib import Path
 
 from absl import flags
 
 from bqnn.config import Config, NetworkConfig
+from bqnn.config.sections import WIRINGS
 from bqnn.latency import table
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
@@ -52,14 +54,18 @@ _LATENCY = flags.DEFINE_string(
 _NETWORK = flags.DEFINE_enum(
     "network", "quickstart", SETTINGS, "Network to describe and to draw."
 )
+_WIRING = flags.DEFINE_enum(
+    "wiring", "chain", WIRINGS, "How the networks wire the blocks of a stage."
+)
 
 
 def main() -> None:
     """Print the block's tables, and draw its graph if asked to."""
     block, console = known.parse(_BLOCK.value), cli.console()
-    setting = SETTINGS[_NETWORK.value]
+    settings = {name: _wired(setting) for name, setting in SETTINGS.items()}
+    setting = settings[_NETWORK.value]
     console.print(block_layers(block, _NETWORK.value, setting))
-    console.print(block_costs(block, SETTINGS, Config().reward))
+    console.print(block_costs(block, settings, Config().reward))
     console.print(f"NSC: {block}", soft_wrap=True, highlight=False)
     console.print(f"canonical hash: {nsc.canonical_hash(block)}", highlight=False)
     if name := known.name_of(block):
@@ -78,6 +84,11 @@ def main() -> None:
         whole = draw.network_drawing(plan(block, *setting))
         draw.save(whole, Path(_NETWORK_OUT.value))
         console.print(f"drawn: {_NETWORK_OUT.value}", soft_wrap=True)
+
+
+def _wired(setting: NetworkSetting) -> NetworkSetting:
+    network = dataclasses.replace(setting.network, wiring=_WIRING.value)
+    return setting._replace(network=network)
 
 
 if __name__ == "__main__":

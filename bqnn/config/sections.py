@@ -27,6 +27,9 @@ MOST_CANDIDATES = 1_000_000
 MOST_BLOCKS = 100
 """Blocks of a network, over all stages (the paper: 12)."""
 
+WIRINGS = "chain", "residual", "dense"
+"""How the blocks of a stage may be connected; the first is the paper's."""
+
 
 @dataclass(frozen=True)
 class DataConfig(Section):
@@ -107,6 +110,9 @@ class NetworkConfig(Section):
         `native` (Concat adds widths).
       separable_repeats: how often a separable convolution is applied: 1, or 2 as in
         NASNet (Zoph et al., 2018). Each is followed by a normalisation.
+      wiring: of the blocks of a stage: `chain` (each reads the one before it; the
+        paper), or ours: `residual` (and its input is added to its output), `dense`
+        (each reads all before it and the stage's input, concatenated).
     """
 
     section = "network"
@@ -120,6 +126,7 @@ class NetworkConfig(Section):
     repeats: int = within(4, 1, MOST_BLOCKS)
     width: str = one_of("uniform", "native")
     separable_repeats: int = within(1, 1, 2)
+    wiring: str = one_of(*WIRINGS)
 
     def __post_init__(self) -> None:
         """Check every field, and the blocks in all."""

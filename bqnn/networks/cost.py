@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
 from bqnn.layer_types import TYPES, LayerType, is_own, own_kind
-from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
+from bqnn.networks.plan import WIRING, ImageSpec, NetworkPlan, Node, plan
 from bqnn.space.known import as_block
 from bqnn.space.nsc import Block, Layer, parse
 
@@ -131,13 +131,13 @@ def _layer(config: NetworkConfig, images: ImageSpec, kind: int, kernel: int) -> 
     """Return the cost of a layer in all its repeats."""
     preds = (0, 1) if TYPES[kind].num_predecessors == 2 else (0, 0)
     block = Block((*_identities(1).layers, Layer(2, kind, kernel, *preds)))
-    return _part(plan(block, config, images), layer=2)
+    return _part(plan(block, config, images), 2)
 
 
 @functools.lru_cache(maxsize=1024)
 def _rest(config: NetworkConfig, images: ImageSpec, sinks: int) -> _Part:
-    """Return the cost of what is outside the layers: what joins sinks, stem, head."""
-    return _part(plan(_identities(sinks), config, images), layer=0)
+    """Return the cost of what is outside the layers: stem, head, sinks, wiring."""
+    return _part(plan(_identities(sinks), config, images), 0, WIRING)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -151,8 +151,8 @@ def _identities(count: int) -> Block:
     return Block(tuple(Layer(i, kind, 0, 0, 0) for i in range(1, count + 1)))
 
 
-def _part(network: NetworkPlan, layer: int) -> _Part:
-    nodes = [node for node in network.nodes if node.layer == layer]
+def _part(network: NetworkPlan, *layers: int) -> _Part:
+    nodes = [node for node in network.nodes if node.layer in layers]
     first = [node for node in nodes if (node.stage, node.repeat) == (1, 1)]
     costs, firsts = ([node_cost(network, n) for n in ns] for ns in (nodes, first))
     return _Part(_total(costs), _total(firsts).flops)
@@ -165,7 +165,8 @@ def layer_cost(
 
     Args:
       network: the plan.
-      layer: the index of the layer; 0 for the concatenation of the sinks.
+      layer: the index of the layer; 0 for the concatenation of the sinks, `WIRING` for
+        what connects the block with those before it.
       stage: the stage of the network, from 1.
       repeat: the repeat of the block in its stage, from 1.
     """

@@ -14,6 +14,8 @@ from bqnn.space.nsc import Block, Layer
 
 # With `stem="auto"`, images of this height or more get the stem of ImageNet.
 _TALL = 96
+WIRING = -1
+"""`Node.layer` of the nodes that connect the blocks of a stage."""
 
 
 class ImageSpec(NamedTuple):
@@ -37,7 +39,8 @@ class Node(NamedTuple):
       inputs: indices of the nodes that it reads, in order.
       height, width, channels: shape of its output; the head's channels are the classes.
       stage, repeat, layer: the position of its layer, each counted from 1. Layer 0
-        joins the sinks of the block; stage 0 is outside the stages.
+        joins the sinks of the block, layer `WIRING` connects it with blocks before it;
+        stage 0 is outside the stages.
     """
 
     name: str
@@ -67,7 +70,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 
     Args:
       block: the block to repeat.
-      config: stem, stages and width rule.
+      config: stem, stages, wiring and width rule.
       images: shape of the images, and number of classes.
     """
     builder = _Builder(config.width == "uniform", config.separable_repeats)
@@ -76,8 +79,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
     for stage, filters in enumerate(config.widths, 1):
         if stage > 1:
             top = _transition(builder, top, stage, filters)
-        for repeat in range(1, config.repeats + 1):
-            top = _block(builder, top, block, (stage, repeat), filters)
+        top = _stage(builder, top, block, config, (stage, filters))
     builder.add("head", "head", (top,), images.num_classes)
     return NetworkPlan(tuple(builder.nodes))
 
@@ -193,6 +195,33 @@ def _transition(builder: _Builder, top: int, stage: int, filters: int) -> int:
     if not builder.uniform:
         return pooled
     return builder.pcc(f"{name}_project", pooled, filters)
+
+
+def _stage(
+    builder: _Builder,
+    top: int,
+    block: Block,
+    config: NetworkConfig,
+    stage: tuple[int, int],
+) -> int:
+    """Add the blocks of a stage on top of node `top`; `stage` is its number and width.
+
+    With the wiring `residual`, the input of a block is added to its output (He et al.,
+    2016); with `dense`, a block reads the outputs of all blocks before it and the
+    input of the stage (Huang et al., 2017).
+    """
+    number, filters = stage
+    outputs = [top]
+    for repeat in range(1, config.repeats + 1):
+        prefix, scope = f"stage{number}_block{repeat}", (number, repeat, WIRING)
+        source = outputs[-1]
+        if config.wiring == "dense" and repeat > 1:
+            source = builder.concat(f"{prefix}_input", tuple(outputs), filters, scope)
+        output = _block(builder, source, block, (number, repeat), filters)
+        if config.wiring == "residual":
+            output = builder.add_up(f"{prefix}_residual", source, output, scope)
+        outputs.append(output)
+    return outputs[-1]
 
 
 def _block(

@@ -1,6 +1,6 @@
 """Tables of blocks: the best of a search, how evaluations ended, layers and costs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.table import Column, Table
@@ -9,7 +9,7 @@ from bqnn.config import NetworkConfig, RewardConfig
 from bqnn.layer_types import LayerType
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
-from bqnn.networks.plan import ImageSpec, NetworkPlan, plan
+from bqnn.networks.plan import WIRING, ImageSpec, NetworkPlan, Node, plan
 from bqnn.report.foreign import foreign
 from bqnn.report.layout import operation
 from bqnn.report.table import folded, make_table, numbers, si
@@ -133,19 +133,30 @@ def _latency_cells(event: Evaluated) -> tuple[str]:
 def _layer_rows(block: Block, network: NetworkPlan) -> Iterator[tuple[str, ...]]:
     nodes = [n for n in network.nodes if (n.stage, n.repeat) == (1, 1)]
     layers = [
-        (str(layer.index), _describe(layer), layer.predecessors, layer.index)
+        (str(layer.index), _describe(layer), _reads(layer.predecessors), layer.index)
         for layer in block.layers
     ]
     if len(block.sinks) > 1:
-        layers.append(("output", "Concat", block.sinks, 0))
-    for label, what, predecessors, index in layers:
-        last = [node for node in nodes if node.layer == index][-1]
-        whole = cost.layer_cost(network, index)
-        reads = ", ".join(str(p) if p else "input" for p in predecessors)
-        shape = f"{last.height}x{last.width}x{last.channels}"
-        yield label, what, reads, shape, si(whole.params), si(whole.flops)
+        layers.append(("output", "Concat", _reads(block.sinks), 0))
+    for label, what, reads, index in layers:
+        yield label, what, reads, *_layer_cells(network, nodes, index)
     if len(block.sinks) == 1:
         yield "output", "", str(block.sinks[0]), "", "", ""
+    if any(node.layer == WIRING for node in nodes):
+        yield "wiring", "Add", "input, output", *_layer_cells(network, nodes, WIRING)
+
+
+def _layer_cells(
+    network: NetworkPlan, nodes: Iterable[Node], layer: int
+) -> tuple[str, ...]:
+    last = [node for node in nodes if node.layer == layer][-1]
+    whole = cost.layer_cost(network, layer)
+    shape = f"{last.height}x{last.width}x{last.channels}"
+    return shape, si(whole.params), si(whole.flops)
+
+
+def _reads(predecessors: Iterable[int]) -> str:
+    return ", ".join(str(p) if p else "input" for p in predecessors)
 
 
 def _cost_cells(

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
 from bqnn.layer_types import TYPES
-from bqnn.networks.plan import NetworkPlan, Node
+from bqnn.networks.plan import WIRING, NetworkPlan, Node
 from bqnn.report.layout import (
     BOX,
     Layout,
     Point,
     block_edges,
-    connect,
+    graph_layout,
     layout,
     operation,
 )
@@ -39,6 +39,7 @@ _PARTS = {
     "head": ("Head: logits", _ENDS_COLOUR),
 }
 _ROW_HEIGHT, _COLUMN_WIDTH = 0.95, 1.5  # inches
+_FEW = 6  # blocks of a stage that are drawn one by one
 
 
 class Drawing(NamedTuple):
@@ -69,13 +70,27 @@ def block_drawing(block: Block) -> Drawing:
 
 
 def network_drawing(network: NetworkPlan) -> Drawing:
-    """Lay a network out as a chain: a box per stage, and the layers between stages."""
-    groups = itertools.groupby(network.nodes, lambda node: node.stage or node.name)
-    boxes = tuple(_part([*nodes]) for _, nodes in groups)
-    centres = tuple((0.0, float(row)) for row in range(len(boxes)))
-    pairs = tuple(itertools.pairwise(range(len(boxes))))
-    lines = tuple(connect((centres[a], centres[b])) for a, b in pairs)
-    return Drawing(boxes, pairs, Layout(centres, lines))
+    """Lay a network out: a box per stage, and the layers between stages.
+
+    Where the blocks of a stage are no chain, each has a box of its own, unless they are
+    many.
+    """
+    by_block = _wiring(network.nodes) and max(n.repeat for n in network.nodes) <= _FEW
+    parts: dict[Hashable, list[Node]] = {}
+    box_of: list[Hashable] = []
+    for node in network.nodes:
+        box_of.append(_place(node) if by_block else node.stage or node.name)
+        parts.setdefault(box_of[-1], []).append(node)
+    numbers = {place: number for number, place in enumerate(parts)}
+    edges = {
+        (numbers[box_of[source]], numbers[place])
+        for node, place in zip(network.nodes, box_of, strict=True)
+        for source in node.inputs
+        if box_of[source] != place
+    }
+    ordered = tuple(sorted(edges, key=lambda edge: edge[::-1]))
+    boxes = tuple(map(_part, parts.values()))
+    return Drawing(boxes, ordered, graph_layout(len(boxes), ordered))
 
 
 def draw(axes: Axes, drawing: Drawing) -> Axes:
@@ -201,12 +216,28 @@ def _boxes(block: Block) -> list[tuple[str, str]]:
     return [("Input", _ENDS_COLOUR), *boxes, (output, _ENDS_COLOUR)]
 
 
+def _wiring(nodes: Iterable[Node]) -> str:
+    """Name how blocks are connected; empty for a chain."""
+    ops = {node.op for node in nodes if node.layer == WIRING}
+    return "residual" if "add" in ops else "dense" if ops else ""
+
+
+def _place(node: Node) -> Hashable:
+    """Tell boxes apart: a block, the addition after it, or a node outside stages."""
+    if not node.stage:
+        return node.name
+    return node.stage, node.repeat, "_residual" in node.name
+
+
 def _part(nodes: list[Node]) -> tuple[str, str]:
-    """Label and colour of one part of a network: a stage, or a node outside them."""
+    """Label and colour of a part of a network: a stage, a block, a node outside."""
     last = nodes[-1]
     shape = f"{last.height}x{last.width}x{last.channels}"
-    if last.stage:
-        return f"{last.repeat} x block\n{shape}", _STAGE_COLOUR
+    if last.stage and not all(node.layer == WIRING for node in nodes):
+        blocks, wiring = last.repeat - nodes[0].repeat + 1, _wiring(nodes)
+        many = f"{blocks} x block, {wiring}" if wiring else f"{blocks} x block"
+        title = "Concat, block" if wiring and blocks == 1 else many
+        return f"{title}\n{shape}", _STAGE_COLOUR
     title, colour = _PARTS[last.op]
     window = f" {last.kernel}x{last.kernel}" if last.kernel else ""
     return f"{title}{window}\n{shape}", colour

@@ -1,4 +1,4 @@
-"""Layout of a block's drawing: layered, the input on top, the output at the bottom.
+"""Layout of a drawing: layered, the input on top, the output at the bottom.
 
 Sugiyama, Tagawa and Toda, *Methods for visual understanding of hierarchical system
 structures*, 1981: longest-path ranks, a bend where an edge passes a rank, orders by the
@@ -43,7 +43,7 @@ class Layout(NamedTuple):
 
 
 class _Graph(NamedTuple):
-    """A block as nodes in rows: the boxes first, then the bends of edges.
+    """A graph as nodes in rows: the boxes first, then the bends of edges.
 
     Attributes:
       boxes: number of boxes.
@@ -72,7 +72,18 @@ def block_edges(block: Block) -> list[tuple[int, int]]:
 
 def layout(block: Block) -> Layout:
     """Lay a block out; one of 23 layers takes 0.7 ms."""
-    graph = _graph(block)
+    return graph_layout(len(block) + 2, block_edges(block))
+
+
+def graph_layout(boxes: int, edges: Sequence[tuple[int, int]]) -> Layout:
+    """Lay a graph out.
+
+    Args:
+      boxes: their number; the first is on top.
+      edges: (predecessor, reader) in order of the readers, each with a smaller
+        predecessor.
+    """
+    graph = _graph(boxes, edges)
     _order_rows(graph)
     ys = map(float, graph.ranks)
     points = list(zip(_coordinates(graph).tolist(), ys, strict=True))
@@ -103,11 +114,10 @@ def connect(chain: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(sides[1:-1])
 
 
-def _graph(block: Block) -> _Graph:
+def _graph(boxes: int, edges: Sequence[tuple[int, int]]) -> _Graph:
     """Rank the boxes by their longest path, and give every edge its bends."""
-    boxes, edges = len(block) + 2, block_edges(block)
     ranks = [0] * boxes
-    for source, target in edges:  # in order of their targets
+    for source, target in edges:
         ranks[target] = max(ranks[target], ranks[source] + 1)
     chains = []
     for source, target in edges:

@@ -3,22 +3,32 @@
 import dataclasses
 from pathlib import Path
 
-from bqnn.config import DataConfig
+from bqnn.config import Config, DataConfig, NetworkConfig
+
+# Of the network that a search measured, what its blocks were chosen for. Stem, widths
+# and repeats are those of the full training.
+_OF_NETWORK = ("wiring",)
 
 
-def training_flags(workdir: Path, top: int, data: DataConfig) -> list[str]:
+def training_flags(workdir: Path, top: int, config: Config) -> list[str]:
     """List the flags of `launch.train` that choose among the best, and test the winner.
 
     Args:
       workdir: of the search.
       top: how many of its best blocks to train in full.
-      data: of the search; the same images.
+      config: of the search; the same images and wiring are used.
     """
+    data, network = config.data, config.network
     recipe = "digits_final" if data.name == "digits" else "cifar_final"
     flags_of_data = {
         name: value
         for name, value in dataclasses.asdict(data).items()
         if name in ("name", "validation") or value != getattr(DataConfig(), name)
+    }
+    flags_of_network = {
+        name: getattr(network, name)
+        for name in _OF_NETWORK
+        if getattr(network, name) != getattr(NetworkConfig(), name)
     }
     return [
         f"--search={workdir}",
@@ -27,4 +37,5 @@ def training_flags(workdir: Path, top: int, data: DataConfig) -> list[str]:
         f"--workdir={workdir}_final",
         f"--config={recipe}",
         *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),
+        *(f"--config.network.{name}={v}" for name, v in flags_of_network.items()),
     ]

@@ -160,9 +160,13 @@ def _setting(run: Run) -> str:
     del train["seed"]  # a candidate has its own, made from it
     # Of a whole training every part is known, and the first of several is kept.
     del train["rungs"], train["eta"], train["repeats"]
+    network = dataclasses.asdict(run.config.network)
+    # What was trained before there were other wirings is still found.
+    if run.config.network.wiring == "chain":
+        del network["wiring"]
     return json.dumps(
         {
-            "network": dataclasses.asdict(run.config.network),
+            "network": network,
             "train": train,
             "images": run.images._asdict(),
             "fingerprint": run.fingerprint,

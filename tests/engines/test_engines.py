@@ -30,6 +30,7 @@ pytestmark = pytest.mark.quick_compilation
 
 DATA = random_dataset(train=70, validation=40)
 BLOCK = parse("1,1,3,0,0;2,2,3,1,0;3,5,0,0,2;4,6,0,0,3;5,3,3,3,0;6,4,0,0,0;7,8,3,5,0")
+WIRED = parse("1,1,3,0,0;2,2,3,1,0")
 WIDTHS = (4, 5)
 
 
@@ -94,8 +95,16 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
     read = jax.jit(functools.partial(steps.gather, mean=DATA.mean, std=DATA.std))
     images = read(DATA.train.images, batches.indices[0])
     labels = DATA.train.labels[batches.indices[0]]
-    for block in (BLOCK, random_block(rng, 4), random_block(rng, 4)):
-        network = plan(block, small(widths=WIDTHS), SPEC)
+    chain = small(widths=WIDTHS)
+    wired = small(widths=WIDTHS[:1], repeats=3)
+    for block, config in (
+        (BLOCK, chain),
+        (random_block(rng, 4), chain),
+        (random_block(rng, 4), chain),
+        (WIRED, dataclasses.replace(wired, wiring="residual")),
+        (WIRED, dataclasses.replace(wired, wiring="dense")),
+    ):
+        network = plan(block, config, SPEC)
         variables = init_variables(network, 0)
         loss_fn = functools.partial(steps.loss_fn, Network(network))
         differentiate = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
@@ -106,6 +115,7 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
         walked = variables_of(engine.units, state, DESCENT)
         assert losses[0] == pytest.approx(float(loss), rel=1e-5)
         grads = jax.device_get(grads)
+        assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
         moved = jax.tree.map(
             lambda a, b: np.asarray(a) - np.asarray(b),
             variables["params"],

@@ -70,6 +70,21 @@ def test_a_space_is_made_of_few_units_known_beforehand(max_layers: int) -> None:
     assert len(known) == 4 + 3 * per_stage
 
 
+@pytest.mark.parametrize(("wiring", "more"), [("residual", 0), ("dense", 1)])
+def test_wired_networks_are_made_of_few_units_too(wiring: str, more: int) -> None:
+    wired = small(wiring=wiring, repeats=4)
+    known = space_signatures(SpaceConfig(3), wired, SPEC)
+    rng = np.random.default_rng(0)
+    met = {
+        unit.signature
+        for _ in range(40)
+        for unit in units(plan(random_block(rng, 3), wired, SPEC))
+    }
+    assert met <= set(known)
+    # With three sinks, or the fourth block of `dense`, up to three or four are joined.
+    assert len(known) == len(space_signatures(SpaceConfig(3), small(), SPEC)) + 3 * more
+
+
 def test_no_gradient_adds_in_an_order_of_chance() -> None:
     """XLA's GPU backend scatters by atomic operations: in no unit but for labels."""
     config = TrainConfig(batch=4)

@@ -20,10 +20,15 @@ NAMES = ("zéro", "[one]", 'two"', *(f"class {index}" for index in range(3, 10))
 
 
 def make_model(
-    nsc_text: str, spec: ImageSpec, width: str, dtype: str = "float32", seed: int = 0
+    nsc_text: str,
+    spec: ImageSpec,
+    width: str,
+    dtype: str = "float32",
+    seed: int = 0,
+    **fields: object,
 ) -> Model:
-    """Make a model in which nothing is zero or one."""
-    block, network = nsc.parse(nsc_text), small(width, widths=(4, 6))
+    """Make a model in which nothing is zero or one; `fields` are of the network."""
+    block, network = nsc.parse(nsc_text), small(width, widths=(4, 6), **fields)
     rng = np.random.default_rng(seed)
 
     def disturb(path: tuple[str, ...], x: np.ndarray) -> np.ndarray:
@@ -42,7 +47,7 @@ def make_model(
 
 MODELS = {
     "uniform": make_model(ALL_LAYERS, ImageSpec(32, 32, 3, 10), "uniform"),
-    "native": make_model(SMALL, SPEC, "native"),
+    "native": make_model(SMALL, SPEC, "native", wiring="residual", repeats=2),
 }
 
 

@@ -1,5 +1,6 @@
 """`launch.show`: a block as tables and drawings, and a thousand malformed ones."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 from absl import flags
 
+from bqnn.config import NetworkConfig
+from bqnn.networks.plan import ImageSpec, plan
+from bqnn.report import draw
 from bqnn.report.table import si
 from bqnn.space import nsc
 from bqnn.space.actions import legal_codes
@@ -90,6 +94,35 @@ def test_a_network_is_drawn_stage_by_stage(tmp_path: Path) -> None:
     assert labels[-1] == "Head: logits 1x1x1000"
     edges = re.findall(r"(\d+) -> (\d+);", path.read_text())
     assert edges == [(str(a), str(a + 1)) for a in range(len(labels) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("wiring", "stage"),
+    [
+        # Stem 1; block 2, sum 3, ...; pooling 8.
+        ("residual", "1-2 1-3 2-3 3-4 3-5 4-5 5-6 5-7 6-7 7-8"),
+        # Stem 1; blocks 2 to 4; pooling 5.
+        ("dense", "1-2 1-3 2-3 1-4 2-4 3-4 4-5"),
+    ],
+)
+def test_wired_blocks_are_drawn_one_by_one(wiring: str, stage: str) -> None:
+    images, few = ImageSpec(8, 8, 1, 10), NetworkConfig(repeats=3, wiring=wiring)
+    edges = draw.network_drawing(plan(parse(EXAMPLE), few, images)).edges
+    assert " ".join(f"{a}-{b}" for a, b in edges[1:]).startswith(stage)
+    many = dataclasses.replace(few, repeats=7)
+    boxes = draw.network_drawing(plan(parse(EXAMPLE), many, images)).boxes
+    assert f"7 x block, {wiring}\n8x8x32" in [label for label, _ in boxes]
+
+
+def test_show_knows_the_wiring(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "network.dot"
+    arguments = "--network=cifar", "--wiring=residual", f"--network_out={path}"
+    assert _show(f"--block={EXAMPLE}", *arguments) == 0
+    row = r"wiring .*Add.*input, output.*32x32x32"
+    assert re.search(row, capsys.readouterr().out)
+    assert path.read_text().count("Add 32x32x32") == 4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Costs from the code alone, against hand counts and the initialised network."""
 
+import dataclasses
 import math
 
 import jax
@@ -8,10 +9,11 @@ import pytest
 from flax import traverse_util
 
 from bqnn.config import BudgetConfig, NetworkConfig
+from bqnn.config.sections import WIRINGS
 from bqnn.networks import cost
 from bqnn.networks.cost import Cost, Density
 from bqnn.networks.network import abstract_variables
-from bqnn.networks.plan import ImageSpec, plan
+from bqnn.networks.plan import WIRING, ImageSpec, plan
 from bqnn.space.nsc import parse
 from tests.helpers.blocks import ALL_TYPES, random_block
 from tests.helpers.networks import SPEC, small
@@ -82,20 +84,19 @@ def test_density_is_edges_over_nodes(text: str, edges: int, nodes: int) -> None:
     assert cost.density(parse(text)) == Density(edges, nodes)
 
 
+@pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize("width", ["uniform", "native"])
-def test_parameters_and_flops_equal_those_of_the_initialised_network(
-    width: str,
-) -> None:
+def test_costs_are_those_of_the_initialised_network(width: str, wiring: str) -> None:
     rng = np.random.default_rng(0)
-    for trial in range(100):
+    for trial in range(200 if width == "uniform" else 25):
         # Native widths explode: short blocks and narrow stages keep arrays abstract
         # but countable.
         longest = 23 if width == "uniform" and trial < 20 else 5
         block = random_block(rng, longest, ALL_TYPES)
         widths = tuple(int(w) for w in rng.integers(1, 9, rng.integers(1, 4)))
         stem = ("small", "cifar", "imagenet")[trial % 3]
-        again = {"repeats": 1 + trial % 2, "separable_repeats": 1 + trial // 2 % 2}
-        config = small(width, widths=widths, stem=stem, **again)
+        again = {"repeats": 1 + trial % 3, "separable_repeats": 1 + trial // 2 % 2}
+        config = small(width, widths=widths, stem=stem, wiring=wiring, **again)
         network = plan(block, config, SPEC)
         params = abstract_variables(network)["params"]
         count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
@@ -108,6 +109,28 @@ def test_parameters_and_flops_equal_those_of_the_initialised_network(
             for path, leaf in weights.items()
             if path[-1] == "kernel"
         )
+        assert cost.stacked_cost(block, config, SPEC)[0] == whole
+
+
+def test_what_wirings_add_counted_by_hand() -> None:
+    block, chain = parse("1,1,3,0,0"), small(widths=(4,), repeats=3)
+    whole = cost.network_cost(plan(block, chain, SPEC))
+    residual, dense = (
+        plan(block, dataclasses.replace(chain, wiring=wiring), SPEC)
+        for wiring in ("residual", "dense")
+    )
+    # Three sums of 8x8x4 numbers.
+    more = Cost(0, 0, 3 * 256)
+    assert cost.network_cost(residual) == Cost(*map(sum, zip(whole, more, strict=True)))
+    assert cost.layer_cost(residual, WIRING) == Cost(0, 0, 256)
+    # The second block reads two outputs of four filters, the third one three; both are
+    # projected to four filters.
+    second, third = Cost(40, 2048, 512 + 512), Cost(56, 3072, 768 + 512)
+    assert cost.layer_cost(dense, WIRING) == Cost(0, 0, 0)
+    assert cost.layer_cost(dense, WIRING, repeat=2) == second
+    assert cost.layer_cost(dense, WIRING, repeat=3) == third
+    total = zip(whole, second, third, strict=True)
+    assert cost.network_cost(dense) == Cost(*map(sum, total))
 
 
 def test_native_widths_are_counted_far_beyond_64_bits() -> None:

@@ -1,6 +1,7 @@
 """The evaluation store: what one search has trained, no other trains again."""
 
 import dataclasses
+import json
 import multiprocessing
 import re
 import shutil
@@ -184,6 +185,7 @@ def test_a_result_says_where_it_came_from(tmp_path: Path) -> None:
         RUN._replace(config=_config(train={**TRAIN, "learning_rate": 0.1})),
         RUN._replace(config=_config(train={**TRAIN, "threads": 2})),
         RUN._replace(config=_config(network={"widths": (4,), "repeats": 2})),
+        RUN._replace(config=_config(network={"widths": (4,), "wiring": "dense"})),
         # It would not have been trained.
         RUN._replace(config=_config(budget={"max_params": 1})),
     ],
@@ -209,6 +211,11 @@ def test_what_decides_no_training_is_no_part_of_the_key(tmp_path: Path) -> None:
         search={"seed": 3, "batch": 7}, agent={"schedule": "1.0:9"}, reward={"mu": 0.0}
     )
     assert _found(tmp_path, RUN._replace(config=other))
+
+
+def test_the_key_is_what_it_was_before_there_were_wirings() -> None:
+    network = json.loads(evaluation_store._setting(RUN))["network"]
+    assert set(network) == {"stem", "widths", "repeats", "width"}
 
 
 def test_the_seed_of_the_trainings_need_not_be_that_of_the_search() -> None:

@@ -90,7 +90,7 @@ class Source:
 
     def _commands(self, run: Run, top: int) -> dict[str, str]:
         """Write the commands that train the `top` best blocks, and that replay."""
-        train = shlex.join(training_flags(self.workdir, top, run.config.data))
+        train = shlex.join(training_flags(self.workdir, top, run.config))
         replay = shlex.join([f"--workdir={self.workdir}"])
         return {
             "train": f"{self._command('train')} {train}",
