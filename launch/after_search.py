@@ -9,9 +9,10 @@ from typing import NoReturn
 from rich.console import Console
 
 from bqnn.config import Config
-from bqnn.report.block_tables import best_blocks, outcomes
+from bqnn.report.block_tables import NetworkSetting, best_blocks, outcomes
 from bqnn.report.next_command import training_flags
 from bqnn.report.progress import reward_line
+from bqnn.search import journal
 from bqnn.search.summary import Summary, recorded
 from launch import cli, workers
 
@@ -37,7 +38,9 @@ def conclude(console: Console, summary: Summary, workdir: Path, config: Config) 
         console.print(reward_line(summary.fit), soft_wrap=True)
     if summary.failures or summary.retries:
         console.print(outcomes(summary))
-    console.print(best_blocks(summary.best))
+    with journal.open_readonly(workdir) as facts:
+        setting = NetworkSetting(config.network, facts.run().images)
+    console.print(best_blocks(summary.best, setting=setting))
     if summary.best:
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
         found = training_flags(workdir, len(summary.best), config)

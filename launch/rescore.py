@@ -20,7 +20,7 @@ from absl import flags
 
 from bqnn.config import RewardConfig
 from bqnn.errors import ConfigError
-from bqnn.report.block_tables import best_blocks
+from bqnn.report.block_tables import NetworkSetting, best_blocks
 from bqnn.report.rows import rescored
 from bqnn.search import journal
 from bqnn.search.calibration import Fit, read_fit
@@ -59,7 +59,9 @@ def main() -> None:
     ranked = rescored(problem, history, reward)
     best = ranked[: _TOP.value]
     console = cli.console()
-    console.print(best_blocks([r.event for r in best], [r.before for r in best]))
+    setting = NetworkSetting(run.config.network, run.images)
+    events, before = [r.event for r in best], [r.before for r in best]
+    console.print(best_blocks(events, before, setting))
     console.print(
         f"{len(ranked)} blocks, ranked with {name}; before, with "
         f"{_named(problem.config.reward, history.fit)}",

@@ -13,6 +13,7 @@ resnext.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -57,12 +58,18 @@ _NETWORK = flags.DEFINE_enum(
 _WIRING = flags.DEFINE_enum(
     "wiring", "chain", WIRINGS, "How the networks wire the blocks of a stage."
 )
+_FIT_PARAMS = flags.DEFINE_integer(
+    "fit_params", None, "Choose the blocks per stage by these parameters of a network."
+)
+_FIT_FLOPS = flags.DEFINE_integer(
+    "fit_flops", None, "Choose them by these multiply-adds of a network for one image."
+)
 
 
 def main() -> None:
     """Print the block's tables, and draw its graph if asked to."""
     block, console = known.parse(_BLOCK.value), cli.console()
-    settings = {name: _wired(setting) for name, setting in SETTINGS.items()}
+    settings = {name: _as_asked(setting) for name, setting in SETTINGS.items()}
     setting = settings[_NETWORK.value]
     console.print(block_layers(block, _NETWORK.value, setting))
     console.print(block_costs(block, settings, Config().reward))
@@ -86,8 +93,11 @@ def main() -> None:
         console.print(f"drawn: {_NETWORK_OUT.value}", soft_wrap=True)
 
 
-def _wired(setting: NetworkSetting) -> NetworkSetting:
-    network = dataclasses.replace(setting.network, wiring=_WIRING.value)
+def _as_asked(setting: NetworkSetting) -> NetworkSetting:
+    asked: dict[str, Any] = {
+        flag.name: flag.value for flag in (_WIRING, _FIT_PARAMS, _FIT_FLOPS)
+    }
+    network = dataclasses.replace(setting.network, **asked)
     return setting._replace(network=network)
 
 

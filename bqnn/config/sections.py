@@ -113,6 +113,9 @@ class NetworkConfig(Section):
       wiring: of the blocks of a stage: `chain` (each reads the one before it; the
         paper), or ours: `residual` (and its input is added to its output), `dense`
         (each reads all before it and the stage's input, concatenated).
+      fit_params: parameters of a network. With it, N is chosen for every block, so that
+        its network comes closest to them, and `repeats` has no say (ours).
+      fit_flops: multiply-adds for one image, forward, to choose N by, in its place.
     """
 
     section = "network"
@@ -127,10 +130,21 @@ class NetworkConfig(Section):
     width: str = one_of("uniform", "native")
     separable_repeats: int = within(1, 1, 2)
     wiring: str = one_of(*WIRINGS)
+    fit_params: int | None = within(None, 1, 10**18)
+    fit_flops: int | None = within(None, 1, 10**18)
+
+    @property
+    def fit(self) -> tuple[str, int] | None:
+        """What decides N, `params` or `flops`, and how many; None if `repeats` does."""
+        if self.fit_params is not None:
+            return "params", self.fit_params
+        return None if self.fit_flops is None else ("flops", self.fit_flops)
 
     def __post_init__(self) -> None:
-        """Check every field, and the blocks in all."""
+        """Check every field, the blocks in all, and that one budget decides N."""
         super().__post_init__()
+        alone, want = None in (self.fit_params, self.fit_flops), "network.fit_params"
+        check("network.fit_flops", self.fit_flops, alone, f"None beside {want}")
         blocks, want = len(self.widths) * self.repeats, f"{MOST_BLOCKS} blocks at most"
         check("network.repeats * stages", blocks, blocks <= MOST_BLOCKS, want)
 

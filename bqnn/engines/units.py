@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from bqnn.config import NetworkConfig, SpaceConfig
 from bqnn.layer_types import LayerType
-from bqnn.networks.plan import ImageSpec, NetworkPlan, Node, plan
+from bqnn.networks.nodes import ImageSpec, NetworkPlan, Node
+from bqnn.networks.plan import fitted, plan
 from bqnn.space.actions import legal_codes
 from bqnn.space.nsc import Block, Layer
 
@@ -112,10 +113,13 @@ def space_signatures(
         for n in range(2, space.max_layers + 1)
     ]
     fitting = [block for block in blocks if len(block) <= space.max_layers]
+    # No block has more repeats than the cheapest: it has one layer.
+    stacked = (fitted(block, config, images) for block in fitting)
+    longest = max(stacked, key=lambda network: network.repeats)
     found = {
         unit.signature: None
         for block in fitting
-        for unit in units(plan(block, config, images))
+        for unit in units(plan(block, longest, images))
     }
     return tuple(found)
 

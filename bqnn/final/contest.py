@@ -13,7 +13,7 @@ from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.final.task import Task, Tasks
 from bqnn.networks.cost import density, stacked_cost
-from bqnn.networks.plan import ImageSpec
+from bqnn.networks.plan import ImageSpec, fitted
 from bqnn.networks.scale import matched
 from bqnn.space.nsc import Block, canonical_hash
 from bqnn.stats import Interval, Mean, few_mean
@@ -104,10 +104,10 @@ def make_contest(
     reference, _ = stacked_cost(first, network, images)
     contestants = []
     for name, block in blocks.items():
-        own = network
+        own = fitted(block, network, images)
         if match != "none":
             target = getattr(reference, match)
-            own = matched(block, network, images, match, target)
+            own = matched(block, own, images, match, target)
         candidate = _candidate(block, own, images)
         with_own = dataclasses.replace(config, network=own)
         contestants.append(Contestant(name, candidate, with_own))
@@ -180,6 +180,7 @@ def _standing_json(standing: Standing, latency: float | None) -> dict[str, Any]:
         "name": name,
         "block": str(candidate.block),
         "widths": list(config.network.widths),
+        "repeats": config.network.repeats,
         "params": candidate.network_params,
         "flops": candidate.network_flops,
         "latency_ms": latency,

@@ -4,8 +4,15 @@ import functools
 from typing import NamedTuple
 
 from bqnn.config import BudgetConfig, NetworkConfig
-from bqnn.layer_types import TYPES, LayerType, is_own, own_kind
-from bqnn.networks.plan import WIRING, ImageSpec, NetworkPlan, Node, plan
+from bqnn.layer_types import TYPES, LayerType
+from bqnn.networks.nodes import (
+    WIRING,
+    Cost,
+    ImageSpec,
+    NetworkPlan,
+    node_cost,
+)
+from bqnn.networks.plan import fitted, plan
 from bqnn.space.known import as_block
 from bqnn.space.nsc import Block, Layer, parse
 
@@ -13,23 +20,6 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 REFERENCE_BLOCK = parse("1,1,3,0,0;2,7,0,0,0")
 """One 3x3 PCC: the reward takes FLOPs and density relative to this block (ours)."""
 _NETWORK, _IMAGES = NetworkConfig(), ImageSpec(32, 32, 3, 10)
-
-
-class Cost(NamedTuple):
-    """Cost of one node, or the sum over several nodes.
-
-    Attributes:
-      params: trainable parameters.
-      flops: multiply-adds of convolutions and dense layers for one image, forward (He
-        and Sun, *Convolutional neural networks at constrained time cost*, 2015).
-      activations: numbers per image that the backward pass keeps: the output of every
-        node, and in a PCC or a separable convolution also that of every convolution
-        before normalisation.
-    """
-
-    params: int
-    flops: int
-    activations: int
 
 
 class Density(NamedTuple):
@@ -109,6 +99,7 @@ def stacked_cost(
     alone, and that of all else on the number of sinks. So each is planned once: to plan
     every network was most of the master's work.
     """
+    config = fitted(block, config, images)
     if config.width != "uniform":
         network = plan(block, config, images)
         return network_cost(network), block_flops(network)
@@ -227,31 +218,6 @@ def over_budget(
         if value is not None and limit is not None and value > limit
     ]
     return ", ".join(excesses)
-
-
-def node_cost(network: NetworkPlan, node: Node) -> Cost:
-    """Return the cost of one node."""
-    size = node.height * node.width
-    outputs = size * node.channels
-    if node.op in ("stem", "pcc"):
-        weights = (
-            network.nodes[node.inputs[0]].channels * node.kernel**2 * node.channels
-        )
-        # Batch normalisation has a scale and a bias for every channel.
-        return Cost(weights + 2 * node.channels, weights * size, 2 * outputs)
-    if node.op == "separable":
-        channels = network.nodes[node.inputs[0]].channels
-        weights = channels * (node.kernel**2 + node.channels)
-        kept = 2 * outputs + size * channels
-        return Cost(weights + 2 * node.channels, weights * size, kept)
-    if node.op == "head":
-        weights = network.nodes[node.inputs[0]].channels * node.channels
-        return Cost(weights + node.channels, weights, outputs)
-    if is_own(node.op):
-        inputs = tuple(network.nodes[i].channels for i in node.inputs)
-        count = own_kind(node.op).cost
-        return Cost(*count(node.kernel, node.channels, inputs, node.height, node.width))
-    return Cost(0, 0, outputs)
 
 
 def _total(costs: list[Cost]) -> Cost:

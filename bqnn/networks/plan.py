@@ -5,64 +5,19 @@ ours. Cost, network and drawings are all made from the plan, so they cannot disa
 and the width rules are written once.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import bisect
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
 
 from bqnn.config import NetworkConfig
+from bqnn.config.sections import MOST_BLOCKS
 from bqnn.layer_types import TYPES
+from bqnn.networks.nodes import WIRING, ImageSpec, NetworkPlan, Node, node_cost
 from bqnn.space.nsc import Block, Layer
 
 # With `stem="auto"`, images of this height or more get the stem of ImageNet.
 _TALL = 96
-WIRING = -1
-"""`Node.layer` of the nodes that connect the blocks of a stage."""
-
-
-class ImageSpec(NamedTuple):
-    """Shape of the images of a network, and its number of classes."""
-
-    height: int
-    width: int
-    channels: int
-    num_classes: int
-
-
-class Node(NamedTuple):
-    """One operation of the network.
-
-    Attributes:
-      name: unique, and the node's name in the parameter tree.
-      op: a key of `bqnn.networks.layers.MODULES`, `input`, or that of a layer of the
-        user's own.
-      kernel: side of the window, 0 for operations without one.
-      stride: 1, or 2 to halve height and width (rounded up).
-      inputs: indices of the nodes that it reads, in order.
-      height, width, channels: shape of its output; the head's channels are the classes.
-      stage, repeat, layer: the position of its layer, each counted from 1. Layer 0
-        joins the sinks of the block, layer `WIRING` connects it with blocks before it;
-        stage 0 is outside the stages.
-    """
-
-    name: str
-    op: str
-    kernel: int
-    stride: int
-    inputs: tuple[int, ...]
-    height: int
-    width: int
-    channels: int
-    stage: int
-    repeat: int
-    layer: int
-
-
-class NetworkPlan(NamedTuple):
-    """A whole network: nodes in an order in which they can be computed.
-
-    The first node is the image, the last one the logits.
-    """
-
-    nodes: tuple[Node, ...]
 
 
 def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
@@ -70,9 +25,10 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 
     Args:
       block: the block to repeat.
-      config: stem, stages, wiring and width rule.
+      config: stem, stages, wiring and width rule; `fitted` to its budget.
       images: shape of the images, and number of classes.
     """
+    config = fitted(block, config, images)
     builder = _Builder(config.width == "uniform", config.separable_repeats)
     top = builder.start(images)
     top = _stem(builder, top, config)
@@ -82,6 +38,65 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
         top = _stage(builder, top, block, config, (stage, filters))
     builder.add("head", "head", (top,), images.num_classes)
     return NetworkPlan(tuple(builder.nodes))
+
+
+def fitted(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkConfig:
+    """Choose N, the blocks per stage, if the configuration has a budget for it.
+
+    The network comes as close to `fit_params` or `fit_flops` as N from 1 to a total of
+    `MOST_BLOCKS` allows; of two that come as close, the one with fewer blocks.
+
+    Args:
+      block: the block to repeat.
+      config: how it is stacked.
+      images: shape of the images, and number of classes.
+
+    Returns:
+      The same configuration, with `repeats` in place of the budget.
+    """
+    return config if config.fit is None else _fitted(block, config, images, config.fit)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fitted(
+    block: Block, config: NetworkConfig, images: ImageSpec, fit: tuple[str, int]
+) -> NetworkConfig:
+    measure, target = fit
+    fixed = dataclasses.replace(config, fit_params=None, fit_flops=None)
+    cost = _costs(block, fixed, images, measure)
+    most = MOST_BLOCKS // len(config.widths)
+    above = bisect.bisect_left(range(1, most + 1), target, key=cost) + 1
+    # Cost rises with every block or, if blocks cost nothing, never.
+    near = {1, max(1, above - 1), min(above, most)}
+    best = min(near, key=lambda repeats: (abs(cost(repeats) - target), repeats))
+    return dataclasses.replace(fixed, repeats=best)
+
+
+def _costs(
+    block: Block, config: NetworkConfig, images: ImageSpec, measure: str
+) -> Callable[[int], int]:
+    """Make the function from blocks per stage to the cost of the network.
+
+    With uniform widths it is a polynomial of degree 2: a block costs what the one
+    before it does and, in the wiring `dense`, a constant more. So three plans are
+    enough; native widths may grow without a rule.
+    """
+
+    @functools.cache
+    def planned(repeats: int) -> int:
+        whole = plan(block, dataclasses.replace(config, repeats=repeats), images)
+        return sum(getattr(node_cost(whole, node), measure) for node in whole.nodes)
+
+    if config.width != "uniform":
+        return planned
+    one, two, three = map(planned, (1, 2, 3))
+    more = three - 2 * two + one
+
+    def cost(repeats: int) -> int:
+        n = repeats - 1
+        return one + n * (two - one) + n * (n - 1) // 2 * more
+
+    return cost
 
 
 class _Builder:

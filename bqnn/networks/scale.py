@@ -35,7 +35,7 @@ def matched(
 
     Args:
       block: the block.
-      config: how it is stacked; its widths are scaled by one factor.
+      config: how it is stacked; its widths are scaled by one factor, N is not changed.
       images: shape of the images, and number of classes.
       measure: `params` or `flops`.
       target: parameters, or multiply-adds of the network for one image.

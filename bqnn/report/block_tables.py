@@ -9,7 +9,8 @@ from bqnn.config import NetworkConfig, RewardConfig
 from bqnn.layer_types import LayerType
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
-from bqnn.networks.plan import WIRING, ImageSpec, NetworkPlan, Node, plan
+from bqnn.networks.nodes import WIRING, ImageSpec, NetworkPlan, Node
+from bqnn.networks.plan import fitted, plan
 from bqnn.report.foreign import foreign
 from bqnn.report.layout import operation
 from bqnn.report.table import folded, make_table, numbers, si
@@ -32,14 +33,18 @@ class NetworkSetting(NamedTuple):
 
 
 def best_blocks(
-    best: Sequence[Evaluated], before: Sequence[int] | None = None
+    best: Sequence[Evaluated],
+    before: Sequence[int] | None = None,
+    setting: NetworkSetting | None = None,
 ) -> Table:
     """Tabulate the best blocks of a search, one row each; latencies if they are known.
 
     Args:
       best: best first.
       before: their ranks by other weights of the reward, for a column of its own.
+      setting: of the search, for a column of N where that is chosen for every block.
     """
+    fit = setting if setting and setting.network.fit else None
     ranks = [[str(rank)] for rank in range(1, len(best) + 1)]
     if before is not None:
         ranks = [[*rank, str(old)] for rank, old in zip(ranks, before, strict=True)]
@@ -51,10 +56,14 @@ def best_blocks(
         [
             *(Column(name, justify="right") for name in names),
             folded("NSC"),
-            *numbers(*columns, *(["latency"] if known else [])),
+            *numbers(*columns, *(["N"] if fit else [])),
+            *numbers(*(["latency"] if known else [])),
         ],
         (
-            (*rank, *_block_cells(event), *(_latency_cells(event) if known else ()))
+            (
+                *(*rank, *_block_cells(event), *_repeats(event.candidate.block, fit)),
+                *(_latency_cells(event) if known else ()),
+            )
             for rank, event in zip(ranks, best, strict=True)
         ),
     )
@@ -98,16 +107,20 @@ def block_layers(block: Block, name: str, setting: NetworkSetting) -> Table:
 def block_costs(
     block: Block, settings: Mapping[str, NetworkSetting], config: RewardConfig
 ) -> Table:
-    """Tabulate the costs of a block in several networks, and what its reward loses."""
+    """Tabulate a block's N, costs in several networks, and what its reward loses."""
     density = cost.density(block)
-    columns = "params", "FLOPs", "block FLOPs", "FLOPs term", "density term"
+    columns = "N", "params", "FLOPs", "block FLOPs", "FLOPs term", "density term"
     return make_table(
         f"Cost (density {density.edges}/{density.nodes} = {density.value:.3f}; reward "
         f"= accuracy - {config.mu:g} log(FLOPs) - {config.rho:g} log(density), "
         "relative to one 3x3 convolution)",
         [Column("network", justify="right"), *numbers(*columns)],
         (
-            (name, *_cost_cells(block, density, setting, config))
+            (
+                name,
+                *_repeats(block, setting),
+                *_cost_cells(block, density, setting, config),
+            )
             for name, setting in settings.items()
         ),
     )
@@ -128,6 +141,10 @@ def _block_cells(event: Evaluated) -> tuple[str, ...]:
 def _latency_cells(event: Evaluated) -> tuple[str]:
     latency = event.candidate.latency
     return ("" if latency is None else f"{latency:.3g} ms",)
+
+
+def _repeats(block: Block, setting: NetworkSetting | None) -> list[str]:
+    return [str(fitted(block, *setting).repeats)] if setting else []
 
 
 def _layer_rows(block: Block, network: NetworkPlan) -> Iterator[tuple[str, ...]]:

@@ -39,7 +39,7 @@ def contest_table(
       latencies: in milliseconds by name, of those that were measured.
       title: of the table.
     """
-    columns = "accuracy", "95 % interval", "widths", "params", "FLOPs", "latency"
+    columns = "accuracy", "95 % interval", "widths", "N", "params", "FLOPs", "latency"
     table = make_table(
         foreign(title),
         [*numbers(""), "block", *numbers(*columns), Column("failed", overflow="fold")],
@@ -132,6 +132,7 @@ def _cells(standing: Standing, latency: float | None) -> tuple[str, ...]:
         f"{mean.value:.2%}" if mean else "-",
         _interval(mean) if mean and len(standing.accuracies) > 1 else "-",
         ", ".join(map(str, config.network.widths)),
+        str(config.network.repeats),
         si(candidate.network_params),
         si(candidate.network_flops),
         "-" if latency is None else f"{latency:.3g} ms",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bqnn.errors import ConfigError
 from bqnn.layer_types import TYPES
-from bqnn.networks.plan import WIRING, NetworkPlan, Node
+from bqnn.networks.nodes import WIRING, NetworkPlan, Node
 from bqnn.report.layout import (
     BOX,
     Layout,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bqnn.config import Config, DataConfig, NetworkConfig
 
-# Of the network that a search measured, what its blocks were chosen for. Stem, widths
-# and repeats are those of the full training.
-_OF_NETWORK = ("wiring",)
+# Of the network that a search measured. Stem, widths and repeats are those of the full
+# training.
+_OF_NETWORK = ("wiring", "fit_params", "fit_flops")
 
 
 def training_flags(workdir: Path, top: int, config: Config) -> list[str]:
@@ -16,7 +16,7 @@ def training_flags(workdir: Path, top: int, config: Config) -> list[str]:
     Args:
       workdir: of the search.
       top: how many of its best blocks to train in full.
-      config: of the search; the same images and wiring are used.
+      config: of the search; images, wiring and budget are the same.
     """
     data, network = config.data, config.network
     recipe = "digits_final" if data.name == "digits" else "cifar_final"

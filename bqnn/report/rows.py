@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bqnn.errors import printable
 from bqnn.evaluation.records import Status
 from bqnn.networks.cost import Density
+from bqnn.networks.plan import fitted
 from bqnn.search.events import Evaluated
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
@@ -34,6 +35,7 @@ class EvaluationRow(NamedTuple):
       reward: the reward that the agent is told.
       flops: of the block.
       params: of the whole network.
+      repeats: N, blocks per stage of the network.
       density: edges over nodes of the block.
       latency: of the network for one image, in milliseconds, by the search's table;
         None without one.
@@ -57,6 +59,7 @@ class EvaluationRow(NamedTuple):
     reward: float
     flops: int
     params: int
+    repeats: int
     density: float
     latency: float | None
     seconds: float
@@ -81,7 +84,7 @@ def rows(problem: Problem, history: History, times: Times) -> list[EvaluationRow
       times: seconds since 1970 of each record, by iteration, slot and attempt.
     """
     return [
-        _row(event, len(history.attempts[event.candidate.id]), times)
+        _row(problem, event, len(history.attempts[event.candidate.id]), times)
         for event in evaluated(problem, history)
     ]
 
@@ -144,8 +147,11 @@ def rescored(problem: Problem, history: History, reward: Reward) -> list[Rescore
     return [Rescored(event, ranks[event.candidate.hash]) for event in now]
 
 
-def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
+def _row(
+    problem: Problem, event: Evaluated, attempts: int, times: Times
+) -> EvaluationRow:
     candidate, evaluation, reward, _ = event
+    network = problem.config.network
     reused = evaluation.status == "reused"
     return EvaluationRow(
         iteration=candidate.iteration,
@@ -161,6 +167,7 @@ def _row(event: Evaluated, attempts: int, times: Times) -> EvaluationRow:
         reward=reward,
         flops=candidate.block_flops,
         params=candidate.network_params,
+        repeats=fitted(candidate.block, network, problem.images).repeats,
         density=Density(candidate.edges, candidate.nodes).value,
         latency=candidate.latency,
         seconds=0.0 if reused else busy_seconds(evaluation.seconds),

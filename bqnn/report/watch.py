@@ -13,7 +13,7 @@ from rich.text import Text
 from bqnn.evaluation.records import Status
 from bqnn.executors import activity
 from bqnn.executors.activity import Activity
-from bqnn.report.block_tables import best_blocks, outcomes
+from bqnn.report.block_tables import NetworkSetting, best_blocks, outcomes
 from bqnn.report.foreign import foreign
 from bqnn.report.progress import bar, rate_line
 from bqnn.report.record import Record, summarize
@@ -41,6 +41,7 @@ class View(NamedTuple):
       pending: number of candidates asked that have no result.
       running: whether a search is running.
       activities: current tasks of its workers, as it last wrote them.
+      setting: the networks that blocks are put into.
     """
 
     title: str
@@ -49,6 +50,7 @@ class View(NamedTuple):
     pending: int
     running: bool
     activities: Sequence[Activity] = ()
+    setting: NetworkSetting | None = None
 
 
 class WorkerState(NamedTuple):
@@ -80,7 +82,7 @@ def view_of(workdir: Path, record: Record) -> View:
       JournalError: if the lock of the journal cannot be tested.
     """
     summary = summarize(record.problem, record.history)
-    running = journal.has_writer(workdir)
+    running, problem = journal.has_writer(workdir), record.problem
     return View(
         str(workdir),
         summary,
@@ -88,6 +90,7 @@ def view_of(workdir: Path, record: Record) -> View:
         sum(len(ask.candidates) for ask in record.history.asks) - summary.done,
         running,
         activity.read(workdir) if running else [],
+        NetworkSetting(problem.config.network, problem.images),
     )
 
 
@@ -140,7 +143,7 @@ def dashboard(view: View, now: float) -> RenderableType:
         Text(_state(view, now)),
     ]
     if summary.best:
-        parts.append(best_blocks(summary.best))
+        parts.append(best_blocks(summary.best, setting=view.setting))
     parts.append(_worker_table(workers(view.rows, view.activities), now))
     if summary.failures or summary.retries:
         parts.append(outcomes(summary))

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-from bqnn.config import Config
+from bqnn.config import Config, NetworkConfig
 from bqnn.errors import quote
 from bqnn.evaluation.records import Candidate, Evaluation, Status, missed, repeated
 from bqnn.networks import cost
@@ -161,9 +161,11 @@ def _setting(run: Run) -> str:
     # Of a whole training every part is known, and the first of several is kept.
     del train["rungs"], train["eta"], train["repeats"]
     network = dataclasses.asdict(run.config.network)
-    # What was trained before there were other wirings is still found.
-    if run.config.network.wiring == "chain":
-        del network["wiring"]
+    # What was trained before there were these fields is still found.
+    default = dataclasses.asdict(NetworkConfig())
+    for name in ("separable_repeats", "wiring", "fit_params", "fit_flops"):
+        if network[name] == default[name]:
+            del network[name]
     return json.dumps(
         {
             "network": network,

@@ -82,6 +82,12 @@ def test_differences_name_the_fields() -> None:
         ({"network": {"widths": ()}}, "network.widths is (): want one positive"),
         ({"network": {"widths": (4, "x")}}, "network.widths is 'x': want int"),
         ({"network": {"stem": "mnist"}}, "network.stem is 'mnist': want cifar or"),
+        ({"network": {"wiring": "ring"}}, "network.wiring is 'ring': want chain or"),
+        ({"network": {"fit_params": 0}}, "network.fit_params is 0: want a number"),
+        (
+            {"network": {"fit_params": 9, "fit_flops": 5}},
+            "network.fit_flops is 5: want None beside network.fit_params",
+        ),
         ({"train": {"dtype": "float64"}}, "train.dtype is 'float64': want float32 or"),
         ({"train": {"b1": 1.0}}, "train.b1 is 1.0"),
         ({"budget": {"timeout": 0}}, "budget.timeout is 0.0: want a positive number"),

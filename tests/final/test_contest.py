@@ -1,5 +1,6 @@
 """Contests of found blocks and rivals: who takes part, at which widths, who wins."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -104,6 +105,15 @@ def test_the_first_keeps_its_widths_and_others_are_matched(
     assert second.config.network.widths == (width,)
     assert first.candidate.network_params == 770
     assert second.candidate.network_params == {6: 808, 8: 1362}[width]
+
+
+def test_blocks_of_a_budget_have_their_own_depth_then_equal_costs() -> None:
+    budget = dataclasses.replace(FINAL.network, fit_params=1362)
+    config = dataclasses.replace(FINAL, network=budget)
+    first, second = make_contest(BLOCKS, config, SPEC, "params", 1).contestants
+    # Two convolutions in both: of two blocks, and of one.
+    assert [c.config.network.repeats for c in (first, second)] == [2, 1]
+    assert [c.candidate.network_params for c in (first, second)] == [1362, 1362]
 
 
 def test_every_training_has_its_folder_seed_and_widths(tmp_path: Path) -> None:

@@ -120,9 +120,19 @@ def test_show_knows_the_wiring(
     path = tmp_path / "network.dot"
     arguments = "--network=cifar", "--wiring=residual", f"--network_out={path}"
     assert _show(f"--block={EXAMPLE}", *arguments) == 0
+    out = capsys.readouterr().out
     row = r"wiring .*Add.*input, output.*32x32x32"
-    assert re.search(row, capsys.readouterr().out)
+    assert re.search(row, out)
+    assert re.search(r"cifar │ 4 │", out)
     assert path.read_text().count("Add 32x32x32") == 4
+
+
+def test_show_chooses_the_blocks_per_stage_by_a_budget(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # 24,452 parameters outside the blocks, 193,984 in a block of each stage.
+    assert _show("--block=1,1,3,0,0", "--network=cifar", "--fit_params=3000000") == 0
+    assert re.search(r"cifar │ 15 │ +2.93 M │", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -74,16 +74,16 @@ def test_the_page_holds_the_search(searched: Path) -> None:
     assert len(search["digest"]) == 64
 
 
-def test_the_command_that_trains_names_data_and_wiring(tmp_path: Path) -> None:
+def test_the_command_that_trains_names_data_wiring_and_budget(tmp_path: Path) -> None:
     data = {"name": "cifar100", "data_dir": "my data", "validation": 0.1}
-    config = tiny_config(data=data, network={"wiring": "dense"})
+    config = tiny_config(data=data, network={"wiring": "dense", "fit_flops": 9999})
     with journal.create_or_open(tmp_path) as facts:
         facts.start(Run(config, SPEC, "f", {}))
     train = Source(tmp_path).read()["commands"]["train"]
     assert train.endswith(
         "--config=cifar_final --config.data.name=cifar100 "
         "'--config.data.data_dir=my data' --config.data.validation=0.1 "
-        "--config.network.wiring=dense"
+        "--config.network.wiring=dense --config.network.fit_flops=9999"
     )
     replay = Source(tmp_path, "bqnn {}".format).read()["commands"]["replay"]
     assert replay == f"bqnn replay --workdir={tmp_path}"

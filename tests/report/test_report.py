@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bqnn.evaluation.records import Candidate, Evaluation, Status
+from bqnn.networks.plan import fitted
 from bqnn.report import block_tables
 from bqnn.report.foreign import PlainConsole
 from bqnn.report.progress import Display, status_line
@@ -14,6 +15,7 @@ from bqnn.report.table import duration
 from bqnn.search.events import Asked, Evaluated, Event, Told
 from bqnn.search.summary import Summary, headline, update
 from bqnn.space.nsc import parse
+from tests.helpers.networks import SPEC, small
 
 
 def _event(
@@ -124,6 +126,19 @@ def test_the_table_of_the_best_blocks() -> None:
     assert cells == [
         "1", "1,1,3,0,0;2,4,0,1,0;3,7,0,0,0", "0.9000", "90.00%", "5 k", "0.750", "70 k"
     ]  # fmt: skip
+
+
+def test_the_table_says_which_depth_a_budget_chose() -> None:
+    setting = block_tables.NetworkSetting(small(fit_params=10_000), SPEC)
+    out, best = io.StringIO(), _fold(EVENTS).best
+    Console(file=out, width=120).print(block_tables.best_blocks(best, None, setting))
+    head, row = (
+        [line for line in out.getvalue().splitlines() if text in line][0]
+        for text in ("params", "0.9000")
+    )
+    want = fitted(parse("1,1,3,0,0"), *setting).repeats
+    assert head.split("┃")[-2].strip() == "N"
+    assert row.split("│")[-2].strip() == str(want)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_what_decides_no_training_is_no_part_of_the_key(tmp_path: Path) -> None:
     assert _found(tmp_path, RUN._replace(config=other))
 
 
-def test_the_key_is_what_it_was_before_there_were_wirings() -> None:
+def test_a_default_network_has_the_key_of_stores_of_before() -> None:
     network = json.loads(evaluation_store._setting(RUN))["network"]
     assert set(network) == {"stem", "widths", "repeats", "width"}
 

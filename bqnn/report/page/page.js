@@ -36,7 +36,8 @@ function factList(pairs) {
 
 const numbersOf = (row) => [["accuracy", percent(row.accuracy)],
   ["reward", fixed(row.reward)], ["FLOPs", si(row.flops)],
-  ["parameters", si(row.params)], ["density", fixed(row.density, 3)],
+  ["parameters", si(row.params)], ["blocks per stage", row.repeats],
+  ["density", fixed(row.density, 3)],
   ["layers", row.layers], ["found in", `batch ${row.iteration}, slot ${row.slot}`]];
 
 function headline(search) {
