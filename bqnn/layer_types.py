@@ -82,7 +82,8 @@ _TABLE = (
     LayerKind(*(_T.IDENTITY, "identity", (0,), 1, "identity", "#DDDDDD"), passing=(0,)),
     LayerKind(_T.ADD, "add", (0,), 2, "add", "#009E73"),
     LayerKind(_T.CONCAT, "concat", (0,), 2, "concat", "#CC79A7"),
-    LayerKind(_T.TERMINAL, "terminal", (0,), 0, "", "#FFFFFF"),
+    # Its kernel is no window: it says how blocks are connected (`Block.wiring`).
+    LayerKind(_T.TERMINAL, "terminal", (0, 1, 2), 0, "", "#FFFFFF"),
     LayerKind(
         *(_T.SEPARABLE_CONVOLUTION, "separable_convolution", (3, 5), 1),
         *("separable", "#D55E00"),

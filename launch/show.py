@@ -5,8 +5,9 @@
 
 A block is its Network Structure Code: layers joined by `;`, each of five integers
 index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pooling and
-3 average pooling (kernel 1, 3), 4 identity, 5 add, 6 concat (kernel 0), 7 terminal, 8
-separable convolution (kernel 3, 5; ours).
+3 average pooling (kernel 1, 3), 4 identity, 5 add, 6 concat (kernel 0), 7 terminal
+(kernel 0, or how blocks are connected: 1 residual, 2 dense), 8 separable convolution
+(kernel 3, 5; ours).
 Blocks that people have drawn have names: vgg, resnet, bottleneck, inception, densenet,
 resnext.
 """

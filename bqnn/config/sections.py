@@ -28,7 +28,10 @@ MOST_BLOCKS = 100
 """Blocks of a network, over all stages (the paper: 12)."""
 
 WIRINGS = "chain", "residual", "dense"
-"""How the blocks of a stage may be connected; the first is the paper's."""
+"""How the blocks of a stage may be connected; the first is the paper's.
+
+The others are the kernels 1 and 2 of a Terminal.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,30 @@ class SpaceConfig(Section):
       max_layers: the largest layer index of a block (the paper: 23).
       types: names of the layer types that blocks are made of, besides the Terminal (the
         paper: the six of table 1; ours: separable_convolution too).
+      wirings: `residual`, `dense`, that a block may choose in place of
+        `network.wiring`, in one more decision (ours); none if empty.
     """
 
     section = "space"
 
     max_layers: int = within(23, 1, 60)
     types: tuple[str, ...] = PAPER_TYPES
+    wirings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check every field, and put the types in the order of their numbers."""
+        """Check every field, and put names in the order of their numbers."""
         super().__post_init__()
-        # On a command line, `convolution,add` is one text.
-        names = ",".join(self.types).strip("()").replace(" ", "").split(",")
-        types = tuple(kind.name for kind in named(names)[:-1])
+        types = tuple(kind.name for kind in named(_names(self.types))[:-1])
         object.__setattr__(self, "types", types)
+        wirings = [name for name in _names(self.wirings) if name]
+        ok = len({*wirings}) == len(wirings) and {*wirings} <= {*WIRINGS[1:]}
+        check("space.wirings", self.wirings, ok, f"some of {', '.join(WIRINGS[1:])}")
+        object.__setattr__(self, "wirings", tuple(sorted(wirings, key=WIRINGS.index)))
+
+
+def _names(given: tuple[str, ...]) -> list[str]:
+    """Split names: on a command line, `convolution,add` is one text."""
+    return ",".join(given).strip("()").replace(" ", "").split(",")
 
 
 @dataclass(frozen=True)
@@ -295,6 +308,9 @@ class Config:
         """Check what fields say of each other."""
         value = self.data.validation
         check("data.validation", value, value > 0, "a fraction between 0 and 1")
+        own, wirings = self.network.wiring, self.space.wirings
+        want = "others than network.wiring, which needs no choice"
+        check("space.wirings", wirings, own not in wirings, want)
         if self.reward.kind == "learned":
             full, want = self.reward.full_epochs, "more than train.epochs"
             check("reward.full_epochs", full, full > self.train.epochs, want)

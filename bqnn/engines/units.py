@@ -6,12 +6,14 @@ between stages together with the projection that reads it: as few programs, and 
 calls, as the plan allows. Larger units would be as many as there are blocks.
 """
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.config import NetworkConfig, SpaceConfig
+from bqnn.config.sections import WIRINGS
 from bqnn.layer_types import LayerType
 from bqnn.networks.nodes import ImageSpec, NetworkPlan, Node
 from bqnn.networks.plan import fitted, plan
@@ -95,7 +97,7 @@ def space_signatures(
     """List the signatures of all units that networks of a search space consist of.
 
     Args:
-      space: the largest number of layers of a block, and their types.
+      space: the largest number of layers of a block, their types, and wirings.
       config: the stages; its width rule is `uniform`.
       images: shape of the images, and number of classes.
     """
@@ -113,13 +115,17 @@ def space_signatures(
         for n in range(2, space.max_layers + 1)
     ]
     fitting = [block for block in blocks if len(block) <= space.max_layers]
+    wirings = [0, *map(WIRINGS.index, space.wirings)]
+    wired = [dataclasses.replace(b, wiring=w) for w in wirings for b in fitting]
     # No block has more repeats than the cheapest: it has one layer.
-    stacked = (fitted(block, config, images) for block in fitting)
+    stacked = (fitted(block, config, images) for block in wired)
     longest = max(stacked, key=lambda network: network.repeats)
     found = {
         unit.signature: None
-        for block in fitting
-        for unit in units(plan(block, longest, images))
+        for block in wired
+        for unit in units(
+            plan(block, dataclasses.replace(longest, wiring=config.wiring), images)
+        )
     }
     return tuple(found)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bqnn.config import Config
+from bqnn.config.sections import WIRINGS
 from bqnn.errors import ConfigError, quote
 from bqnn.space.actions import legal_codes
 from bqnn.space.known import KNOWN, by_name
@@ -91,6 +92,10 @@ def random_block(rng: np.random.Generator, search: Config) -> Block:
       search: its `space` and `agent.exploration`.
     """
     layers: list[Layer] = []
+    wiring = 0
+    if search.space.wirings:
+        wirings = [0, *map(WIRINGS.index, search.space.wirings)]
+        wiring = wirings[rng.integers(len(wirings))]
     for index in range(1, search.space.max_layers + 1):
         codes = legal_codes(index, search.space.types)
         if search.agent.exploration == "types":
@@ -101,7 +106,7 @@ def random_block(rng: np.random.Generator, search: Config) -> Block:
         if code.type == LayerType.TERMINAL:
             break
         layers.append(code)
-    return Block(tuple(layers))
+    return Block(tuple(layers), wiring)
 
 
 def _count(item: str) -> int:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from bqnn.config import NetworkConfig
-from bqnn.config.sections import MOST_BLOCKS
+from bqnn.config.sections import MOST_BLOCKS, WIRINGS
 from bqnn.layer_types import TYPES
 from bqnn.networks.nodes import WIRING, ImageSpec, NetworkPlan, Node, node_cost
 from bqnn.space.nsc import Block, Layer
@@ -25,7 +25,7 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 
     Args:
       block: the block to repeat.
-      config: stem, stages, wiring and width rule; `fitted` to its budget.
+      config: stem, stages, wiring and width rule; `fitted` to the block.
       images: shape of the images, and number of classes.
     """
     config = fitted(block, config, images)
@@ -43,8 +43,9 @@ def plan(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkPlan:
 def fitted(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkConfig:
     """Choose N, the blocks per stage, if the configuration has a budget for it.
 
-    The network comes as close to `fit_params` or `fit_flops` as N from 1 to a total of
-    `MOST_BLOCKS` allows; of two that come as close, the one with fewer blocks.
+    A block may say itself how it is wired. The network comes as close to `fit_params`
+    or `fit_flops` as N from 1 to a total of `MOST_BLOCKS` allows; of two that come as
+    close, the one with fewer blocks.
 
     Args:
       block: the block to repeat.
@@ -52,8 +53,10 @@ def fitted(block: Block, config: NetworkConfig, images: ImageSpec) -> NetworkCon
       images: shape of the images, and number of classes.
 
     Returns:
-      The same configuration, with `repeats` in place of the budget.
+      The configuration with the block's wiring, and `repeats` in place of the budget.
     """
+    if block.wiring:
+        config = dataclasses.replace(config, wiring=WIRINGS[block.wiring])
     return config if config.fit is None else _fitted(block, config, images, config.fit)
 
 

@@ -15,6 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
 
+from bqnn.config.sections import WIRINGS
 from bqnn.errors import ConfigError
 from bqnn.layer_types import TYPES
 from bqnn.networks.nodes import WIRING, NetworkPlan, Node
@@ -213,6 +214,8 @@ def _boxes(block: Block) -> list[tuple[str, str]]:
     ]
     boxes = [(label, TYPES[kind].colour) for label, kind in layers]
     output = "Output" if len(block.sinks) == 1 else "Output (concat)"
+    if block.wiring:
+        output += f",\n{WIRINGS[block.wiring]}"
     return [("Input", _ENDS_COLOUR), *boxes, (output, _ENDS_COLOUR)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.config.sections import MOST_CANDIDATES
+from bqnn.config.sections import MOST_CANDIDATES, WIRINGS
 from bqnn.evaluation.records import (
     Candidate,
     CandidateId,
@@ -207,6 +207,9 @@ def _check_block(config: Config, table: str, key: Sequence[int], block: Block) -
     if strange:
         what = f"block has {', '.join(sorted(strange))}, which space.types has not"
         raise _error(table, key, what)
+    wiring = WIRINGS[block.wiring]
+    if block.wiring and wiring not in config.space.wirings:
+        raise _error(table, key, f"block is {wiring}, which space.wirings has not")
 
 
 def _error(table: str, key: Sequence[Any], what: str) -> FactError:

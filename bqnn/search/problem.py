@@ -67,7 +67,8 @@ class Problem:
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
     """Bind the parts of a search."""
-    space = NscSpace(config.space.max_layers, config.network.width, config.space.types)
+    max_layers, types, wirings = dataclasses.astuple(config.space)
+    space = NscSpace(max_layers, config.network.width, types, wirings)
     return Problem(
         config=config,
         images=images,

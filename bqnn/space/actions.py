@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bqnn.config.sections import WIRINGS
 from bqnn.errors import NscError, quote
 from bqnn.layer_types import PAPER_TYPES, LayerType, named
 from bqnn.space.nsc import Block, Layer
@@ -65,20 +66,31 @@ class ActionSpace(Protocol):
 
 
 class NscSpace:
-    """The space of blocks of up to `max_layers` layers of some types."""
+    """The space of blocks of up to `max_layers` layers of some types.
+
+    Attributes:
+      max_layers: the largest layer index.
+      types: of the layers, and the Terminal.
+      first: the step that chooses the first layer: 0, or 1 after that of the wiring.
+    """
 
     def __init__(
         self,
         max_layers: int,
         width: str = "uniform",
         types: Sequence[str] = PAPER_TYPES,
+        wirings: Sequence[str] = (),
     ) -> None:
         """List the legal codes of every layer index.
+
+        With wirings, the first of all decisions is the Terminal's kernel: so a block of
+        full length, which has no other Terminal, has one too.
 
         Args:
           max_layers: the largest layer index.
           width: the width rule, which decides what computes the same function.
           types: names of the layer types, as `space.types` has them.
+          wirings: that a block may have of its own, as `space.wirings` has them.
 
         Raises:
           ConfigError: if the types are none for a space.
@@ -86,6 +98,11 @@ class NscSpace:
         self.max_layers, self._width, self.types = max_layers, width, named(types)
         indices = range(1, max_layers + 1)
         self._codes = [legal_codes(index, types) for index in indices]
+        self._wirings = [0, *sorted(map(WIRINGS.index, wirings))]
+        self.first = 1 if wirings else 0
+        if wirings:
+            ends = [Layer(0, LayerType.TERMINAL, k, 0, 0) for k in self._wirings]
+            self._codes.insert(0, ends)
         self._actions = [{c: a for a, c in enumerate(codes)} for codes in self._codes]
 
     @functools.cached_property
@@ -97,11 +114,16 @@ class NscSpace:
         kinds = [kind.code for kind in self.types]
         sizes = np.array([_group_sizes(codes, kinds) for codes in self._codes])
         # Terminal is the last code of every index but the first. No row follows it.
-        rows = [1, counts[0], *(count - 1 for count in counts[1:])][: len(counts)]
+        later = counts[self.first + 1 :]
+        stop = [-1] * (self.first + 1) + [count - 1 for count in later]
+        going_on = [n - (last >= 0) for n, last in zip(counts, stop, strict=True)]
+        rows = [1, *going_on[:-1]]
         ends = np.cumsum([r * n for r, n in zip(rows, counts, strict=True)])
-        stop = [-1, *(count - 1 for count in counts[1:])]
         codes = _padded([[_fields(code) for code in codes] for codes in self._codes])
         ordered = self._width == "native"
+        key, features = block_graph.key, block_graph.features
+        if self.first:
+            key, features = block_graph.wired_key, block_graph.wired_features
         return Space(
             num_actions=np.array(counts, np.int32),
             row_start=np.array([0, *ends[:-1]], np.int32),
@@ -110,8 +132,8 @@ class NscSpace:
             group_size=np.array(sizes, np.int32),
             codes=codes,
             size=int(ends[-1]),
-            key=functools.partial(block_graph.key, codes, ordered),
-            features=functools.partial(block_graph.features, codes, self.types),
+            key=functools.partial(key, codes, ordered),
+            features=functools.partial(features, codes, self.types),
         )
 
     def decode(self, actions: Sequence[int] | Int32) -> Block:
@@ -120,8 +142,10 @@ class NscSpace:
         Args:
           actions: int32 `[T]`, -1 after the Terminal.
         """
-        codes = (self._codes[t][int(a)] for t, a in enumerate(actions) if a >= 0)
-        return Block(tuple(c for c in codes if c.type != LayerType.TERMINAL))
+        codes = [self._codes[t][int(a)] for t, a in enumerate(actions) if a >= 0]
+        wiring = codes[0].kernel if self.first else 0
+        layers = (code for code in codes if code.type != LayerType.TERMINAL)
+        return Block(tuple(layers), wiring)
 
     def encode(self, block: Block) -> Int32:
         """Return the actions that build a block.
@@ -131,7 +155,7 @@ class NscSpace:
 
         Raises:
           NscError: if the block has more than `max_layers` layers, or one of another
-            type.
+            type, or another wiring.
         """
         length = len(block)
         if length > self.max_layers:
@@ -139,11 +163,20 @@ class NscSpace:
                 f"block {quote(str(block))} has {length} layers: "
                 f"this space has {self.max_layers} at most (space.max_layers)"
             )
-        actions = np.full(self.max_layers, -1, np.int32)
-        for t, layer in enumerate(block.layers):
+        if block.wiring not in self._wirings:
+            wiring = WIRINGS[block.wiring]
+            raise NscError(
+                f"block {quote(str(block))} is {wiring}: this space has no such wiring "
+                "(space.wirings)"
+            )
+        actions = np.full(len(self._codes), -1, np.int32)
+        if self.first:
+            actions[0] = self._wirings.index(block.wiring)
+        for t, layer in enumerate(block.layers, self.first):
             actions[t] = self._action(t, layer)
-        if length < self.max_layers:
-            actions[length] = len(self._codes[length]) - 1
+        end = self.first + length
+        if end < len(actions):
+            actions[end] = len(self._codes[end]) - 1
         return actions
 
     def _action(self, step: int, layer: Layer) -> int:
@@ -160,7 +193,8 @@ def legal_codes(index: int, types: Sequence[str] = PAPER_TYPES) -> list[Layer]:
     """List the codes that are legal at a layer index, by type, kernel, predecessors.
 
     Add and Concat have pred1 < pred2, and Terminal is not legal at index 1 (ours; the
-    paper is silent). Index 23 has 691 codes.
+    paper is silent). It has kernel 0 here: another one is a decision of its own. Index
+    23 has 691 codes.
 
     Args:
       index: the layer index, from 1.
@@ -170,8 +204,9 @@ def legal_codes(index: int, types: Sequence[str] = PAPER_TYPES) -> list[Layer]:
     for kind in named(types):
         count = kind.num_predecessors
         if kind.code == LayerType.TERMINAL:
-            preds = [(0, 0)] if index > 1 else []
-        elif count == 1:
+            codes += [Layer(index, kind.code, 0, 0, 0)] if index > 1 else []
+            continue
+        if count == 1:
             preds = [(pred, 0) for pred in range(index)]
         else:
             preds = [(a, b) for a in range(index) for b in range(a + 1, index)]

@@ -31,6 +31,20 @@ def features(codes: Codes, types: tuple[LayerKind, ...], actions: Array) -> Arra
     return graph_features(block_graph(codes, actions), types)
 
 
+def wired_key(codes: Codes, ordered: bool, actions: Array) -> Array:
+    """Hash a block whose first decision is its wiring."""
+    wiring = jnp.asarray(codes)[0, actions[0], 1].astype(jnp.uint32)
+    own = jnp.where(wiring > 0, mixed(wiring), 0)
+    return key(codes[1:], ordered, actions[1:]) ^ own
+
+
+def wired_features(codes: Codes, types: tuple[LayerKind, ...], actions: Array) -> Array:
+    """Describe a block whose first decision is its wiring: one number for each more."""
+    among = codes[0, :, 0] == LayerType.TERMINAL
+    wiring = (np.flatnonzero(among) == actions[0]).astype(jnp.int32)
+    return jnp.concatenate([features(codes[1:], types, actions[1:]), wiring])
+
+
 class BlockGraph(NamedTuple):
     """The graph of one block. Node 0 is the input, node t + 1 is layer t.
 

@@ -49,12 +49,15 @@ class Block:
 
     Attributes:
       layers: layers in order; `layers[i]` has index i + 1, and reads smaller indices.
+      wiring: how blocks are connected, the kernel of the Terminal (ours): 0 as the
+        network has it, 1 `residual`, 2 `dense`.
 
     Raises:
       NscError: on construction, if the layers are not a block; it quotes the layer.
     """
 
     layers: tuple[Layer, ...]
+    wiring: int = 0
 
     def __post_init__(self) -> None:
         """Validate every layer."""
@@ -64,6 +67,12 @@ class Block:
             _check(layer, index)
             if layer.type == LayerType.TERMINAL:
                 raise _error(layer, "Terminal ends a block: nothing may follow it")
+        _check(self.terminal, len(self) + 1)
+
+    @property
+    def terminal(self) -> Layer:
+        """The Terminal, which ends the text of the block."""
+        return Layer(len(self) + 1, LayerType.TERMINAL, self.wiring, 0, 0)
 
     @functools.cached_property
     def sinks(self) -> tuple[int, ...]:
@@ -98,16 +107,15 @@ def parse(text: str) -> Block:
             "most"
         )
     layers = tuple(_mirror(_parse_layer(part)) for part in text.split(";"))
-    if layers[-1].type == LayerType.TERMINAL:
-        _check(layers[-1], len(layers))
-        layers = layers[:-1]
-    return Block(layers)
+    if layers[-1].type != LayerType.TERMINAL:
+        return Block(layers)
+    _check(layers[-1], len(layers))
+    return Block(layers[:-1], layers[-1].kernel)
 
 
 def format(block: Block) -> str:  # noqa: A001 - the contract's name (bqnn.nsc.format)
     """Write `block` as NSC text, Terminal included: one text for every block."""
-    terminal = Layer(len(block) + 1, LayerType.TERMINAL, 0, 0, 0)
-    return ";".join(str(layer) for layer in (*block.layers, terminal))
+    return ";".join(str(layer) for layer in (*block.layers, block.terminal))
 
 
 def canonical_hash(block: Block, width: str = "uniform") -> str:
@@ -155,7 +163,7 @@ def _as_graph(block: Block, ordered_concat: bool) -> Graph:
         ordered = ordered_concat and layer.type == LayerType.CONCAT
         label = (int(layer.type), int(layer.kernel))
         source[layer.index] = add(label, layer.predecessors, ordered)
-    add((int(LayerType.TERMINAL), 0), block.sinks, ordered_concat)
+    add((int(LayerType.TERMINAL), int(block.wiring)), block.sinks, ordered_concat)
     return Graph(tuple(labels), tuple(inputs))
 
 

@@ -49,7 +49,11 @@ def _agent(name: str, **fields: Any) -> AgentConfig:
 
 @pytest.mark.parametrize(
     ("name", "space"),
-    [*((name, NscSpace(4)) for name in LEARNERS), ("q_plus", NasBench201Space())],
+    [
+        *((name, NscSpace(4)) for name in LEARNERS),
+        ("q_plus", NasBench201Space()),
+        ("q_model", NscSpace(3, wirings=("residual", "dense"))),
+    ],
 )
 def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -> None:
     config = _agent(name)
@@ -87,13 +91,19 @@ def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -
     assert digest(first) == digest(apart) != digest(second)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize(
+    ("name", "wirings"),
+    [*((name, ()) for name in LEARNERS), ("evolution", ("residual", "dense"))],
+)
 def test_a_stopped_search_goes_on_and_replays(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    wirings: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Small as the state is, the changes of a batch are hashed instead.
     monkeypatch.setattr(digests, "BYTES_PER_CANDIDATE", 1)
-    config = tiny_config(agent={"name": name})
+    config = tiny_config(agent={"name": name}, space={"wirings": wirings})
     events = run_search(tmp_path / "whole", config, TableExecutor())
     work, stopped = problem_of(config), tmp_path / "stopped"
     run = Run(config, work.images, "none", {})
@@ -211,33 +221,37 @@ def test_replay_can_prefer_the_new_and_the_good() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_layers", "types"),
+    ("max_layers", "types", "wirings"),
     [
-        *((length, PAPER_TYPES) for length in (1, 2, 5)),
-        (4, ("convolution",)),
-        (4, ("identity", "add")),
+        *((length, PAPER_TYPES, ()) for length in (1, 2, 5)),
+        (4, ("convolution",), ()),
+        (4, ("identity", "add"), ()),
+        (4, PAPER_TYPES, ("dense",)),
     ],
 )
 def test_a_mutant_is_another_block_one_code_away(
-    max_layers: int, types: tuple[str, ...]
+    max_layers: int, types: tuple[str, ...], wirings: tuple[str, ...]
 ) -> None:
-    space = NscSpace(max_layers, types=types)
+    space = NscSpace(max_layers, types=types, wirings=wirings)
     keys = jax.random.split(jax.random.key(0), 300)
     draw = jax.jit(lambda keys: random_blocks(space.arrays, "types", keys))
     parents = draw(keys)
     change = jax.jit(jax.vmap(lambda a, key: mutate(space.arrays, a, key)))
     mutants = np.asarray(change(parents, jax.random.split(jax.random.key(1), 300)))
-    grown = 0
+    grown = rewired = 0
     for old, new in zip(np.asarray(parents), mutants, strict=True):
-        before, after = space.decode(old).layers, space.decode(new).layers
+        parent, mutant = space.decode(old), space.decode(new)
+        before, after, wired = parent.layers, mutant.layers, parent.wiring
         np.testing.assert_array_equal(space.encode(space.decode(new)), new)
         differ = [a != b for a, b in zip(before, after, strict=False)]
         assert len(after) <= len(before) + 1
-        changes = sum(differ) + (len(before) != len(after))
+        changes = sum(differ) + (len(before) != len(after)) + (wired != mutant.wiring)
         # No other layer can begin a block of identities and sums.
         assert changes == 1 or (changes == 0 and len(types) == 2)
         grown += len(after) > len(before)
+        rewired += wired != mutant.wiring
     assert max_layers == 1 or grown > 10
+    assert (rewired > 10) == bool(wirings)
 
 
 def test_what_a_layer_can_become_by_hand() -> None:

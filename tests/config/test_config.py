@@ -82,6 +82,14 @@ def test_differences_name_the_fields() -> None:
         ({"network": {"widths": ()}}, "network.widths is (): want one positive"),
         ({"network": {"widths": (4, "x")}}, "network.widths is 'x': want int"),
         ({"network": {"stem": "mnist"}}, "network.stem is 'mnist': want cifar or"),
+        (
+            {"space": {"wirings": ["chain"]}},
+            "space.wirings is ('chain',): want some of",
+        ),
+        (
+            {"space": {"wirings": ["dense"]}, "network": {"wiring": "dense"}},
+            "space.wirings is ('dense',): want others than network.wiring",
+        ),
         ({"network": {"wiring": "ring"}}, "network.wiring is 'ring': want chain or"),
         ({"network": {"fit_params": 0}}, "network.fit_params is 0: want a number"),
         (

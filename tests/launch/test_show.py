@@ -167,6 +167,8 @@ def _is_block(text: str) -> bool:
         numbers = [int(field) for field in part]
         if len(numbers) == 5 and numbers[1] in (5, 6):
             numbers[3:] = sorted(numbers[3:])  # the mirror image reads as well
+        if numbers[1:3] in ([7, 1], [7, 2]):
+            numbers[2] = 0  # a Terminal may say how blocks are connected
         legal = [[c.index, c.type, c.kernel, c.pred1, c.pred2] for c in _codes(index)]
         if numbers not in legal:
             return False

@@ -69,6 +69,20 @@ def test_no_other_number_of_blocks_comes_closer(width: str, wiring: str) -> None
         assert getattr(stacked_cost(block, budget, SPEC)[0], measure) == costs[best]
 
 
+def test_a_block_may_have_a_wiring_of_its_own() -> None:
+    text, network = "1,1,3,0,0;2,2,3,0,0;3,7,{},0,0", small(repeats=3, wiring="dense")
+    blocks = [parse(text.format(kernel)) for kernel in range(3)]
+    plain = blocks[0]
+    for block, wiring in zip(blocks, ("dense", "residual", "dense"), strict=True):
+        wired = dataclasses.replace(network, wiring=wiring)
+        assert plan(block, network, SPEC) == plan(plain, wired, SPEC)
+        assert stacked_cost(block, network, SPEC) == stacked_cost(plain, wired, SPEC)
+    signatures = space_signatures(SpaceConfig(2, wirings=("residual",)), network, SPEC)
+    for block in blocks[:2]:
+        cut = units(plan(block, network, SPEC))
+        assert {unit.signature for unit in cut} <= {*signatures}
+
+
 def test_a_candidate_costs_what_its_fitted_network_does() -> None:
     config = tiny_config(network={"fit_params": 2000})
     for text in ("1,1,1,0,0", "1,1,3,0,0"):

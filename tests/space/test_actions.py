@@ -30,9 +30,12 @@ def test_every_legal_code_is_listed_once_and_is_valid() -> None:
         Block((*chain, code))
 
 
+@pytest.mark.parametrize("wirings", [(), ("residual", "dense")])
 @pytest.mark.parametrize("max_layers", [1, 2, 5, 9])
-def test_rows_of_q_values_fill_the_table_without_overlap(max_layers: int) -> None:
-    space = NscSpace(max_layers).arrays
+def test_rows_of_q_values_fill_the_table_without_overlap(
+    max_layers: int, wirings: tuple[str, ...]
+) -> None:
+    space = NscSpace(max_layers, wirings=wirings).arrays
     cells: list[int] = []
     for step, count in enumerate(space.num_actions):
         previous = 1
@@ -88,6 +91,23 @@ def test_a_space_of_some_types_has_their_codes_alone() -> None:
     assert space.decode(space.encode(block)) == block
     with pytest.raises(NscError, match="'2,2,3,1,0': this space has convolution, add"):
         space.encode(parse("1,1,3,0,0;2,2,3,1,0"))
+
+
+def test_the_first_decision_of_a_wired_space_is_the_kernel_of_the_terminal() -> None:
+    space = NscSpace(2, wirings=("dense",))
+    arrays = space.arrays
+    assert arrays.num_actions.tolist() == [2, 8, 19]
+    assert arrays.stop.tolist() == [-1, -1, 18]
+    assert arrays.group_size[0].tolist() == [0] * 6 + [2]
+    for text, actions in (
+        ("1,1,3,0,0;2,7,2,0,0", [1, 1, 18]),
+        ("1,1,3,0,0;2,1,1,0,0;3,7,0,0,0", [0, 1, 0]),
+        ("1,1,3,0,0;2,1,1,0,0;3,7,2,0,0", [1, 1, 0]),
+    ):
+        assert space.encode(parse(text)).tolist() == actions
+        assert str(space.decode(actions)) == text
+    with pytest.raises(NscError, match="is residual: this space has no such wiring"):
+        space.encode(parse("1,1,3,0,0;2,7,1,0,0"))
 
 
 @pytest.mark.parametrize(

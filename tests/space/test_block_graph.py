@@ -9,6 +9,7 @@ import pytest
 
 from bqnn.agents.sampling import random_blocks
 from bqnn.compare.tabular import all_actions
+from bqnn.config.sections import WIRINGS
 from bqnn.layer_types import PAPER_TYPES
 from bqnn.space.actions import NscSpace
 from bqnn.space.block_graph import block_graph, graph_features
@@ -28,13 +29,19 @@ def _blocks(space: NscSpace, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("width", ["uniform", "native"])
 @pytest.mark.parametrize(
-    ("max_layers", "types"),
-    [(3, PAPER_TYPES), (6, PAPER_TYPES), (23, PAPER_TYPES), (6, ALL_TYPES[::2])],
+    ("max_layers", "types", "wirings"),
+    [
+        (3, PAPER_TYPES, ()),
+        (6, PAPER_TYPES, ()),
+        (23, PAPER_TYPES, ()),
+        (6, ALL_TYPES[::2], ()),
+        (4, PAPER_TYPES, WIRINGS[1:]),
+    ],
 )
 def test_key_and_features_follow_the_canonical_hash(
-    max_layers: int, types: tuple[str, ...], width: str
+    max_layers: int, types: tuple[str, ...], wirings: tuple[str, ...], width: str
 ) -> None:
-    space = NscSpace(max_layers, width, types)
+    space = NscSpace(max_layers, width, types, wirings)
     rows = _blocks(space, 1000)
     keys = np.asarray(jax.jit(jax.vmap(space.arrays.key))(rows)).tolist()
     features = np.asarray(jax.jit(jax.vmap(space.arrays.features))(rows))
@@ -44,6 +51,8 @@ def test_key_and_features_follow_the_canonical_hash(
     first = {name: row for name, row in zip(hashes, features, strict=True)}
     for name, row in zip(hashes, features, strict=True):
         np.testing.assert_array_equal(row, first[name])
+    wired = {decoded.wiring for decoded in map(space.decode, rows)}
+    assert wired == {0, *map(WIRINGS.index, wirings)}
 
 
 def test_features_by_hand() -> None:

@@ -73,6 +73,17 @@ def test_a_malformed_block_is_refused_with_the_layer_quoted(
     assert "\n" not in str(caught.value)
 
 
+def test_the_kernel_of_the_terminal_is_the_wiring() -> None:
+    plain, dense = map(nsc.parse, ("1,1,3,0,0", "1,1,3,0,0;2,7,2,0,0"))
+    assert (plain.wiring, dense.wiring) == (0, 2)
+    assert (str(plain)[-9:], str(dense)[-9:]) == ("2,7,0,0,0", "2,7,2,0,0")
+    assert nsc.canonical_hash(plain) == "52c109a3b8d6bf21cc319140916648ab"
+    residual = Block(plain.layers, 1)
+    assert len({nsc.canonical_hash(block) for block in (plain, residual, dense)}) == 3
+    with pytest.raises(NscError, match="Terminal has no kernel 3: want 0 or 1 or 2"):
+        Block(plain.layers, 3)
+
+
 def test_a_block_cannot_be_built_empty() -> None:
     with pytest.raises(NscError, match="at least one layer"):
         Block(())

@@ -1,7 +1,7 @@
 // The agent: Q-values, visits, the greedy block, lengths of blocks, reused results.
 
 function heatmap(parent, id, title, words, q, values, unit) {
-  const layers = values.map((_, t) => t + 1);
+  const layers = values.map((_, t) => t + q.first);
   const z = q.types.map((_, k) => values.map((row) => row[k]));
   return chart(parent, id, title, words, [{type: "heatmap", x: layers, y: q.types, z,
     colorscale: "Viridis", hoverongaps: false, xgap: 1, ygap: 1,

@@ -3,17 +3,17 @@
 const BOX = [1.0, 0.4], COLUMN = 118, ROW = 80;  // COLUMN and ROW in pixels
 // Shared by all searches: operation types, colours of lines, the grid of layouts, and
 // the layout of each block by its code.
-const page = {types: {}, lines: [], grid: 1, columns: new Map()};
+const page = {types: {}, wirings: [], lines: [], grid: 1, columns: new Map()};
 
 function parseBlock(text) {
-  const layers = text.split(";").map((part) => part.split(",").map(Number))
+  const codes = text.split(";").map((part) => part.split(",").map(Number))
     .map(([index, type, kernel, a, b]) => ({index, type, kernel,
-      preds: [a, b].slice(0, page.types[type].reads)}))
-    .filter((layer) => layer.preds.length);  // without the Terminal
+      preds: [a, b].slice(0, page.types[type].reads)}));
+  const layers = codes.filter((layer) => layer.preds.length);  // without the Terminal
   const used = new Set(layers.flatMap((layer) => layer.preds));
   const sinks = layers.map((l) => l.index).filter((index) => !used.has(index));
   const edges = layers.flatMap((l) => l.preds.map((pred) => [pred, l.index]));
-  return {layers, sinks,
+  return {layers, sinks, wiring: codes[codes.length - 1].kernel,
     edges: edges.concat(sinks.map((sink) => [sink, layers.length + 1]))};
 }
 
@@ -71,6 +71,7 @@ function drawBlock(text) {
   const labels = [["Input"], ...block.layers.map((layer) =>
     `${layer.index}: ${operation(layer)}`.replace(/ (pool|conv)/, "\n$1").split("\n")),
   block.sinks.length > 1 ? ["Output", "(concat)"] : ["Output"]];
+  if (block.wiring) labels.push([labels.pop().join(" "), page.wirings[block.wiring]]);
   centres.forEach((centre, node) => {
     const [x, y] = at(centre), layer = block.layers[node - 1];
     root.append(svg("rect", {x: x - BOX[0] / 2 * COLUMN, y: y - half * ROW, rx: 7,

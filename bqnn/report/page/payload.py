@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import dictionary
+from bqnn.config.sections import WIRINGS
 from bqnn.errors import printable
 from bqnn.layer_types import TYPES
 from bqnn.report.layout import GRID, columns, layout
@@ -112,6 +113,7 @@ def payload(searches: Sequence[Json], refresh: float = 0.0) -> Json:
     return {
         "searches": list(searches),
         "types": types,
+        "wirings": WIRINGS,
         "lines": LINES,
         "grid": GRID,
         "written": time.time(),
@@ -183,6 +185,7 @@ def _q_history(q_history: QHistory, problem: Problem) -> Json | None:
     snapshots = q_history.snapshots
     return {
         "differs": q_history.differs,
+        "first": 1 - problem.space.first,
         "types": [kind.title for kind in problem.space.types],
         "values": [_nested(snapshot.values) for snapshot in snapshots],
         "visits": [snapshot.visits.tolist() for snapshot in snapshots],
