@@ -19,7 +19,7 @@ from typing import Any
 from absl import flags
 
 from bqnn.config import Config, NetworkConfig
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.latency import table
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers

@@ -1,14 +1,13 @@
 """Configuration of a search: frozen dataclasses, checked when they are made."""
 
 from bqnn.config.agent import AgentConfig, EvolutionConfig, QConfig, QModelConfig
+from bqnn.config.network import NetworkConfig, SpaceConfig
 from bqnn.config.sections import (
     BudgetConfig,
     Config,
     DataConfig,
-    NetworkConfig,
     RewardConfig,
     SearchConfig,
-    SpaceConfig,
     TrainConfig,
 )
 

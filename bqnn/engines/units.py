@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqnn.config import NetworkConfig, SpaceConfig
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.layer_types import LayerType
 from bqnn.networks.nodes import ImageSpec, NetworkPlan, Node
 from bqnn.networks.plan import fitted, plan

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bqnn.config import Config
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.errors import ConfigError, quote
 from bqnn.space.actions import legal_codes
 from bqnn.space.known import KNOWN, by_name

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from bqnn.config import NetworkConfig
-from bqnn.config.sections import MOST_BLOCKS, WIRINGS
+from bqnn.config.network import MOST_BLOCKS, WIRINGS
 from bqnn.layer_types import TYPES
 from bqnn.networks.nodes import WIRING, ImageSpec, NetworkPlan, Node, node_cost
 from bqnn.space.nsc import Block, Layer

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
 
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.errors import ConfigError
 from bqnn.layer_types import TYPES
 from bqnn.networks.nodes import WIRING, NetworkPlan, Node

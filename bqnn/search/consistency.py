@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bqnn.config import Config, schedule
-from bqnn.config.sections import MOST_CANDIDATES, WIRINGS
+from bqnn.config.network import WIRINGS
+from bqnn.config.sections import MOST_CANDIDATES
 from bqnn.evaluation.records import (
     Candidate,
     CandidateId,

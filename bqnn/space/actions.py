@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.errors import NscError, quote
 from bqnn.layer_types import PAPER_TYPES, LayerType, named
 from bqnn.space.nsc import Block, Layer

@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from bqnn.config import BudgetConfig, NetworkConfig
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.networks import cost
 from bqnn.networks.cost import Cost, Density
 from bqnn.networks.network import abstract_variables

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bqnn.config import NetworkConfig, SpaceConfig
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.engines.units import space_signatures, units
 from bqnn.networks.cost import network_cost, stacked_cost
 from bqnn.networks.plan import ImageSpec, fitted, plan

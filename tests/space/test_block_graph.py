@@ -9,7 +9,7 @@ import pytest
 
 from bqnn.agents.sampling import random_blocks
 from bqnn.compare.tabular import all_actions
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.layer_types import PAPER_TYPES
 from bqnn.space.actions import NscSpace
 from bqnn.space.block_graph import block_graph, graph_features

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bqnn.config import dictionary
-from bqnn.config.sections import WIRINGS
+from bqnn.config.network import WIRINGS
 from bqnn.errors import printable
 from bqnn.layer_types import TYPES
 from bqnn.report.layout import GRID, columns, layout
