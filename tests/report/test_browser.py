@@ -11,12 +11,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from bqnn.config.network import WIRINGS
 from bqnn.evaluation.records import Status
 from bqnn.report.layout import columns, layout
 from bqnn.report.page.page import write_page
 from bqnn.report.page.payload import Source
 from bqnn.search import journal
 from bqnn.search.history import Run
+from bqnn.space.nsc import Block
 from tests.helpers.blocks import random_blocks
 from tests.helpers.browser import check_quiet, count, load
 from tests.helpers.searches import (
@@ -128,10 +130,15 @@ def test_labels_on_the_page_are_within_their_boxes(
     chrome: webdriver.Chrome, timed_search: Path
 ) -> None:
     load(chrome, write_page([Source(timed_search)])[0], 1400)
-    for block in random_blocks(20, 23):
+    for number, plain in enumerate(random_blocks(20, 23)):
+        block = Block(plain.layers, wiring=number % 3)
         found = chrome.execute_script(
             BOXES_AND_LABELS, str(block), columns(layout(block))
         )
+        drawn = "return drawBlock(arguments[0]).textContent"
+        text = chrome.execute_script(drawn, str(block))
+        ends = [name for name in WIRINGS[1:] if text.endswith(name)]
+        assert ends == ([WIRINGS[block.wiring]] if block.wiring else [])
         assert len(found) == len(block) + 2
         for box, labels in found:
             assert labels

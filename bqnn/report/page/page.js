@@ -156,7 +156,8 @@ async function main() {
   document.head.append(element("script", {textContent: script}));
   const data = JSON.parse(json), state = keptState(data.refresh);
   const begun = data.searches.filter((search) => search.began);
-  Object.assign(page, {types: data.types, lines: data.lines, grid: data.grid});
+  const {types, wirings, lines, grid} = data;
+  Object.assign(page, {types, wirings, lines, grid});
   for (const {rows, q_history: q, columns} of begun) {
     const shown = [...rows.block, ...(q ? q.greedy : [])];
     shown.forEach((block, i) => page.columns.set(block, columns[i]));
