@@ -67,8 +67,8 @@ class Problem:
 
 def make_problem(config: Config, images: ImageSpec) -> Problem:
     """Bind the parts of a search."""
-    max_layers, types, wirings = dataclasses.astuple(config.space)
-    space = NscSpace(max_layers, config.network.width, types, wirings)
+    chosen, width = config.space, config.network.width
+    space = NscSpace(chosen.max_layers, width, chosen.types, chosen.wirings)
     return Problem(
         config=config,
         images=images,
