@@ -119,7 +119,10 @@ def test_an_export_holds_its_files_and_says_what_it_is(exports: Path) -> None:
             "widths": [4, 6],
             "repeats": 1,
             "width": "uniform",
+            "separable_repeats": 1,
             "wiring": "chain",
+            "fit_params": None,
+            "fit_flops": None,
         },
     }
 
