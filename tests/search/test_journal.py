@@ -151,6 +151,8 @@ SECOND = "table evaluations, row iteration 0, slot 1, attempt 2"
         ("UPDATE run SET config = "
          "json_set(config, '$.space.types', json('[\"identity\"]'))",
          "which space.types has not"),
+        ("UPDATE candidates SET block = '1,1,3,0,0;2,7,2,0,0'",
+         "row iteration 0, slot 0: block is dense, which space.wirings has not"),
         ("DELETE FROM candidates", "row iteration 0: it has 0 candidates"),
         ("UPDATE asks SET iteration = 1", "table candidates: batch 0 was never"),
         ("UPDATE asks SET told = 1", "row iteration 0: told is 1: want 0 to 0"),
