@@ -5,6 +5,7 @@ shifted slices are as fast, with a gradient by hand (`launch.bench --parts=kerne
 """
 
 import functools
+from collections.abc import Iterator
 
 import chex
 import jax
@@ -13,12 +14,10 @@ from flax import linen as nn
 from jax import Array, lax
 
 from bqnn import runtime
-from bqnn.networks.pooling import shifted
 
-# Values of a part of the images that stay in a core's cache, while the gradient of the
-# kernel reads them once for every cell.
+# Values of a part of the images that stay in a core's cache, while the gradients read
+# them once for every cell of the kernel.
 _CACHED = 2**16
-_MOST_ROWS = 8  # summed at once: a longer sum takes longer to compile
 
 
 def depthwise_convolution(x: Array, kernel: Array, activation: bool) -> Array:
@@ -59,65 +58,82 @@ def _depthwise(x: Array, kernel: Array, activation: bool) -> Array:
 def _depthwise_forward(
     x: Array, kernel: Array, activation: bool
 ) -> tuple[Array, tuple[Array, Array]]:
-    activated = nn.relu(x) if activation else x
-    return _convolved(activated, kernel), (activated, kernel)
+    activated, pad = nn.relu(x) if activation else x, kernel.shape[0] // 2
+    padded = jnp.pad(activated, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    return _convolved(padded, kernel), (activated, kernel)
 
 
 def _depthwise_backward(
     activation: bool, residuals: tuple[Array, Array], g: Array
 ) -> tuple[Array, Array]:
-    activated, kernel = residuals
-    # A pixel is under cell i of the window that begins i pixels before it.
-    g_x = _convolved(g, kernel[::-1, ::-1])
-    if activation:
-        g_x = jnp.where(activated > 0, g_x, jnp.zeros_like(g_x))
-    return g_x, _kernel_gradient(activated, g, kernel.shape[0]).astype(kernel.dtype)
+    """Compute the gradients of x and kernel, a part of the images after the other."""
+    x, kernel = residuals
+    batch, height, width, channels = x.shape
+    count = _divisor(batch, max(1, _CACHED * batch // x.size))
+    size, pad = kernel.shape[0], kernel.shape[0] // 2
+
+    def add_part(number: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        g_x, x_frame, g_frame, *totals = state
+        xs, gs = (lax.dynamic_slice_in_dim(a, number * count, count) for a in (x, g))
+        # A frame of zeros is written to: XLA would fuse `jnp.pad` into every reader.
+        x_frame, g_frame = (
+            lax.dynamic_update_slice(frame, images, (0, pad, pad, 0))
+            for frame, images in ((x_frame, xs), (g_frame, gs))
+        )
+        # A pixel is under cell i of the window that begins i pixels before it.
+        part = _convolved(g_frame, kernel[::-1, ::-1])
+        if activation:
+            part = jnp.where(xs > 0, part, jnp.zeros_like(part))
+        g_x = lax.dynamic_update_slice_in_dim(g_x, part, number * count, axis=0)
+        rows = (x_frame[:, i : i + height] for i in range(size))
+        added = (_add_row(x, gs, t) for x, t in zip(rows, totals, strict=True))
+        return g_x, x_frame, g_frame, *added
+
+    frame = jnp.zeros((count, height + 2 * pad, width + 2 * pad, channels), x.dtype)
+    zero = jnp.zeros((count, height, size, channels), jnp.float32)
+    start = (jnp.zeros_like(x), frame, frame, *[zero] * size)
+    g_x, _, _, *totals = lax.fori_loop(0, batch // count, add_part, start)
+    # XLA would fuse what is summed into a sum over it, and be slow: not so here.
+    ones = jnp.ones((1, count * height), jnp.float32)
+    cells = jnp.stack([ones @ t.reshape(-1, size * channels) for t in totals])
+    return g_x, cells.reshape(kernel.shape).astype(kernel.dtype)
 
 
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
-def _convolved(x: Array, kernel: Array) -> Array:
-    size, wide = kernel.shape[0], kernel.astype(jnp.float32)
-    cells = wide.reshape(size * size, 1, 1, 1, -1)
-    windows = zip(shifted(x, size, 1, 0.0), cells, strict=True)
-    total = functools.reduce(jnp.add, (s.astype(jnp.float32) * w for s, w in windows))
-    return total.astype(x.dtype)
+def _convolved(padded: Array, kernel: Array) -> Array:
+    """Convolve images with a frame, `[B, H + k - 1, W + k - 1, C]`."""
+    size = kernel.shape[0]
+    cells = kernel.astype(jnp.float32).reshape(size * size, 1, 1, 1, -1)
+    windows = zip(_windows(padded, size), cells, strict=True)
+    total = functools.reduce(jnp.add, (x.astype(jnp.float32) * w for x, w in windows))
+    return total.astype(padded.dtype)
 
 
-def _kernel_gradient(x: Array, g: Array, size: int) -> Array:
-    """Sum x times g over images and pixels for every cell, float32 `[k, k, 1, C]`.
+def _windows(padded: Array, size: int) -> Iterator[Array]:
+    """Yield, for every cell of the kernel in row order, the pixels under it."""
+    height, width = (n - size + 1 for n in padded.shape[1:3])
+    for i in range(size):
+        for j in range(size):
+            yield padded[:, i : i + height, j : j + width]
 
-    XLA fuses a product into the sum over it, and is slow then. So rows are added one by
-    one, a part of the images after the other, and what is left by a matrix product.
+
+def _add_row(x: Array, g: Array, total: Array) -> Array:
+    """Add the gradient of one row of the kernel, float32 `[B, H, k, C]`.
+
+    Args:
+      x: images with a frame to the left and right, `[B, H, W + k - 1, C]`.
+      g: gradient of the output, `[B, H, W, C]`.
+      total: what it is added to.
     """
-    batch, height, width, channels = x.shape
-    count = _divisor(batch, max(1, _CACHED * batch // x.size))
-    rows = _divisor(height, _MOST_ROWS)
-    pad = size // 2
-    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-
-    def by_rows(images: Array) -> list[Array]:
-        shape = (count, height // rows, rows, width, channels)
-        wide = images.reshape(shape).astype(jnp.float32)
-        return [wide[:, :, row] for row in range(rows)]
-
-    def add_part(part: Array, totals: tuple[Array, ...]) -> tuple[Array, ...]:
-        here = lax.dynamic_slice_in_dim(padded, part * count, count)
-        gs = by_rows(lax.dynamic_slice_in_dim(g, part * count, count))
-        added = []
-        for cell, total in enumerate(totals):
-            i, j = divmod(cell, size)
-            xs = by_rows(here[:, i : i + height, j : j + width])
-            products = (a * b for a, b in zip(xs, gs, strict=True))
-            added.append(functools.reduce(jnp.add, products, total))
-        return tuple(added)
-
-    zero = jnp.zeros((count, height // rows, width, channels), jnp.float32)
-    totals = lax.fori_loop(0, batch // count, add_part, (zero,) * size**2)
-    pixels = [total.reshape(-1, channels) for total in totals]
-    ones = jnp.ones((1, len(pixels[0])), jnp.float32)
-    return jnp.stack([ones @ each for each in pixels]).reshape(size, size, 1, channels)
+    size = total.shape[2]
+    products = (
+        x[:, :, j : j + size].astype(jnp.float32)
+        * g[:, :, j : j + 1].astype(jnp.float32)
+        for j in range(g.shape[2])
+    )
+    return functools.reduce(jnp.add, products, total)
 
 
 def _divisor(number: int, most: int) -> int:

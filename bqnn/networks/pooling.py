@@ -34,20 +34,20 @@ def max_pool(x: Array, kernel: int, stride: int = 1) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _max_pool(x: Array, kernel: int, stride: int) -> Array:
-    return functools.reduce(jnp.maximum, shifted(x, kernel, stride, -np.inf))
+    return functools.reduce(jnp.maximum, _shifted(x, kernel, stride, -np.inf))
 
 
 def _max_pool_forward(
     x: Array, kernel: int, stride: int
 ) -> tuple[Array, tuple[Array, Array]]:
-    values = list(shifted(x, kernel, stride, -np.inf))
-    y = functools.reduce(jnp.maximum, values)
+    shifted = list(_shifted(x, kernel, stride, -np.inf))
+    y = functools.reduce(jnp.maximum, shifted)
     # The window cell of the maximum, in the dtype of x: comparisons and selections of
     # one width vectorise.
-    none = np.asarray(len(values), x.dtype)
+    none = np.asarray(len(shifted), x.dtype)
     candidates = (
         jnp.where(value == y, np.asarray(cell, x.dtype), none)
-        for cell, value in enumerate(values)
+        for cell, value in enumerate(shifted)
     )
     winner = functools.reduce(jnp.minimum, candidates)
     # Residuals are arrays: an empty one carries height and width of the images.
@@ -88,7 +88,7 @@ def average_pool(x: Array, kernel: int, stride: int = 1) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _average_pool(x: Array, kernel: int, stride: int) -> Array:
-    total = functools.reduce(jnp.add, shifted(x, kernel, stride, 0.0))
+    total = functools.reduce(jnp.add, _shifted(x, kernel, stride, 0.0))
     return total * _inverse_counts(x.shape[1:3], kernel, stride, x.dtype)
 
 
@@ -110,7 +110,7 @@ def _average_pool_backward(
 _average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
-def shifted(x: Array, kernel: int, stride: int, fill: float) -> Iterator[Array]:
+def _shifted(x: Array, kernel: int, stride: int, fill: float) -> Iterator[Array]:
     """Yield, for every cell of the window in row order, the pixels under it.
 
     In one dimension, four pixels and a window of three, `.` for `fill`:
@@ -139,7 +139,7 @@ def _unshifted(
 ) -> Iterator[Array]:
     """Yield, for every cell of the window in row order, the windows over the pixels.
 
-    This is the transpose of `shifted`: for every pixel, the value of the window that
+    This is the transpose of `_shifted`: for every pixel, the value of the window that
     has the pixel under this cell, or `fill`. With four windows y of three pixels, as
     above, and with two windows of two pixels at stride 2:
 

@@ -17,7 +17,7 @@ from bqnn.space.actions import legal_codes
 from bqnn.space.nsc import parse
 from launch import cli, show
 from tests.helpers import programs
-from tests.helpers.blocks import random_block
+from tests.helpers.blocks import ALL_TYPES, random_block
 
 EXAMPLE = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,1,5,0,0;5,7,0,0,0"
 
@@ -177,7 +177,7 @@ def _is_block(text: str) -> bool:
     return True
 
 
-_CODES = {index: legal_codes(index) for index in range(1, 30)}
+_CODES = {index: legal_codes(index, ALL_TYPES) for index in range(1, 30)}
 
 
 def _codes(index: int) -> list[nsc.Layer]:
