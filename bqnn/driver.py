@@ -90,7 +90,7 @@ def run(
 
     Without an objective, blocks are trained on `config.data`, as `launch.search` does.
     With one, they are given to it, in this process; the agent is told what it returns:
-    `config.reward` is set to weigh nothing else.
+    of `config.reward`, only cost and target count.
 
     Args:
       config: of the search.
@@ -138,7 +138,7 @@ def run(
             "an objective gives one number: leave train.rungs empty, and "
             "train.repeats at 1"
         )
-    config = dataclasses.replace(config, reward=RewardConfig(mu=0.0, rho=0.0))
+    config = dataclasses.replace(config, reward=_unweighted(config.reward))
     facts = Run(config, images, objective_name(objective), runtime.versions())
     calling = ObjectiveExecutor(config, objective, options.interrupted)
     return _search(facts, workdir, calling, iter(()), limits, screen, earlier)
@@ -174,6 +174,18 @@ def train(
         return _search(facts, workdir, observed, preparing, limits, screen, earlier)
     finally:
         observed.close()
+
+
+def _unweighted(reward: RewardConfig) -> RewardConfig:
+    """Keep the target of a reward, and no term."""
+    return RewardConfig(
+        mu=0.0,
+        rho=0.0,
+        cost=reward.cost,
+        target=reward.target,
+        below=reward.below,
+        above=reward.above,
+    )
 
 
 def _beginning(problem: Problem, earlier: Earlier) -> str:

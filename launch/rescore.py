@@ -5,6 +5,7 @@ r"""Rank the blocks of a search by another reward.
   python -m launch.rescore --workdir=runs/first --config.reward.kind=accuracy
   python -m launch.rescore --workdir=runs/first \
       --weights=runs/calibrated/calibration.json
+  python -m launch.rescore --workdir=runs/first --config.reward.target=500000
 
 Nothing is trained and nothing written: rewards are computed from the journal. Weights
 that are not given are those of the search; with --weights they are those that
@@ -22,10 +23,11 @@ from bqnn.config import RewardConfig
 from bqnn.errors import ConfigError
 from bqnn.report.block_tables import NetworkSetting, best_blocks
 from bqnn.report.rows import rescored
+from bqnn.report.table import si
 from bqnn.search import journal
 from bqnn.search.calibration import Fit, read_fit
 from bqnn.search.problem import Problem, make_problem
-from bqnn.search.reward import Reward, learned_reward, make_reward
+from bqnn.search.reward import Reward, constrained, learned_reward, make_reward
 from launch import cli
 from launch.fields import Field, fields
 
@@ -39,8 +41,12 @@ _WEIGHTS = flags.DEFINE_string(
 
 
 def _define(field: Field) -> flags.FlagHolder[Any]:
-    kind = flags.DEFINE_float if isinstance(field.value, float) else flags.DEFINE_string
-    return kind(f"config.reward.{field.name}", None, field.meaning)
+    name, meaning = f"config.reward.{field.name}", field.meaning
+    if isinstance(field.value, str):
+        return flags.DEFINE_string(name, None, meaning)
+    if isinstance(field.value, float):
+        return flags.DEFINE_float(name, None, meaning)
+    return flags.DEFINE_integer(name, None, meaning)  # also one that may be None
 
 
 _FIELDS = {
@@ -86,7 +92,7 @@ def _reward(problem: Problem, learnt: Fit | None) -> tuple[Reward, str]:
     config = dataclasses.replace(problem.config.reward, **given)
     if config.kind == "learned" and learnt:
         reward = learned_reward(learnt, problem.images.num_classes)
-        return reward, _named(config, learnt)
+        return constrained(reward, config), _named(config, learnt)
     if "kind" in given and config.kind == "learned":
         raise ConfigError(
             "the search has learnt no reward: give the --weights of launch.calibrate"
@@ -96,6 +102,13 @@ def _reward(problem: Problem, learnt: Fit | None) -> tuple[Reward, str]:
 
 
 def _named(config: RewardConfig, learnt: Fit | None) -> str:
+    name = _kind_named(config, learnt)
+    if config.target is None:
+        return name
+    return f"{name}, for {si(config.target)} {config.cost}"
+
+
+def _kind_named(config: RewardConfig, learnt: Fit | None) -> str:
     if config.kind == "learned" and learnt:
         return f"what {learnt.blocks} trainings in full foretell"
     if config.kind != "paper":

@@ -151,6 +151,11 @@ class RewardConfig(Section):
       rho: of log(density) of the block.
       full_blocks: blocks to train in full, for `learned`.
       full_epochs: epochs of a full training, for `learned`.
+      cost: of the whole network, `flops` or `params`; for `target`.
+      target: a cost. The reward, of any kind, is multiplied by (cost / target) ** w
+        (Tan et al., *MnasNet*, CVPR 2019). No target if None.
+      below: w where the cost is below the target; 0 for a limit.
+      above: w where it is above; -1 for a limit.
     """
 
     section = "reward"
@@ -160,6 +165,11 @@ class RewardConfig(Section):
     rho: float = within(8.0, -LARGE, LARGE)
     full_blocks: int = within(12, 3, 1000)
     full_epochs: int = within(100, 1, 100_000)
+    cost: str = one_of("flops", "params")
+    target: int | None = within(None, 1, 10**18)
+    # Ends at which the largest factor is still a float32.
+    below: float = within(-0.07, -2, 0)
+    above: float = within(-0.07, -2, 0)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bqnn.networks import cost
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.search.calibration import Fit
 from bqnn.search.history import Given
-from bqnn.search.reward import Reward, learned_reward, make_reward
+from bqnn.search.reward import Reward, constrained, learned_reward, make_reward
 from bqnn.space import nsc
 from bqnn.space.actions import NscSpace
 
@@ -95,7 +95,8 @@ def with_fit(problem: Problem, fit: Fit | None) -> Problem:
     """Bind the reward that a fit foretells; the same problem without a fit."""
     if fit is None:
         return problem
-    reward = learned_reward(fit, problem.images.num_classes)
+    learnt = learned_reward(fit, problem.images.num_classes)
+    reward = constrained(learnt, problem.config.reward)
     bound = dataclasses.replace(problem, reward=reward)
     if "agent" in vars(problem):  # it does not depend on the reward, and is compiled
         vars(bound)["agent"] = problem.agent

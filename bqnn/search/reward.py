@@ -18,9 +18,13 @@ from bqnn.networks import cost
 from bqnn.networks.cost import Density
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.search.calibration import Fit, foretell, values_of
+from bqnn.search.costs import log_cost
 
 Reward = Callable[[Candidate, Evaluation], float]
 """Rewards a candidate for its final evaluation."""
+
+# Above it, a reward would leave float32.
+_LARGEST_POWER = 80.0
 
 
 def make_reward(
@@ -31,10 +35,11 @@ def make_reward(
     Divided by 100, with FLOPs and density relative to a reference block, one 3x3 PCC,
     so that the reference's reward is its accuracy (ours; constants do not change the
     ranking). A candidate without an accuracy is rewarded as a random guess; one that
-    stopped at a rung as if it had gained from there what others did.
+    stopped at a rung as if it had gained from there what others did. All of it is
+    multiplied where there is a target (`constrained`).
 
     Args:
-      config: the weights mu and rho, and whether there are any.
+      config: the weights mu and rho, whether there are any, and the target.
       network: decides the FLOPs of the reference block.
       images: decide them too; a random guess is right once in `images.num_classes`.
     """
@@ -50,7 +55,7 @@ def make_reward(
         accuracy = guess if whole is None else whole.final
         return accuracy - (flops_term + density_term) / 100
 
-    return reward
+    return constrained(reward, config)
 
 
 def learned_reward(fitted: Fit, num_classes: int) -> Reward:
@@ -72,6 +77,36 @@ def learned_reward(fitted: Fit, num_classes: int) -> Reward:
         return float(foretell(fitted, np.array(values)))
 
     return reward
+
+
+def constrained(reward: Reward, config: RewardConfig) -> Reward:
+    """Multiply a reward by `(cost / target) ** w` (Tan et al., *MnasNet*, CVPR 2019).
+
+    A reward below 0 is divided instead, so that a cost above the target never raises
+    it (ours). A candidate without an accuracy, rewarded as a random guess, gets no more
+    for being small (ours).
+
+    Args:
+      reward: of any kind.
+      config: cost, target and both w.
+
+    Returns:
+      The reward itself if there is no target.
+    """
+    if config.target is None:
+        return reward
+    log_target = math.log(config.target)
+
+    def rewarded(candidate: Candidate, evaluation: Evaluation) -> float:
+        value = reward(candidate, evaluation)
+        excess = log_cost(config.cost, candidate) - log_target
+        power = excess * (config.above if excess > 0 else config.below)
+        if not taught(evaluation):
+            power = min(power, 0.0)
+        factor = math.exp(min(_LARGEST_POWER, power if value > 0 else -power))
+        return value * factor
+
+    return rewarded
 
 
 def reference_block(network: NetworkConfig, images: ImageSpec) -> tuple[int, Density]:

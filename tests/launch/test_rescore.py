@@ -74,11 +74,12 @@ def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -
     ends = {"weight": -1.0, "low": -2.0, "high": 0.0}
     fitted = {"format": 1, "blocks": 8, "intercept": 1.0, "terms": {"accuracy": ends}}
     weights.write_text(json.dumps(fitted))
-    accuracy, learned, no_kind, mixed, damaged = answers(
+    accuracy, learned, limited, no_kind, mixed, damaged = answers(
         "rescore",
         [
             [where, "--config.reward.kind=accuracy", "--top=99"],
             [where, f"--weights={weights}", "--top=99"],
+            [where, "--config.reward.target=1000", "--config.reward.cost=params"],
             [where, "--config.reward.kind=luck"],
             [where, f"--weights={weights}", "--config.reward.mu=0"],
             [where, f"--weights={searched / 'journal.sqlite'}"],
@@ -88,6 +89,7 @@ def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -
         "ranked with early accuracy alone; before, with mu 1 and rho 8" in accuracy.out
     )
     assert "ranked with accuracy -1; before, with mu 1 and rho 8" in learned.out
+    assert "with mu 1 and rho 8, for 1 k params; before, with mu 1 and" in limited.out
     best = [_accuracies(found.out) for found in (accuracy, learned)]
     assert best[0] == sorted(best[0], reverse=True) and best[1] == sorted(best[0])
     assert len(best[0]) > 5

@@ -1,5 +1,6 @@
 """The reward, worked by hand."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from bqnn.config import NetworkConfig, RewardConfig
 from bqnn.evaluation.records import Candidate, Evaluation, Status
 from bqnn.networks.cost import Density
+from bqnn.search.calibration import Fit
+from bqnn.search.problem import with_fit
 from bqnn.search.reward import (
     last_accuracy,
     make_reward,
@@ -14,7 +17,7 @@ from bqnn.search.reward import (
     reference_block,
 )
 from bqnn.space.nsc import parse
-from tests.helpers.searches import SPEC
+from tests.helpers.searches import SPEC, problem_of, tiny_config
 
 NETWORK = NetworkConfig(widths=(4,), stem="small", repeats=1)
 FLOPS, DENSITY = reference_block(NETWORK, SPEC)
@@ -68,3 +71,48 @@ def test_only_a_measured_accuracy_is_rewarded_above_a_guess(status: Status) -> N
 def test_the_twin_of_a_failure_is_rewarded_as_a_guess() -> None:
     twin = Evaluation(Status.REUSED, error="failed: ...")
     assert _reward(_candidate(), twin) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("flops", "below", "above", "expected"),
+    [
+        (2000, -0.07, -0.07, 0.65 * 2**-0.07),  # MnasNet's soft weights
+        (500, -0.07, -0.07, 0.65 * 2**0.07),
+        (2000, 0.0, -1.0, 0.325),  # its hard ones
+        (500, 0.0, -1.0, 0.65),
+        (1000, -2.0, -2.0, 0.65),
+    ],
+)
+def test_a_target_multiplies_the_reward(
+    flops: int, below: float, above: float, expected: float
+) -> None:
+    candidate = dataclasses.replace(_candidate(), network_flops=flops)
+    target: dict[str, Any] = {"target": 1000, "below": below, "above": above}
+    evaluation = Evaluation(Status.OK, (0.65,))
+    for kind in ("paper", "accuracy"):
+        got = _reward(candidate, evaluation, kind=kind, **target)
+        assert got == pytest.approx(expected)
+    other = _reward(candidate, evaluation, cost="params", **target)
+    assert other == pytest.approx(0.65 * 1000**-below)  # it has none
+
+
+def test_a_target_pays_no_failure_and_raises_no_reward_below_0() -> None:
+    small = dataclasses.replace(_candidate(), network_flops=10)
+    large = dataclasses.replace(_candidate(), network_flops=4000)
+    failed = Evaluation(Status.OVER_BUDGET)
+    assert _reward(small, failed, target=1000) == 0.1
+    assert _reward(large, failed, target=1000, above=-1.0) == pytest.approx(0.025)
+    dense = dataclasses.replace(large, edges=300, nodes=2)  # - 8 ln(150 / (2 / 3))
+    below = _reward(dense, Evaluation(Status.OK, (0.1,)))
+    assert below < 0
+    got = _reward(dense, Evaluation(Status.OK, (0.1,)), target=1000, above=-0.5)
+    assert got == pytest.approx(2 * below)
+
+
+def test_a_learned_reward_has_the_target_too() -> None:
+    config = tiny_config(reward={"kind": "learned", "target": 1000, "above": -1.0})
+    fit = Fit(("accuracy",), 0.1, (1.0,), (1.0,), (1.0,), 8)
+    problem = with_fit(problem_of(config), fit)
+    candidate = dataclasses.replace(_candidate(), network_flops=2000)
+    evaluation = Evaluation(Status.OK, (0.5,))
+    assert problem.reward(candidate, evaluation) == pytest.approx(0.3)

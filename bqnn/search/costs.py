@@ -1,0 +1,17 @@
+"""Costs of a candidate that a search may weigh: known before it is trained."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from bqnn.evaluation.records import Candidate
+
+COSTS: Mapping[str, Callable[[Candidate], int]] = {
+    "flops": lambda candidate: candidate.network_flops,
+    "params": lambda candidate: candidate.network_params,
+}
+"""Costs of the whole network, by the name that `config.reward.cost` takes."""
+
+
+def log_cost(name: str, candidate: Candidate) -> float:
+    """Return ln(cost); 0 for a candidate that costs nothing."""
+    return math.log(max(1, COSTS[name](candidate)))
