@@ -51,14 +51,14 @@ class Choice(NamedTuple):
     Attributes:
       config: configuration of the trainings; it holds out a validation part.
       search: work directory of the search.
-      top: how many of its best blocks take part.
+      found: its blocks that take part, in the order of their ranks.
       workdir: directory of the trainings.
       retrain: whether the winner is then trained on all training images and tested.
     """
 
     config: FinalConfig
     search: Path
-    top: int
+    found: tuple[Evaluated, ...]
     workdir: Path
     retrain: bool
 
@@ -94,7 +94,7 @@ class Winner(NamedTuple):
 
 
 def select(choice: Choice, start: Start, console: Console) -> Winner:
-    """Train the best blocks of a search, and choose by validation accuracy.
+    """Train blocks of a search, and choose by validation accuracy.
 
     Args:
       choice: what is chosen among.
@@ -105,7 +105,7 @@ def select(choice: Choice, start: Start, console: Console) -> Winner:
       KeyboardInterrupt: if interrupted; the same call goes on.
       BqnnError: if something cannot be done.
     """
-    best, workdir = selection.best_of(choice.search, choice.top), choice.workdir
+    best, workdir = choice.found, choice.workdir
     tasks = selection.rank_tasks(best, choice.config, workdir)
     configs = [choice.config] * len(best)
     with _workers(choice, tasks, configs, start, console) as executor:
@@ -116,7 +116,7 @@ def select(choice: Choice, start: Start, console: Console) -> Winner:
 
 
 def compete(choice: Choice, terms: Terms, start: Start, console: Console) -> Winner:
-    """Train the best blocks of a search and rivals, and choose as `select` does.
+    """Train blocks of a search and rivals, and choose as `select` does.
 
     Args:
       choice: the search and its blocks.
@@ -188,10 +188,9 @@ def _contest(choice: Choice, terms: Terms) -> Contest:
     """Read who takes part, and make them equal."""
     config = choice.config
     shared = selection.worker_config(config)
-    best = selection.best_of(choice.search, choice.top)
     with journal.open_readonly(choice.search) as facts:
         search = facts.run().config
-    found = {f"rank{rank}": e.candidate.block for rank, e in enumerate(best, 1)}
+    found = {f"rank{rank}": e.candidate.block for rank, e in enumerate(choice.found, 1)}
     seed, images = config.train.seed, load(shared.data).spec
     others = draw_rivals(terms.rivals, search, seed, [*found.values()])
     if side := config.data.resolution:

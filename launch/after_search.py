@@ -9,10 +9,17 @@ from typing import NoReturn
 from rich.console import Console
 
 from bqnn.config import Config
-from bqnn.report.block_tables import NetworkSetting, best_blocks, outcomes
+from bqnn.report.block_tables import (
+    NetworkSetting,
+    best_blocks,
+    front_blocks,
+    front_line,
+    outcomes,
+)
 from bqnn.report.next_command import training_flags
 from bqnn.report.progress import reward_line
 from bqnn.search import journal
+from bqnn.search.costs import COSTS
 from bqnn.search.summary import Summary, recorded
 from launch import cli, workers
 
@@ -38,10 +45,13 @@ def conclude(console: Console, summary: Summary, workdir: Path, config: Config) 
         console.print(reward_line(summary.fit), soft_wrap=True)
     if summary.failures or summary.retries:
         console.print(outcomes(summary))
-    with journal.open_readonly(workdir) as facts:
-        setting = NetworkSetting(config.network, facts.run().images)
-    console.print(best_blocks(summary.best, setting=setting))
-    if summary.best:
+    if config.agent.goal == "front" and summary.best:
+        _conclude_front(console, workdir, config)
+    else:
+        with journal.open_readonly(workdir) as facts:
+            setting = NetworkSetting(config.network, facts.run().images)
+        console.print(best_blocks(summary.best, setting=setting))
+    if summary.best and config.agent.goal == "reward":
         console.print(f"look at the best: {_show(summary)}", soft_wrap=True)
         found = training_flags(workdir, len(summary.best), config)
         console.print(
@@ -51,6 +61,25 @@ def conclude(console: Console, summary: Summary, workdir: Path, config: Config) 
         )
     console.print(
         f"check the whole search: {cli.command('replay')} --workdir={workdir}",
+        soft_wrap=True,
+    )
+
+
+def _conclude_front(console: Console, workdir: Path, config: Config) -> None:
+    from bqnn.final import selection
+
+    front = selection.read_front(workdir)
+    console.print(front_blocks(front))
+    console.print(front_line(front), soft_wrap=True)
+    middle = front.found[len(front.found) // 2].candidate
+    limit = f"--limit={COSTS[front.cost](middle)}"
+    console.print(
+        f"the best within a limit: {cli.command('show')} --search={workdir} {limit}",
+        soft_wrap=True,
+    )
+    found = training_flags(workdir, None, config)
+    console.print(
+        f"train the front in full: {cli.command('train')} {shlex.join(found)}",
         soft_wrap=True,
     )
 
@@ -66,7 +95,8 @@ def train(summary: Summary, workdir: Path, config: Config) -> NoReturn:
     A process of its own starts jax as its configuration says. It takes over this one's
     number, so that signals and the exit status are its own.
     """
-    found = training_flags(workdir, len(summary.best), config)
+    top = len(summary.best) if config.agent.goal == "reward" else None
+    found = training_flags(workdir, top, config)
     sys.stdout.flush()
     command = [sys.executable, "-m", "launch.train", *found, *workers.given()]
     os.execv(sys.executable, command)

@@ -18,17 +18,27 @@ if TYPE_CHECKING:  # jax, which is slow to import
 _TOP = flags.DEFINE_integer(
     "top", None, "Train as many of its best blocks, and rank them.", lower_bound=1
 )
+_FRONT = flags.DEFINE_bool(
+    "front",
+    False,
+    "Train its blocks that no other beats in accuracy and in reward.cost of the "
+    "network, and rank them; the cheapest has rank 1.",
+)
+_LIMIT = flags.DEFINE_integer(
+    "limit", None, "With --front: the most that a block may cost.", lower_bound=1
+)
 _RIVALS = flags.DEFINE_string(
     "rivals",
     None,
-    "With --top: train these too, names of known blocks and random:N, joined by "
-    "commas; the random ones are drawn from train.seed as the search explores.",
+    "With --top or --front: train these too, names of known blocks and random:N, "
+    "joined by commas; the random ones are drawn from train.seed as the search "
+    "explores.",
 )
 _MATCH = flags.DEFINE_enum(
     "match",
     "params",
     ["params", "flops", "none"],
-    "With --rivals: what all networks have as much of as that of the best block; "
+    "With --rivals: what all networks have as much of as that of rank 1; "
     "their widths are scaled by a factor, to the nearest integers.",
 )
 _SEEDS = flags.DEFINE_integer(
@@ -37,13 +47,14 @@ _SEEDS = flags.DEFINE_integer(
 _RETRAIN = flags.DEFINE_bool(
     "retrain",
     False,
-    "With --top: train the winner on all training images, and read the test split.",
+    "With --top or --front: train the winner on all training images, and read the test "
+    "split.",
 )
 
 
 def asked() -> bool:
     """Tell whether blocks are to be chosen among."""
-    return bool(_TOP.value)
+    return bool(_TOP.value or _FRONT.value)
 
 
 def refuse() -> None:
@@ -52,8 +63,12 @@ def refuse() -> None:
     Raises:
       ConfigError: if one of them was given.
     """
-    if not _TOP.value:
-        cli.refuse(("rivals", "match", "seeds", "retrain"), "without --top")
+    if not asked():
+        cli.refuse(("rivals", "match", "seeds", "retrain"), "without --top or --front")
+    if _TOP.value:
+        cli.refuse(("front",), "with --top")
+    if not _FRONT.value:
+        cli.refuse(("limit",), "without --front")
     if not _RIVALS.value:
         cli.refuse(("match", "seeds"), "without --rivals")
 
@@ -65,7 +80,7 @@ def choose(
     console: Console,
     interrupted: cli.Interrupt,
 ) -> None:
-    """Train the best blocks of a search, choose one, and say how to go on.
+    """Train blocks of a search, choose one, and say how to go on.
 
     Args:
       config: configuration of the trainings.
@@ -79,13 +94,17 @@ def choose(
       BqnnError: if something cannot be done.
     """
     if not search:
-        raise ConfigError("--top needs --search=DIR")
+        flag = "--top" if _TOP.value else "--front"
+        raise ConfigError(f"{flag} needs --search=DIR")
     from bqnn import choice
+    from bqnn.final import selection
     from bqnn.final.rivals import parse_rivals
 
-    asked_for = choice.Choice(
-        config, Path(search), _TOP.value or 1, workdir, _RETRAIN.value
-    )
+    if _TOP.value:
+        found = selection.best_of(Path(search), _TOP.value)
+    else:
+        found = selection.read_front(Path(search), limit=_LIMIT.value).found
+    asked_for = choice.Choice(config, Path(search), found, workdir, _RETRAIN.value)
 
     def start(shared: Config, make_worker: MakeWorker) -> Executor:
         return workers.make_executor(shared, interrupted, make_worker)

@@ -2,6 +2,7 @@
 
   python -m launch.show --block='1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,7,0,0,0' --out=b.svg
   python -m launch.show --block=resnet
+  python -m launch.show --search=runs/first --limit=500000
 
 A block is its Network Structure Code: layers joined by `;`, each of five integers
 index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pooling and
@@ -10,6 +11,10 @@ index,type,kernel,pred1,pred2. Types: 1 convolution (kernel 1, 3, 5), 2 max pool
 (kernel 3, 5; ours).
 Blocks that people have drawn have names: vgg, resnet, bottleneck, inception, densenet,
 resnext.
+
+--search shows the front of a search: its blocks that no other beats in accuracy and in
+the cost of the network. With --limit it shows the one to take: the most accurate within
+it.
 """
 
 import dataclasses
@@ -17,18 +22,35 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from rich.console import Console
 
 from bqnn.config import Config, NetworkConfig
 from bqnn.config.network import WIRINGS
+from bqnn.errors import ConfigError
 from bqnn.latency import table
 from bqnn.networks.plan import ImageSpec, plan
-from bqnn.report.block_tables import NetworkSetting, block_costs, block_layers
+from bqnn.report.block_tables import (
+    NetworkSetting,
+    block_costs,
+    block_layers,
+    front_blocks,
+    front_line,
+)
+from bqnn.search.costs import COSTS
 from bqnn.space import known, nsc
+from bqnn.space.nsc import Block
 from launch import cli
 from launch.configs import quickstart
 
 _BLOCK = flags.DEFINE_string(
-    "block", None, "NSC of the block, or the name of a known one.", required=True
+    "block", None, "NSC of the block, or the name of a known one."
+)
+_SEARCH = flags.DEFINE_string("search", None, "Directory of a search.")
+_COST = flags.DEFINE_enum(
+    "cost", None, [*COSTS], "With --search: which cost; by default its reward.cost."
+)
+_LIMIT = flags.DEFINE_integer(
+    "limit", None, "With --search: the most that the block may cost.", lower_bound=1
 )
 _OUT = flags.DEFINE_string("out", None, "Draw the block to this .svg, .png or .dot.")
 _NETWORK_OUT = flags.DEFINE_string(
@@ -68,8 +90,29 @@ _FIT_FLOPS = flags.DEFINE_integer(
 
 
 def main() -> None:
-    """Print the block's tables, and draw its graph if asked to."""
-    block, console = known.parse(_BLOCK.value), cli.console()
+    """Print the tables of a block or a front, and draw the block if asked to."""
+    console, text, search = cli.console(), _BLOCK.value, _SEARCH.value
+    if text and not search:
+        cli.refuse(("cost", "limit"), "without --search")
+        return _show(known.parse(text), console)
+    if text or not search:
+        raise ConfigError("want --block=NSC or --search=DIR, one of them")
+    from bqnn.final import selection
+
+    front = selection.read_front(Path(search), _COST.value, _LIMIT.value)
+    console.print(front_blocks(front))
+    if _LIMIT.value is None:
+        cli.refuse(
+            ("out", "network_out", "network", "latency"),
+            "with --search, without --limit",
+        )
+        console.print(front_line(front), soft_wrap=True)
+        return
+    _show(front.found[-1].candidate.block, console)
+
+
+def _show(block: Block, console: Console) -> None:
+    """Print the tables of a block, and draw its graph if asked to."""
     settings = {name: _as_asked(setting) for name, setting in SETTINGS.items()}
     setting = settings[_NETWORK.value]
     console.print(block_layers(block, _NETWORK.value, setting))

@@ -7,8 +7,9 @@ r"""Train a block to convergence, on all devices, and test it.
 
 With --top=K the K best blocks of a search are trained, by as many workers as there are
 cores or accelerators, and ranked by validation accuracy. With --retrain, the winner is
-then trained on all training images, and tested once. The flags of launch.workers
-(--executor, --workers, ...) are for --top alone.
+then trained on all training images, and tested once. --front instead of --top takes
+the blocks that no other beats in accuracy and cost, with --limit=N those that cost N at
+most. The flags of launch.workers (--executor, --workers, ...) are for these alone.
 
   python -m launch.train --search=runs/first --top=5 --workdir=runs/contest \
       --rivals=resnet,inception,random:5 --match=params --seeds=3 --retrain \
@@ -83,9 +84,9 @@ def _refuse_what_has_no_effect() -> None:
     joining = ("processes", "process")
     if choice.asked():
         names = ("block", "rank", "distributed", "coordinator", *joining)
-        cli.refuse(names, "with --top")
+        cli.refuse(names, "with --top or --front")
         return choice.refuse()
-    workers.refuse("without --top")
+    workers.refuse("without --top or --front")
     choice.refuse()
     if _BLOCK.value:
         cli.refuse(("rank",), "with --block")

@@ -74,8 +74,8 @@ def test_it_is_walked_as_the_whole_network_is(gate: Path) -> None:
     losses = []
     for name in ("walk", "step"):
         config = TrainConfig(batch=16, engine=name)
-        engine = ENGINES[name](network, config, data, 0)
-        _, found = engine.train(engine.init(), batches, 0.01, lambda: None)
+        engine = ENGINES[name](network, config, data)
+        _, found = engine.train(engine.init(0), batches, 0.01, lambda: None)
         losses.append(found)
     assert np.isfinite(losses).all()
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from bqnn import numerics, runtime
+from bqnn.agents import front
 from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State
 from bqnn.agents.local_search import make_local
@@ -58,7 +59,8 @@ class Agent(NamedTuple):
       ask: (state, iteration, pending) -> (actions, info); actions are int32 `[B, T]`.
         Samples the batch of that iteration; of the one that the state is at if it is
         None. Pending are rows that were asked before and are not told yet.
-      tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state.
+      tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state. With
+        `agent.goal=front` rewards are `[<=B, 2]`: the reward, and minus ln(cost).
       tell_donating: as `tell`, but the state given is lost, since its buffers are
         reused: for a loop that keeps the newest state only. This saves a copy of a
         table of 10 MB.
@@ -134,7 +136,8 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
         actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)
 
-    tell = functools.partial(_tell, search.batch, before, iterations)
+    told = front.shape(config.agent.goal, search.batch)
+    tell = functools.partial(_tell, told, before, iterations)
     return Agent(
         init,
         ask,
@@ -147,7 +150,7 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
 
 @numerics.pinned()
 def _tell(
-    batch: int,
+    told: tuple[int, ...],
     before: int,
     iterations: int,
     learn: _Tell,
@@ -155,9 +158,19 @@ def _tell(
     actions: ArrayLike,
     rewards: ArrayLike,
 ) -> AgentState:
-    """Check what is told, and learn it; `before` batches may precede the first."""
+    """Check what is told, and learn it.
+
+    Args:
+      told: shape of the rewards of a whole batch.
+      before: batches that may precede the first.
+      iterations: of the schedule.
+      learn: the learner's `tell`.
+      state: the state before.
+      actions: blocks, int32 `[<=B, T]`.
+      rewards: what is told of them.
+    """
     _check_iteration(max(0, int(state.iteration) - before), iterations)
-    _check_batch(np.shape(actions), np.asarray(rewards), batch)
+    _check_batch(np.shape(actions), np.asarray(rewards), told)
     return learn(state, np.asarray(actions, np.int32), np.asarray(rewards, np.float32))
 
 
@@ -209,11 +222,15 @@ def _check_iteration(iteration: int, iterations: int) -> None:
         )
 
 
-def _check_batch(shape: tuple[int, ...], rewards: np.ndarray, batch: int) -> None:
-    if rewards.shape != shape[:1] or not 1 <= len(rewards) <= batch:
+def _check_batch(
+    shape: tuple[int, ...], rewards: np.ndarray, told: tuple[int, ...]
+) -> None:
+    batch, *values = told
+    if rewards.shape != (*shape[:1], *values) or not 1 <= len(rewards) <= batch:
+        what = f"{values[0]} values" if values else "a reward"
         raise SearchError(
             f"told actions of shape {shape} and rewards of shape {rewards.shape}: "
-            f"want a reward for each of 1 to {batch} blocks (search.batch)"
+            f"want {what} for each of 1 to {batch} blocks (search.batch)"
         )
     if not np.isfinite(rewards).all():
         raise SearchError(

@@ -24,7 +24,8 @@ class Learner(NamedTuple):
       sample: (state, iteration `[]`, epsilon `[]`, pending `[L, T]`) -> actions, int32
         `[B, T]`, -1 after the end of a block. Samples the batch of that iteration;
         pending are the blocks that were asked and not told yet, and rows of -1.
-      tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state.
+      tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state. With
+        `agent.goal=front` rewards are `[B, 2]`: the reward, and minus ln(cost).
       changes: (state) -> arrays that hold all that the last `tell` of B blocks has
         written, read from the state after it. By default that is the whole state.
       epsilons: the epsilon of every iteration. It is 1 where all blocks are random, and
@@ -40,16 +41,17 @@ class Learner(NamedTuple):
     heeds_pending: bool = False
 
 
-_STREAMS = {"ask": 0, "tell": 1}
+_STREAMS = {"ask": 0, "tell": 1, "ask_weights": 2, "tell_weight": 3}
 
 
 def key_of(bits: Array, iteration: ArrayLike, stream: str) -> chex.PRNGKey:
-    """Fold the key of one iteration's `ask` or `tell` from the key of the search.
+    """Fold a key of one iteration from the key of the search.
 
     Args:
       bits: the key of the search, uint32 `[2]`; not consumed.
       iteration: its number, from 0.
-      stream: `ask` or `tell`.
+      stream: `ask` or `tell`; `ask_weights` or `tell_weight`, for the weights of a
+        front.
     """
     key = jax.random.wrap_key_data(bits, impl="threefry2x32")
     return jax.random.fold_in(jax.random.fold_in(key, iteration), _STREAMS[stream])

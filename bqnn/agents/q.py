@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from bqnn.agents import novelty, qtable, replay, sampling
+from bqnn.agents import front, novelty, qtable, replay, sampling
 from bqnn.agents.learner import Learner, key_of
 from bqnn.agents.replay import ReplayMemory
 from bqnn.config import AgentConfig, QConfig, schedule
@@ -50,7 +50,7 @@ def make_q(space: Space, config: AgentConfig, batch: int, learnt: int = 0) -> Le
       learnt: blocks told before those of the first iteration.
     """
     epsilons = schedule.parse(config.schedule).epsilons
-    return make_learner(space, config, epsilons, batch, learnt)
+    return make_learner(space, config, epsilons, batch, learnt, config.goal)
 
 
 def make_q_plus(
@@ -63,16 +63,21 @@ def make_q_plus(
     """
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(config.q_plus.schedule, iterations).epsilons
-    return make_learner(space, config.q_plus, epsilons, batch, learnt)
+    return make_learner(space, config.q_plus, epsilons, batch, learnt, config.goal)
 
 
 def make_learner(
-    space: Space, config: QConfig, epsilons: tuple[float, ...], batch: int, learnt: int
+    space: Space,
+    config: QConfig,
+    epsilons: tuple[float, ...],
+    batch: int,
+    learnt: int,
+    goal: str,
 ) -> Learner:
     """Build Q-learning with an epsilon for every iteration."""
     capacity = learnt + len(epsilons) * batch
     return Learner(
-        init=functools.partial(init, space, config, capacity),
+        init=functools.partial(init, space, config, capacity, goal),
         sample=functools.partial(_sample_batch, space, config, batch),
         tell=functools.partial(tell, space, config),
         epsilons=epsilons,
@@ -102,11 +107,13 @@ def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
     return actions
 
 
-def init(space: Space, config: QConfig, capacity: int, seed: ArrayLike) -> QState:
+def init(
+    space: Space, config: QConfig, capacity: int, goal: str, seed: ArrayLike
+) -> QState:
     """Make the first state, with room for `capacity` blocks."""
     return QState(
         q_values=qtable.init(space, config.q_init),
-        memory=replay.init(capacity, len(space.num_actions), config.distinct),
+        memory=replay.init(capacity, len(space.num_actions), config.distinct, goal),
         key=seed_key(seed),
         iteration=jnp.zeros((), jnp.int32),
     )
@@ -117,8 +124,7 @@ def tell(
 ) -> QState:
     """Add a batch to the memory, then learn from draws of it, or from the batch."""
     memory = replay.add(space, state.memory, actions, rewards)
-    key = key_of(state.key, state.iteration, "tell")
-    lessons = _lessons(config, memory, key, len(rewards))
+    lessons = _lessons(config, memory, state.key, state.iteration, len(rewards))
     rule = qtable.UpdateRule(config.alpha, config.gamma, config.shaped, config.spread)
 
     def learn(q_values: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
@@ -129,9 +135,11 @@ def tell(
 
 
 def _lessons(
-    config: QConfig, memory: ReplayMemory, key: chex.PRNGKey, told: int
+    config: QConfig, memory: ReplayMemory, bits: Array, iteration: Array, told: int
 ) -> tuple[Array, Array]:
     """Draw what to learn from, after `told` blocks were added to the memory."""
+    weight = front.draw_weights(key_of(bits, iteration, "tell_weight"))
+    memory, key = replay.weighed(memory, weight), key_of(bits, iteration, "tell")
     if not config.replay_updates:
         return replay.told_last(memory, told)
     return replay.sample(
@@ -143,8 +151,7 @@ def changes(
     space: Space, config: QConfig, batch: int, state: QState
 ) -> tuple[Array, ...]:
     """Draw the lessons of the last `tell` again, and read all that it has written."""
-    key = key_of(state.key, state.iteration - 1, "tell")
-    actions, _ = _lessons(config, state.memory, key, batch)
+    actions, _ = _lessons(config, state.memory, state.key, state.iteration - 1, batch)
     cells = jax.vmap(functools.partial(qtable.cells_of, space))(actions)
     values = jnp.where(actions >= 0, state.q_values[cells], 0)
     told = replay.told_last(state.memory, batch)

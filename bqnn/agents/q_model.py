@@ -4,6 +4,9 @@ Each batch, half a pool of new blocks comes from the Q-table by epsilon-greedy, 
 mutants of the best blocks told. The process foretells their rewards from all that was
 told, and a Thompson sample for every slot takes one (after BANANAS, White, Neiswanger
 and Savani, AAAI 2021, which takes mutants of the best and an ensemble of networks).
+
+For a front, both values are foretold, and every slot draws a weight of its own, by
+which samples of both are one (Paria, Kandasamy and Poczos, UAI 2019).
 """
 
 import dataclasses
@@ -14,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from bqnn.agents import front, novelty, q, replay
 from bqnn.agents import gaussian_process as gp
-from bqnn.agents import novelty, q
 from bqnn.agents.learner import Learner, key_of
 from bqnn.agents.mutation import mutate
 from bqnn.agents.q import QState
@@ -40,7 +43,7 @@ def make_q_model(
     model = dataclasses.replace(config.q_model, distinct=True)
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(model.schedule, iterations).epsilons
-    writer = q.make_learner(space, model, epsilons, batch, learnt)
+    writer = q.make_learner(space, model, epsilons, batch, learnt, config.goal)
     sample = functools.partial(_sample, space, model, batch, learnt)
     return writer._replace(sample=sample, heeds_pending=True)
 
@@ -56,25 +59,36 @@ def _sample(
     pending: Array,
 ) -> Array:
     pool_key, choice_key = jax.random.split(key_of(state.key, iteration, "ask"))
-    pool = _pool(space, config, batch, state, epsilon, pool_key)
+    weight_key = key_of(state.key, iteration, "ask_weights")
+    half = max(config.pool, 2 * novelty.TRIES * batch) // 2
+    of_parents, of_slots = jnp.split(
+        front.draw_weights(weight_key, half + batch), [half]
+    )
+    pool = _pool(space, config, state, epsilon, pool_key, of_parents)
     keys, pending_keys = novelty.keys_of(space.key, pool, pending)
     assert state.memory.keys is not None
     known = jnp.concatenate([state.memory.keys, pending_keys])
     most = learnt + iteration * batch
-    post = _foretell(space, config, state.memory, pending, pool, most)
-    return pool[_choose(post, keys, ~novelty.is_in(keys, known), choice_key, batch)]
+    best = replay.weighed(state.memory, of_slots[0])
+    rows = _remembered(best, config.most_told)
+    post = _foretell(space, config, state.memory, rows, pending, pool, most)
+    new = ~novelty.is_in(keys, known)
+    return pool[_choose(post, keys, new, choice_key, of_slots)]
 
 
 def _pool(
     space: Space,
     config: QModelConfig,
-    batch: int,
     state: QState,
     epsilon: Array,
     key: chex.PRNGKey,
+    weights: Array,
 ) -> Array:
-    """Write blocks, int32 `[P, T]`: random ones until `config.first` were told."""
-    half = max(config.pool, 2 * novelty.TRIES * batch) // 2
+    """Write blocks, int32 `[P, T]`: random ones until `config.first` were told.
+
+    The second half are mutants, for each of which there is a weight, `[P / 2]`.
+    """
+    half = len(weights)
     keys = jax.random.split(key, 2 * half)
     is_first = state.memory.size < config.first
     # From epsilon to 1: where all blocks near the greedy one are known, others are not.
@@ -85,51 +99,69 @@ def _pool(
     mutants = lax.cond(
         is_first,
         lambda: random_blocks(space, config.exploration, keys[half:]),
-        lambda: _mutants(space, config.parents, state.memory, keys[half:]),
+        lambda: _mutants(space, config.parents, state.memory, keys[half:], weights),
     )
     return jnp.concatenate([written, mutants])
 
 
 def _mutants(
-    space: Space, parents: int, memory: ReplayMemory, keys: chex.PRNGKey
+    space: Space,
+    parents: int,
+    memory: ReplayMemory,
+    keys: chex.PRNGKey,
+    weights: Array,
 ) -> Array:
-    """Mutate, for every key, one of the best blocks told."""
-    told = jnp.arange(len(memory.rewards)) < memory.size
-    count = min(parents, len(memory.rewards))
-    _, best = lax.top_k(jnp.where(told, memory.rewards, -jnp.inf), count)
+    """Mutate, for every key, one of the best blocks told; of two values, weighed."""
+    told, count = replay.is_told(memory), min(parents, len(memory.rewards))
+    if memory.rewards.ndim == 2:
+        count = 1  # the weights differ: all of the front are parents
 
-    def mutant(key: chex.PRNGKey) -> Array:
+    def mutant(key: chex.PRNGKey, weight: Array) -> Array:
+        rewards = replay.weighed(memory, weight).rewards
+        _, best = lax.top_k(jnp.where(told, rewards, -jnp.inf), count)
         parent_key, mutate_key = jax.random.split(key)
         limit = jnp.minimum(count, memory.size)
         parent = best[jax.random.randint(parent_key, (), 0, limit)]
         return mutate(space, memory.actions[parent], mutate_key)
 
-    return jax.vmap(mutant)(keys)
+    return jax.vmap(mutant)(keys, weights)
 
 
 def _foretell(
     space: Space,
     config: QModelConfig,
     memory: ReplayMemory,
+    rows: Array,
     pending: Array,
     pool: Array,
     most: Array,
 ) -> gp.Posterior:
-    """Condition on what was told and what is in flight, `most_told` of each at most."""
-    rows, pending = _remembered(memory, config.most_told), pending[: config.most_told]
+    """Condition on these rows of the memory, and on what is in flight.
+
+    Returns:
+      What is foretold of the pool, `[P]` each; of two values `[2, P]`.
+    """
+    pending = pending[: config.most_told]
     actions = jnp.concatenate([memory.actions[rows], pending])
     # Of all at once, for the program of the features takes a second to compile.
     features = jax.vmap(space.features)(jnp.concatenate([actions, pool]))
-    facts = gp.Facts(
-        features=features[: len(actions)],
-        rewards=memory.rewards[rows],
-        told=rows < memory.size,
-        pending=pending[:, 0] >= 0,
-    )
     whole = len(pending) > 0 or len(memory.rewards) > config.most_told
     count = len(actions) if whole else jnp.minimum(most, len(actions))
-    at_pool = features[len(actions) :]
-    return gp.posterior(facts, at_pool, config.noise, jnp.asarray(count))
+
+    def foretell(rewards: Array) -> gp.Posterior:
+        facts = gp.Facts(
+            features=features[: len(actions)],
+            rewards=rewards,
+            told=rows < memory.size,
+            pending=pending[:, 0] >= 0,
+        )
+        at_pool = features[len(actions) :]
+        return gp.posterior(facts, at_pool, config.noise, jnp.asarray(count))
+
+    if memory.rewards.ndim == 1:
+        return foretell(memory.rewards[rows])
+    values = front.normalised(memory.rewards, replay.is_told(memory))
+    return jax.vmap(foretell, in_axes=1)(values[rows])
 
 
 def _remembered(memory: ReplayMemory, most: int) -> Array:
@@ -149,13 +181,23 @@ def _remembered(memory: ReplayMemory, most: int) -> Array:
 
 
 def _choose(
-    post: gp.Posterior, keys: Array, new: Array, key: chex.PRNGKey, batch: int
+    post: gp.Posterior, keys: Array, new: Array, key: chex.PRNGKey, weights: Array
 ) -> Array:
     """Take the largest Thompson sample of each slot among new blocks, `[B]`."""
 
-    def take(free: Array, key: chex.PRNGKey) -> tuple[Array, Array]:
-        draws = gp.thompson(post, gp.random_bits(key, len(keys)))
+    def take(free: Array, slot: tuple[chex.PRNGKey, Array]) -> tuple[Array, Array]:
+        draws = _draw(post, *slot)
         index = jnp.argmax(jnp.where(free, draws, -jnp.inf))
         return free & (keys != keys[index]), index
 
-    return lax.scan(take, new, jax.random.split(key, batch))[1]
+    slots = jax.random.split(key, len(weights)), weights
+    return lax.scan(take, new, slots)[1]
+
+
+def _draw(post: gp.Posterior, key: chex.PRNGKey, weight: Array) -> Array:
+    """Draw a Thompson sample of every block, of two values weighed; float32 `[P]`."""
+    points = post.mean.shape[-1]
+    if post.mean.ndim == 1:
+        return gp.thompson(post, gp.random_bits(key, points))
+    bits = jnp.stack([gp.random_bits(part, points) for part in jax.random.split(key)])
+    return front.scalarised(jax.vmap(gp.thompson)(post, bits).T, weight)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from bqnn.agents import front
 from bqnn.space.actions import Space
 
 
@@ -15,7 +16,8 @@ class ReplayMemory(NamedTuple):
 
     Attributes:
       actions: the blocks, int32 `[M, T]`, -1 after the end of a block.
-      rewards: r_T of each block, float32 `[M]`.
+      rewards: r_T of each block, float32 `[M]`; with `agent.goal=front` two values,
+        `[M, 2]`.
       size: how many blocks the memory holds, of M at most; int32 `[]`.
       keys: `Space.key` of each block, 0 beyond the last; uint32 `[M]`. None for
         learners that do not ask what was told.
@@ -27,11 +29,20 @@ class ReplayMemory(NamedTuple):
     keys: Array | None = None
 
 
-def init(capacity: int, steps: int, keeps_keys: bool = False) -> ReplayMemory:
-    """Make an empty memory for `capacity` blocks of at most `steps` decisions."""
+def init(
+    capacity: int, steps: int, keeps_keys: bool = False, goal: str = "reward"
+) -> ReplayMemory:
+    """Make an empty memory.
+
+    Args:
+      capacity: M, the blocks that it has room for.
+      steps: T, their most decisions.
+      keeps_keys: whether it has keys.
+      goal: as `AgentConfig.goal`: one reward or two values.
+    """
     return ReplayMemory(
         actions=jnp.full((capacity, steps), -1, jnp.int32),
-        rewards=jnp.zeros((capacity,), jnp.float32),
+        rewards=jnp.zeros(front.shape(goal, capacity), jnp.float32),
         size=jnp.zeros((), jnp.int32),
         keys=jnp.zeros((capacity,), jnp.uint32) if keeps_keys else None,
     )
@@ -46,18 +57,36 @@ def add(
       space: the decision process.
       memory: the memory so far.
       actions: the blocks, int32 `[B, T]`.
-      rewards: their rewards, float32 `[B]`.
+      rewards: their rewards, float32 `[B]` or `[B, 2]` as in the memory.
     """
-    chex.assert_rank([actions, rewards], [2, 1])
+    chex.assert_rank([actions, rewards], [2, memory.rewards.ndim])
     size, keys = memory.size, memory.keys
     if keys is not None:
         keys = lax.dynamic_update_slice(keys, jax.vmap(space.key)(actions), (size,))
     return ReplayMemory(
         actions=lax.dynamic_update_slice(memory.actions, actions, (size, 0)),
-        rewards=lax.dynamic_update_slice(memory.rewards, rewards, (size,)),
+        rewards=lax.dynamic_update_slice_in_dim(memory.rewards, rewards, size, 0),
         size=size + len(rewards),
         keys=keys,
     )
+
+
+def is_told(memory: ReplayMemory) -> Array:
+    """Mark the rows that hold a block, bool `[M]`."""
+    return jnp.arange(len(memory.rewards)) < memory.size
+
+
+def weighed(memory: ReplayMemory, weight: Array) -> ReplayMemory:
+    """Make one reward of two values (`front.scalarised`).
+
+    Args:
+      memory: the same memory is returned if it has one reward.
+      weight: of the reward against the cost, float32 `[]`.
+    """
+    if memory.rewards.ndim == 1:
+        return memory
+    values = front.normalised(memory.rewards, is_told(memory))
+    return memory._replace(rewards=front.scalarised(values, weight))
 
 
 def told_last(memory: ReplayMemory, num: int) -> tuple[Array, Array]:
@@ -68,7 +97,7 @@ def told_last(memory: ReplayMemory, num: int) -> tuple[Array, Array]:
       num: how many to return.
 
     Returns:
-      Actions, int32 `[num, T]`, and rewards, float32 `[num]`, the oldest first.
+      Actions, int32 `[num, T]`, and rewards as in the memory, the oldest first.
     """
     start = memory.size - num
     return (

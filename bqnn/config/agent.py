@@ -65,7 +65,7 @@ class QConfig(Section):
 
 @dataclass(frozen=True)
 class EvolutionConfig(Section):
-    """Regularized evolution (Real et al., AAAI 2019).
+    """Regularized evolution (Real et al., AAAI 2019); with `agent.goal=front` NSGA-II.
 
     Attributes:
       population: P, the number of blocks alive.
@@ -84,7 +84,8 @@ class QModelConfig(QConfig):
 
     Attributes:
       pool: blocks written for a batch, at least 16 for each of its blocks.
-      parents: how many of the best blocks told are mutated.
+      parents: how many of the best blocks told are mutated; with `agent.goal=front`
+        any number, the best by as many weights as there are mutants.
       first: blocks told before what is written is more than random.
       most_told: blocks that the process is told at most, the best half and the newest;
         of those in flight it counts as many.
@@ -112,12 +113,16 @@ class AgentConfig(QConfig):
       name: `q` (the paper), `q_plus` (the same, with what our measurements show to
         help), `random`, `evolution`, `local` (local search with restarts) or `q_model`
         (a model of the rewards chooses among what Q-learning and mutation write).
+      goal: `reward`: one block of the largest reward; `front` (ours): many, of which
+        none has both a smaller reward and a larger `reward.cost` than another. Not with
+        `local`.
       q_plus: the fields of `q_plus`; its schedule is stretched over the iterations.
       evolution: the fields of `evolution`.
       q_model: the fields of `q_model`; its schedule is stretched over the iterations.
     """
 
     name: str = one_of("q", "q_plus", "random", "evolution", "local", "q_model")
+    goal: str = one_of("reward", "front")
     q_plus: QConfig = QConfig(
         schedule="1.0:5,0.3:5,0.02:10",
         alpha=0.2,
@@ -137,3 +142,9 @@ class AgentConfig(QConfig):
         replay_newest=2,
         replay_best=3,
     )
+
+    def __post_init__(self) -> None:
+        """Check every field, and what fields say of each other."""
+        super().__post_init__()
+        is_known = self.goal == "reward" or self.name != "local"
+        check("agent.goal", self.goal, is_known, "reward with agent.name=local")

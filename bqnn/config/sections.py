@@ -151,7 +151,8 @@ class RewardConfig(Section):
       rho: of log(density) of the block.
       full_blocks: blocks to train in full, for `learned`.
       full_epochs: epochs of a full training, for `learned`.
-      cost: of the whole network, `flops` or `params`; for `target`.
+      cost: of the whole network, `flops` or `params`: for `target`, and for
+        `agent.goal=front`.
       target: a cost. The reward, of any kind, is multiplied by (cost / target) ** w
         (Tan et al., *MnasNet*, CVPR 2019). No target if None.
       below: w where the cost is below the target; 0 for a limit.
@@ -226,6 +227,8 @@ class Config:
         own, wirings = self.network.wiring, self.space.wirings
         want = "others than network.wiring, which needs no choice"
         check("space.wirings", wirings, own not in wirings, want)
+        if self.agent.goal == "front":
+            self._check_front()
         if self.reward.kind == "learned":
             full, want = self.reward.full_epochs, "more than train.epochs"
             check("reward.full_epochs", full, full > self.train.epochs, want)
@@ -237,3 +240,13 @@ class Config:
             total <= MOST_CANDIDATES,
             f"{MOST_CANDIDATES:,} candidates at most",
         )
+
+    def _check_front(self) -> None:
+        """Check that nothing else weighs the cost, or leaves out what costs little."""
+        reward, why = self.reward, "with agent.goal=front"
+        plain = reward.kind != "paper" or reward.mu == reward.rho == 0
+        want = f"accuracy or learned {why}, which weighs the cost itself"
+        check("reward.kind", reward.kind, plain, want)
+        check("reward.target", reward.target, reward.target is None, f"none {why}")
+        want = f"none {why}: they stop what is less accurate, and cheaper too"
+        check("train.rungs", self.train.rungs, not self.train.rungs, want)

@@ -5,19 +5,24 @@ validation accuracy are kept.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig
+from bqnn.config import BudgetConfig, Config, DataConfig, TrainConfig, schedule
 from bqnn.errors import ConfigError, SearchError
 from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.final.task import Task, Tasks
 from bqnn.search import journal
+from bqnn.search.costs import COSTS, log_cost
 from bqnn.search.events import Evaluated
+from bqnn.search.front import front_of, hypervolume
+from bqnn.search.history import Run
 from bqnn.search.problem import make_problem
+from bqnn.search.reward import last_accuracy
 from bqnn.search.settled import evaluated
 from bqnn.search.summary import Summary, update
 from bqnn.stats import Correlation, Interval, correlation, difference
@@ -37,11 +42,10 @@ def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
       JournalError: if there is no search.
       SearchError: if the search has fewer.
     """
-    with journal.open_readonly(search) as facts:
-        run, history = facts.run(), facts.history()
-    problem = make_problem(run.config, run.images)
-    summary = Summary(problem.iterations, run.config.search.batch, top=count)
-    for event in evaluated(problem, history):
+    run, events = _read(search)
+    iterations = schedule.parse(run.config.agent.schedule).iterations
+    summary = Summary(iterations, run.config.search.batch, top=count)
+    for event in events:
         summary = update(summary, event)
     if len(summary.best) < count:
         raise SearchError(
@@ -49,6 +53,66 @@ def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
             "different blocks were trained"
         )
     return summary.best
+
+
+class Front(NamedTuple):
+    """The front of a search: blocks that no other beats in accuracy and cost.
+
+    Attributes:
+      cost: its name, of `bqnn.search.costs.COSTS`.
+      found: the cheapest first, each more accurate than those before it.
+      low, high: ln of the least and the largest cost that was measured.
+      hypervolume: mean over limits from `low` to `high` of the best accuracy within the
+        limit; NaN if they are one.
+    """
+
+    cost: str
+    found: tuple[Evaluated, ...]
+    low: float
+    high: float
+    hypervolume: float
+
+
+def read_front(
+    search: Path, cost: str | None = None, limit: int | None = None
+) -> Front:
+    """Read the front of a search.
+
+    Args:
+      search: its work directory; it may still be running.
+      cost: of the network, `flops` or `params`; by default `reward.cost` of the search.
+      limit: the most that a block of the front may cost.
+
+    Raises:
+      JournalError: if there is no search.
+      SearchError: if no block has an accuracy, or none is within the limit.
+    """
+    run, events = _read(search)
+    name = cost or run.config.reward.cost
+    measured = [e for e in events if last_accuracy(*e[:2]) is not None]
+    if not measured:
+        raise SearchError(f"{search}: no block has an accuracy yet")
+    accuracies = [event.evaluation.accuracy[-1] for event in measured]
+    costs = [log_cost(name, event.candidate) for event in measured]
+    low, high = min(costs), max(costs)
+    area = hypervolume(accuracies, costs, low, high) if high > low else math.nan
+    found = [measured[index] for index in front_of(accuracies, costs)]
+    if limit is not None:
+        least = COSTS[name](found[0].candidate)
+        found = [e for e in found if COSTS[name](e.candidate) <= limit]
+        if not found:
+            raise SearchError(
+                f"{search}: no block has {limit:,} {name} or less: the least is "
+                f"{least:,}"
+            )
+    return Front(name, tuple(found), low, high, area)
+
+
+def _read(search: Path) -> tuple[Run, list[Evaluated]]:
+    """Read a search and what is known of its candidates."""
+    with journal.open_readonly(search) as facts:
+        run, history = facts.run(), facts.history()
+    return run, list(evaluated(make_problem(run.config, run.images), history))
 
 
 class Trained(NamedTuple):

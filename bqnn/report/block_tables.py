@@ -1,11 +1,13 @@
 """Tables of blocks: the best of a search, how evaluations ended, layers and costs."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.table import Column, Table
 
 from bqnn.config import NetworkConfig, RewardConfig
+from bqnn.final.selection import Front
 from bqnn.layer_types import LayerType
 from bqnn.networks import cost
 from bqnn.networks.cost import Density
@@ -66,6 +68,39 @@ def best_blocks(
             )
             for rank, event in zip(ranks, best, strict=True)
         ),
+    )
+
+
+def front_blocks(front: Front) -> Table:
+    """Tabulate the front of a search, the cheapest block first."""
+    count = len(front.found)
+    return make_table(
+        f"The front: {count} blocks, none beaten in accuracy and {front.cost}",
+        [
+            Column("rank", justify="right"),
+            folded("NSC"),
+            *numbers("accuracy", "network FLOPs", "params"),
+        ],
+        (
+            (
+                str(rank),
+                str(event.candidate.block),
+                f"{event.evaluation.accuracy[-1]:.2%}",
+                si(event.candidate.network_flops),
+                si(event.candidate.network_params),
+            )
+            for rank, event in enumerate(front.found, 1)
+        ),
+    )
+
+
+def front_line(front: Front) -> str:
+    """Say what the hypervolume of a front is."""
+    low, high = (si(round(math.exp(end))) for end in (front.low, front.high))
+    return (
+        f"hypervolume {front.hypervolume:.4f}: the best accuracy within a limit on "
+        f"{front.cost}, on average over limits from {low} to {high}, evenly spaced by "
+        "logarithm"
     )
 
 

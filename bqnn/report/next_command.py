@@ -10,12 +10,12 @@ from bqnn.config import Config, DataConfig, NetworkConfig
 _OF_NETWORK = ("wiring", "fit_params", "fit_flops")
 
 
-def training_flags(workdir: Path, top: int, config: Config) -> list[str]:
+def training_flags(workdir: Path, top: int | None, config: Config) -> list[str]:
     """List the flags of `launch.train` that choose among the best, and test the winner.
 
     Args:
       workdir: of the search.
-      top: how many of its best blocks to train in full.
+      top: how many of its best blocks to train in full; None for its front.
       config: of the search; images, wiring and budget are the same.
     """
     data, network = config.data, config.network
@@ -32,8 +32,7 @@ def training_flags(workdir: Path, top: int, config: Config) -> list[str]:
     }
     return [
         f"--search={workdir}",
-        f"--top={top}",
-        "--retrain",
+        *(["--front"] if top is None else [f"--top={top}", "--retrain"]),
         f"--workdir={workdir}_final",
         f"--config={recipe}",
         *(f"--config.data.{name}={value}" for name, value in flags_of_data.items()),

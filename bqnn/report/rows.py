@@ -1,5 +1,6 @@
 """Rows of a search, one per evaluation, for tables and `pandas.DataFrame`; rankings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from bqnn.evaluation.records import Status
 from bqnn.networks.cost import Density
 from bqnn.networks.plan import fitted
 from bqnn.search.events import Evaluated
+from bqnn.search.front import front_of
 from bqnn.search.history import History
 from bqnn.search.problem import Problem
 from bqnn.search.reward import Reward, last_accuracy
@@ -34,6 +36,7 @@ class EvaluationRow(NamedTuple):
         None if there is none.
       reward: the reward that the agent is told.
       flops: of the block.
+      network_flops: of the whole network.
       params: of the whole network.
       repeats: N, blocks per stage of the network.
       density: edges over nodes of the block.
@@ -58,6 +61,7 @@ class EvaluationRow(NamedTuple):
     accuracy: float | None
     reward: float
     flops: int
+    network_flops: int
     params: int
     repeats: int
     density: float
@@ -94,25 +98,16 @@ def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
 
     Args:
       found: the rows.
-      cost: the field to be small, `flops` or `params`.
+      cost: the field to be small: `flops`, `network_flops` or `params`.
 
     Returns:
       Indices of the rows on the front, cheapest first: each is more accurate than all
       that cost as little. Of equals, the one asked first.
     """
-
-    def order(index: int) -> tuple[float, float]:
-        return getattr(found[index], cost), -(found[index].accuracy or 0.0)
-
-    measured = (i for i, row in enumerate(found) if row.accuracy is not None)
-    best: list[int] = []
-    highest = -1.0
-    for index in sorted(measured, key=order):
-        accuracy = found[index].accuracy or 0.0
-        if accuracy > highest:
-            best.append(index)
-            highest = accuracy
-    return best
+    accuracies = [math.nan if row.accuracy is None else row.accuracy for row in found]
+    # As logarithms: with native widths, some costs are more than a float holds.
+    costs = [math.log(max(1, getattr(row, cost))) for row in found]
+    return front_of(accuracies, costs).tolist()
 
 
 def busy_seconds(seconds: Mapping[str, float]) -> float:
@@ -166,6 +161,7 @@ def _row(
         accuracy=last_accuracy(candidate, evaluation),
         reward=reward,
         flops=candidate.block_flops,
+        network_flops=candidate.network_flops,
         params=candidate.network_params,
         repeats=fitted(candidate.block, network, problem.images).repeats,
         density=Density(candidate.edges, candidate.nodes).value,

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate
+from bqnn.evaluation.records import Candidate, Evaluation
 from bqnn.search import ladder
+from bqnn.search.costs import log_cost
 from bqnn.search.history import Ask, Batch, Learnt
 from bqnn.search.ladder import Ladder
 from bqnn.search.problem import Problem, make_candidate
@@ -107,11 +108,21 @@ def tell_batch(
     Takes over the buffers of the agent's state.
     """
     actions = np.stack([problem.space.encode(c.block) for c, _ in batch])
-    rewards = np.array([problem.reward(c, e) for c, e in batch], np.float32)
+    rewards = np.array([_values(problem, c, e) for c, e in batch], np.float32)
     return SearchState(
         problem.agent.tell_donating(state.agent, actions, rewards),
         ladder.tell(state.ladder, batch),
     )
+
+
+def _values(
+    problem: Problem, candidate: Candidate, evaluation: Evaluation
+) -> float | tuple[float, float]:
+    """Compute what the agent is told: a reward, or both values of a front."""
+    reward, config = problem.reward(candidate, evaluation), problem.config
+    if config.agent.goal == "reward":
+        return reward
+    return reward, -log_cost(config.reward.cost, candidate)
 
 
 def batch_digest(batch: Batch) -> str:

@@ -15,6 +15,8 @@ from bqnn.config.dictionary import differences, from_dict, to_dict
 from bqnn.config.schedule import Schedule
 from bqnn.errors import ConfigError
 
+FRONT, PLAIN = {"goal": "front"}, {"kind": "accuracy"}
+
 
 def test_defaults_are_the_papers_search() -> None:
     config = Config()
@@ -118,6 +120,14 @@ def test_differences_name_the_fields() -> None:
         ({"reward": {"cost": "volts"}}, "reward.cost is 'volts': want flops or params"),
         ({"reward": {"target": 0}}, "reward.target is 0: want a number from 1 to"),
         ({"reward": {"above": 1}}, "reward.above is 1.0: want a number from -2 to 0"),
+        ({"agent": {"goal": "both"}}, "agent.goal is 'both': want reward or front"),
+        ({"agent": {"goal": "front", "name": "local"}}, "want reward with agent.name"),
+        ({"agent": FRONT}, "reward.kind is 'paper': want accuracy or learned with"),
+        (
+            {"agent": FRONT, "reward": {**PLAIN, "target": 5}},
+            "reward.target is 5: want",
+        ),
+        ({"agent": FRONT, "reward": PLAIN, "train": {"rungs": (1,)}}, "want none with"),
         ({"agent": {"q_init": -math.inf}}, "agent.q_init is -inf: want a finite"),
         ({"train": {"learning_rate": 1e39}}, "train.learning_rate is 1e+39"),
         ({"budget": {"max_flops": 10**30}}, "budget.max_flops is 10000000000"),

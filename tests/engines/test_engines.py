@@ -152,8 +152,8 @@ def test_separable_convolutions_train_with_finite_gradients() -> None:
     for text in ("1,8,3,0,0;2,8,5,1,0", "1,8,5,0,0;2,5,0,0,1;3,8,5,0,0"):
         block = parse(text)
         network = plan(block, small(widths=(3, 4), separable_repeats=2), SPEC)
-        engine = WalkEngine(network, config, DATA, 0)
-        state, _ = engine.train(engine.init(), once, 1e4, lambda: None)
+        engine = WalkEngine(network, config, DATA)
+        state, _ = engine.train(engine.init(0), once, 1e4, lambda: None)
         found = jax.tree.leaves(variables_of(engine.units, state, config))
         assert all(np.isfinite(leaf).all() for leaf in found)
 

@@ -93,7 +93,8 @@ def test_the_winner_is_trained_on_all_images_and_tested_once(
 
     printed = io.StringIO()
     console = Console(width=200, file=printed)
-    asked = Choice(FINAL, found, 2, tmp_path, retrain=True)
+    best = selection.best_of(found, 2)
+    asked = Choice(FINAL, found, best, tmp_path, retrain=True)
     winner = select(asked, start, console)
     results = {path: path.read_text() for path in tmp_path.glob("*/result.json")}
     assert len(results) == 3

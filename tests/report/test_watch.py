@@ -41,8 +41,8 @@ def _row(
     worker: str, finished: float, seconds: float, status: str = "ok"
 ) -> EvaluationRow:
     return EvaluationRow(
-        *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 1, 1, 0.5, 0.4, 10, 20, 1),
-        *(0.75, None, seconds, worker, finished, "", ""),
+        *(0, 0, "1,1,3,0,0;2,7,0,0,0", 1, "h", status, 1, 1, 1, 0.5, 0.4, 10, 15, 20),
+        *(1, 0.75, None, seconds, worker, finished, "", ""),
     )
 
 

@@ -118,6 +118,34 @@ function scatter(parent, search, cost, title, pick) {
     [evaluations, best], {showlegend: false, ...costAxes(title, evaluations.x)}, pick);
 }
 
+// The blocks of the front, and the limits within which each is the most accurate.
+function frontTable(parent, search, pick) {
+  const rows = search.rows, {cost} = search.front, front = search.fronts[cost];
+  const lines = front.map((index, i) => {
+    const row = rowAt(rows, index), next = front[i + 1];
+    const block = element("button", {type: "button", className: "nsc",
+      title: "Draw this block", textContent: row.block});
+    block.addEventListener("click", () => pick(index));
+    return [`from ${si(row[cost])}` + (next == null ? " on" :
+      ` to below ${si(rows[cost][next])}`), percent(row.accuracy),
+    si(row.network_flops), si(row.params), block];
+  });
+  parent.append(plainTable(`The front: which block to take within a limit on ` +
+    `${search.costs[cost]}`, ["limit", "accuracy", "FLOPs", "parameters", "block"], lines));
+}
+
+function hypervolumeChart(parent, search) {
+  const areas = search.front.hypervolume, s = search.series;
+  const words = areas.length ? `${fixed(areas[0])} after the first iteration, ` +
+    `${fixed(areas[areas.length - 1])} after the last: the best accuracy within a limit ` +
+    `on ${search.costs[search.front.cost]}, on average over limits, evenly spaced by ` +
+    "logarithm from the least to the largest that was measured." :
+    "All blocks measured cost the same.";
+  return chart(parent, "hypervolume", "Hypervolume of the front.", words,
+    [line(s.iteration, areas, "hypervolume", page.lines[0])],
+    {...epsilonBands(s), xaxis: axis("iteration"), yaxis: axis("hypervolume")});
+}
+
 function phaseChart(parent, search) {
   const names = Object.keys(search.phases), values = Object.values(search.phases);
   const total = names.reduce((sum, n, i) => sum + (n === "hidden" ? 0 : values[i]), 0);

@@ -51,7 +51,8 @@ function headline(search) {
   const row = rowAt(search.rows, search.best[0]);
   const side = element("div", {}, factList(numbersOf(row)),
     element("p", {}, element("code", {className: "nsc", textContent: row.block})),
-    element("p", {textContent: "Train the best in full, choose one, and test it:"}),
+    element("p", {textContent: search.front ? "Train the front in full:" :
+      "Train the best in full, choose one, and test it:"}),
     command(search.commands.train));
   made.append(element("div", {className: "headline"},
     element("div", {className: "drawing"}, drawBlock(row.block)), side));
@@ -119,8 +120,13 @@ async function showSearch(search, state) {
   const costs = section("Accuracy and cost", "costs");
   const grid = element("div", {className: "grid"});
   costs.append(grid);
-  await scatter(grid, search, "flops", "FLOPs of the block", pick);
-  await scatter(grid, search, "params", "parameters of the network", pick);
+  for (const [cost, title] of Object.entries(search.costs)) {
+    await scatter(grid, search, cost, title, pick);
+  }
+  if (search.front) {
+    frontTable(costs, search, pick);
+    await hypervolumeChart(costs, search);
+  }
   await agentSection(section("The agent", "agent"), search, pick);
   const time = section("What the time went to", "time");
   await phaseChart(time, search);

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bqnn.config import dictionary
+from bqnn.config import Config, dictionary
 from bqnn.config.network import WIRINGS
 from bqnn.errors import printable
 from bqnn.layer_types import TYPES
@@ -22,7 +22,7 @@ from bqnn.report.progress import reward_line
 from bqnn.report.q_history import QHistory
 from bqnn.report.record import Record, read, summarize
 from bqnn.report.rows import EvaluationRow, front
-from bqnn.report.series import IterationStats, series
+from bqnn.report.series import IterationStats, hypervolumes, series
 from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
 from bqnn.search.history import History, Run
@@ -31,6 +31,12 @@ from bqnn.space.nsc import Block
 
 Json = dict[str, Any]
 _DIGITS = 6
+_COSTS = {"flops": "FLOPs of the block", "params": "parameters of the network"}
+_COSTS_OF_NETWORK = {"network_flops": "FLOPs of the network"} | {
+    "params": _COSTS["params"]
+}
+"""Fields of a row that accuracy is drawn against, and their names; for a front, what
+`reward.cost` may weigh."""
 
 
 class Source:
@@ -90,8 +96,9 @@ class Source:
         return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
     def _commands(self, run: Run, top: int) -> dict[str, str]:
-        """Write the commands that train the `top` best blocks, and that replay."""
-        train = shlex.join(training_flags(self.workdir, top, run.config))
+        """Write the commands that train the `top` best, or the front, and replay."""
+        best = top if run.config.agent.goal == "reward" else None
+        train = shlex.join(training_flags(self.workdir, best, run.config))
         replay = shlex.join([f"--workdir={self.workdir}"])
         return {
             "train": f"{self._command('train')} {train}",
@@ -131,6 +138,8 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
     rows, summary = record.rows(), summarize(problem, history)
     row_of = {(row.iteration, row.slot): i for i, row in enumerate(rows)}
     best = [row_of[event.candidate.id] for event in summary.best]
+    has_front = run.config.agent.goal == "front"
+    costs = _COSTS_OF_NETWORK if has_front else _COSTS
     return {
         "name": str(workdir),
         "began": True,
@@ -144,7 +153,9 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "best": [index for index in best if rows[index].accuracy is not None],
         "rows": _by_field(EvaluationRow, rows),
         "series": _by_field(IterationStats, series(history, rows)),
-        "fronts": {cost: front(rows, cost) for cost in ("flops", "params")},
+        "costs": costs,
+        "fronts": {cost: front(rows, cost) for cost in costs},
+        "front": _front(run.config, rows),
         "q_history": _q_history(q_history, problem),
         "phases": _rounded(phases(history)),
         "spans": _by_field(Span, spans(history, times)),
@@ -155,6 +166,15 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
         "versions": run.versions,
         "fingerprint": run.fingerprint,
     }
+
+
+def _front(config: Config, rows: Sequence[EvaluationRow]) -> Json | None:
+    """Name the cost of a search for a front, and follow the hypervolume."""
+    if config.agent.goal != "front":
+        return None
+    cost = "params" if config.reward.cost == "params" else "network_flops"
+    areas = [_rounded(area) for area in hypervolumes(rows, cost)]
+    return {"cost": cost, "hypervolume": areas}
 
 
 def _notes(history: History) -> list[str]:
