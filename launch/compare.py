@@ -19,10 +19,12 @@ counts them, as evaluations of the same epochs.
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from absl import flags
 from rich.console import Console
 from rich.progress import Progress
@@ -30,7 +32,13 @@ from rich.progress import Progress
 from bqnn import runtime
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
-from bqnn.compare.statistics import summarize
+from bqnn.compare.statistics import (
+    Course,
+    Optimum,
+    best_so_far,
+    hypervolumes,
+    summarize,
+)
 from bqnn.config import Config, TrainConfig, dictionary
 from bqnn.data import load
 from bqnn.errors import ConfigError, quote
@@ -38,7 +46,7 @@ from bqnn.report.progress import track_start
 from launch import cli, config_flag, tables, workers
 
 if TYPE_CHECKING:  # jax, which is slow to import
-    from bqnn.compare.evaluators import Evaluator, TrainingEvaluator
+    from bqnn.compare.evaluators import Evaluator, Front, TrainingEvaluator
 
 _CONFIG = config_flag.define("searches", default="rivals")
 _AGENTS = flags.DEFINE_string(
@@ -57,6 +65,13 @@ _X = flags.DEFINE_enum(
     ["evaluations", "trained", "seconds"],  # X_AXES of bqnn.report.compared
     "What the figure draws against: blocks asked, different blocks trained, or seconds "
     "of training.",
+)
+_FRONT = flags.DEFINE_bool(
+    "front",
+    False,
+    "Compare what agents find within every limit on the cost: the hypervolume of the "
+    "front. Agents that search for it have goal='front': --agents=\"random, "
+    "q_model(goal='front')\".",
 )
 _EVALUATIONS = flags.DEFINE_string(
     "evaluations",
@@ -114,6 +129,8 @@ def _evaluator(
     facts += [array.tolist() for array in arrays]
     learned = config.reward.kind == "learned"
     full_blocks = config.reward.full_blocks if learned else 0
+    if _FRONT.value:
+        benchmark.told("front")
     yield TableEvaluator(benchmark, full_blocks), json.dumps(facts)
 
 
@@ -162,10 +179,17 @@ def _report(
 
     workdir, optimum = Path(_WORKDIR.value), evaluator.optimum
     name, what = table[:2] if table else ("NSC, train", "validation accuracy")
+    course: Course = best_so_far
+    heading = f"{what} of the best so far"
+    if _FRONT.value:
+        front = evaluator.front or _measured(entries)
+        course = hypervolumes(front.low, front.high)
+        optimum = Optimum(None, front.hypervolume, None) if evaluator.front else None
+        what = heading = f"mean {what} over limits"
     given = _TARGET.value
     target = given if given is not None or optimum is None else optimum.target
     rows = [
-        summarize(e.contender.label, e.budget, e.searches, optimum, target)
+        summarize(e.contender.label, e.budget, e.searches, optimum, target, course)
         for e in entries
     ]
     goal = "" if target is None else f"; target: reward {target:.4f}"
@@ -177,9 +201,19 @@ def _report(
             f"{evaluator.full_cost:.1f} evaluations"
         )
     compared.save_summaries(rows, workdir / "summary.csv")
-    compared.save_curves(entries, workdir / "curves.csv")
-    compared.save_figure(entries, _X.value, what, title, workdir / "compare.png")
+    compared.save_curves(entries, workdir / "curves.csv", course)
+    figure = workdir / "compare.png"
+    compared.save_figure(entries, _X.value, heading, title, figure, course)
     console.print(f"written: {workdir}/summary.csv, curves.csv, compare.png")
+
+
+def _measured(entries: Sequence[Entry]) -> "Front":
+    """Take the limits from what was measured, where all costs are not known."""
+    from bqnn.compare.evaluators import Front
+
+    costs = [entry.searches.log_costs for entry in entries]
+    low, high = min(map(np.min, costs)), max(map(np.max, costs))
+    return Front(float(low), float(high), math.nan)
 
 
 def _budgets(values: Sequence[str]) -> list[int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # jax, which is slow to import
     from bqnn.compare.evaluators import Evaluator
 
 # Arrays of a stored file, in the order of the fields of `Searches`.
-_ARRAYS = ("rewards", "reported", "trained", "seconds")
+_ARRAYS = ("rewards", "reported", "trained", "seconds", "log_costs")
 
 
 class Entry(NamedTuple):

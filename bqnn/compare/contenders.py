@@ -1,7 +1,8 @@
 """Contenders: the agents of a comparison, written as calls.
 
 The keywords are the fields that differ from the configuration:
-`q, q(shaped=False), evolution(population=20, batch=1)` are three contenders.
+`q, q(shaped=False), evolution(population=20, batch=1)` are three contenders, and
+`q_model(goal='front')` another.
 """
 
 import ast
@@ -41,7 +42,7 @@ def parse(text: str, config: Config) -> tuple[Contender, ...]:
 
     Args:
       text: names of agents, separated by commas. Parentheses after a name may set
-        `batch` and fields of the agent's section.
+        `batch`, `goal`, and fields of the agent's section.
       config: has all other values.
 
     Raises:
@@ -90,6 +91,7 @@ def _contender(
         raise ConfigError(f"--agents: batch is {quote(batch)}: want an integer")
     dataclasses.replace(config.search, batch=batch)  # checks its range
     values: dict[str, Any] = dataclasses.asdict(config.agent)
+    values["goal"] = fields.pop("goal", config.agent.goal)
     section = values[_SECTIONS[name]] if _SECTIONS[name] else values
     section.update(fields)
     values["name"] = name

@@ -42,7 +42,7 @@ def read_nasbench201(path: Path, dataset: str) -> TabularBenchmark:
 
     The reward is the validation accuracy after 12 epochs, the true value is the test
     accuracy after 200. A reward that is learnt learns from that too: the table has no
-    validation accuracy after 200 epochs.
+    validation accuracy after 200 epochs. The cost is FLOPs.
 
     Args:
       path: a csv file with the columns `arch`, `*_val_12` and `*_test_200` (per cent).
@@ -65,10 +65,13 @@ def read_nasbench201(path: Path, dataset: str) -> TabularBenchmark:
     arrays = space.arrays
     benchmark = make_benchmark(arrays, map(result, all_actions(arrays)))
     entries = np.arange(len(benchmark.rewards), dtype=np.int32)
-    params = cell_costs(benchmark.actions_of(entries)).params
-    terms = np.stack([benchmark.rewards, np.log(params)], axis=1)
+    costs = cell_costs(benchmark.actions_of(entries))
+    terms = np.stack([benchmark.rewards, np.log(costs.params)], axis=1)
     final = benchmark.true_values.astype(np.float64)
-    return benchmark._replace(full=FullTrainings(terms, final, _FULL / _EARLY))
+    return benchmark._replace(
+        full=FullTrainings(terms, final, _FULL / _EARLY),
+        log_costs=np.log(costs.flops).astype(np.float32),
+    )
 
 
 def read_oracle(path: Path, config: Config, images: ImageSpec) -> TabularBenchmark:

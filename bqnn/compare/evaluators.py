@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -21,14 +21,16 @@ from bqnn.compare.statistics import (
     added,
     count_searches,
 )
-from bqnn.compare.tabular import TabularBenchmark
+from bqnn.compare.tabular import Float32, TabularBenchmark
 from bqnn.config import AgentConfig, Config, schedule
 from bqnn.data import Dataset
 from bqnn.errors import ConfigError
 from bqnn.evaluation.records import Evaluation
 from bqnn.executors.executor import Executor
 from bqnn.search import journal, settled
+from bqnn.search.costs import log_cost
 from bqnn.search.evaluation_store import open_store
+from bqnn.search.front import hypervolume
 from bqnn.search.history import History, Run
 from bqnn.search.master import search
 from bqnn.search.problem import Problem, make_problem
@@ -39,17 +41,33 @@ _PART = 1024
 """Blocks whose functions are numbered in one call."""
 
 
+class Front(NamedTuple):
+    """The front of all blocks.
+
+    Attributes:
+      low, high: ln of the least and the largest cost.
+      hypervolume: of true values.
+    """
+
+    low: float
+    high: float
+    hypervolume: float
+
+
 class Evaluator(Protocol):
     """Runs the searches of an agent.
 
     Attributes:
       optimum: the best results there are, if they are known.
       timed: whether it knows how long a training takes.
+      front: hypervolume of the best front there is, and ln of the least and the largest
+        cost, if they are known.
       full_cost: of a training in full, in evaluations; None if the reward is not learnt
         from such.
     """
 
     optimum: Optimum | None
+    front: Front | None
     timed: bool
     full_cost: float | None
 
@@ -90,6 +108,12 @@ class TableEvaluator:
         self.full_cost = self._full and self._full.cost
         self._keys = jax.jit(jax.vmap(benchmark.space.key))
         known = np.isfinite(benchmark.rewards)
+        self.front: Front | None = None
+        if benchmark.log_costs is not None:
+            costs = benchmark.log_costs[known]
+            low, high = float(costs.min()), float(costs.max())
+            area = hypervolume(benchmark.true_values[known], costs, low, high)
+            self.front = Front(low, high, area)
         self.timed = not np.isnan(benchmark.seconds[known]).any()
         best = float(benchmark.true_values[known].max())
         target = np.quantile(benchmark.rewards[known], 0.999, method="higher")
@@ -114,6 +138,7 @@ class TableEvaluator:
                 table.true_values[asked],
                 self._functions(asked),
                 table.seconds[asked],
+                _at(table.log_costs, asked),
             )
             costs = (self.full_cost or 0.0) * found.in_full
             yield searches._replace(trained=added(searches.trained, ends, costs))
@@ -150,6 +175,7 @@ class TrainingEvaluator:
     """
 
     optimum: Optimum | None = None
+    front: Front | None = None
 
     def __init__(
         self,
@@ -186,11 +212,14 @@ class TrainingEvaluator:
             hashes = [event.candidate.hash for event in found]
             _, functions = np.unique(hashes, return_inverse=True)
             seconds = [_seconds(event.evaluation) for event in found]
+            cost = self._config.reward.cost
+            costs = [log_cost(cost, event.candidate) for event in found]
             searches = count_searches(
                 np.array([[event.reward for event in found]]),
                 np.array([[last_accuracy(*event[:2]) or 0.0 for event in found]]),
                 functions.astype(np.uint32)[None],
                 np.array([seconds if self.timed else [math.nan] * len(found)]),
+                np.array([costs]),
             )
             yield self._with_full(searches, contender.batch, history)
 
@@ -231,6 +260,11 @@ class TrainingEvaluator:
                 if self._interrupted():
                     raise KeyboardInterrupt
             return problem, opened.history()
+
+
+def _at(values: Float32 | None, indices: Int32) -> NDArray[np.floating]:
+    """Look values up; NaN where a table has none."""
+    return np.full(indices.shape, np.nan) if values is None else values[indices]
 
 
 def _seconds(evaluation: Evaluation) -> float:

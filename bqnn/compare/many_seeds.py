@@ -23,6 +23,7 @@ from bqnn.agents.learner import Learner
 from bqnn.compare.learned import Known, Round
 from bqnn.compare.tabular import Float32, TabularBenchmark
 from bqnn.config import AgentConfig, schedule
+from bqnn.errors import ConfigError
 from bqnn.space.actions import Int32
 
 SEEDS_AT_ONCE = 25
@@ -72,7 +73,15 @@ def search_seeds(
 
     Yields:
       What the next seeds found, R of which are `SEEDS_AT_ONCE` or, at the end, less.
+
+    Raises:
+      ConfigError: if a front is wanted and the table knows no costs, or there are
+        rounds.
     """
+    if rounds and agent.goal == "front":
+        raise ConfigError(
+            "a front with reward.kind=learned: a table has no such searches"
+        )
     with numerics.pinned(), jax.default_device(host()):
         first, *others = _legs(benchmark, agent, batch, [r.after for r in rounds])
     steps = len(benchmark.space.num_actions)
@@ -82,7 +91,7 @@ def search_seeds(
         # The last part has as many seeds as the others, so one program serves all.
         part = np.arange(start, start + SEEDS_AT_ONCE, dtype=np.int32)
         nothing = np.zeros((len(part), 0, batch, steps), np.int32)
-        asked = np.asarray(first(part, nothing, benchmark.rewards))
+        asked = np.asarray(first(part, nothing, benchmark.told(agent.goal)))
         known, counts = [Known(benchmark.rewards)] * len(part), []
         for this, leg in zip(rounds, others, strict=True):
             known = [this.hold(*pair) for pair in zip(asked, known, strict=True)]
@@ -105,7 +114,8 @@ def _legs(
     benchmark: TabularBenchmark, agent: AgentConfig, batch: int, after: Sequence[int]
 ) -> Iterator[_Leg]:
     """Compile a program for each part of a search between two rounds."""
-    learner, rewards = make_learner(benchmark.space, agent, batch), benchmark.rewards
+    learner = make_learner(benchmark.space, agent, batch)
+    rewards = benchmark.told(agent.goal)
     told = batch, len(benchmark.space.num_actions)
     options, seeds = runtime.quick_options(), jnp.arange(SEEDS_AT_ONCE)
     for start, end in itertools.pairwise([0, *after, len(learner.epsilons)]):

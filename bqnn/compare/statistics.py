@@ -4,12 +4,13 @@ Evaluations are counted twice: as asked, and as trained. A block that computes t
 function as an earlier one of its search is not trained again, and costs no time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bqnn.search.front import hypervolume
 from bqnn.stats import Floats, Mean, mean
 
 
@@ -24,12 +25,19 @@ class Searches(NamedTuple):
         cost by then, in evaluations; `[R, N]`.
       seconds: how long these took to train, one after the other; NaN if it is not
         known. `[R, N]`.
+      log_costs: ln of the cost of the network of each block; NaN if it is not known.
+        `[R, N]`.
     """
 
     rewards: Floats
     true_values: Floats
     trained: Floats
     seconds: Floats
+    log_costs: Floats
+
+
+Course = Callable[[Searches], Floats]
+"""(R searches of N evaluations) -> what they had found after each, `[R, N]`."""
 
 
 class AgentSummary(NamedTuple):
@@ -39,7 +47,7 @@ class AgentSummary(NamedTuple):
       label: of the agent.
       budget: evaluations.
       seeds: searches.
-      true_value: of the block with the best reward.
+      true_value: of the block with the best reward, or the hypervolume.
       regret: the optimum less `true_value`; None if the optimum is not known.
       needed: median of the evaluations to the target; infinite if most searches never
         reach it, None without a target.
@@ -76,7 +84,11 @@ class Optimum(NamedTuple):
 
 
 def count_searches(
-    rewards: Floats, true_values: Floats, functions: NDArray[np.uint32], times: Floats
+    rewards: Floats,
+    true_values: Floats,
+    functions: NDArray[np.uint32],
+    times: Floats,
+    log_costs: Floats,
 ) -> Searches:
     """Count what was trained.
 
@@ -86,13 +98,14 @@ def count_searches(
       functions: a number for every block, the same for those that compute the same
         function; uint32 `[R, N]`.
       times: seconds to train every block, NaN if it is not known; `[R, N]`.
+      log_costs: as in `Searches`, `[R, N]`.
     """
     new = np.zeros(functions.shape, bool)
     for row, marks in zip(functions, new, strict=True):
         marks[np.unique(row, return_index=True)[1]] = True
     trained = np.cumsum(new, axis=1, dtype=np.float64)
     seconds = np.cumsum(np.where(new, times, 0), axis=1, dtype=np.float64)
-    return Searches(rewards, true_values, trained, seconds)
+    return Searches(rewards, true_values, trained, seconds, log_costs)
 
 
 def added(spent: Floats, ends: Sequence[int], amounts: Floats) -> Floats:
@@ -115,6 +128,7 @@ def summarize(
     searches: Searches,
     optimum: Optimum | None,
     target: float | None,
+    course: Course | None = None,
 ) -> AgentSummary:
     """Summarize searches.
 
@@ -124,8 +138,9 @@ def summarize(
       searches: the searches.
       optimum: of the benchmark, if it is known.
       target: a reward to reach, if one is wanted.
+      course: what is compared; `best_so_far` if it is not given.
     """
-    true_value = mean(best_so_far(searches)[:, -1])
+    true_value = mean((course or best_so_far)(searches)[:, -1])
     needed = None if target is None else evaluations_to(searches.rewards, target)
     return AgentSummary(
         label=label,
@@ -159,6 +174,34 @@ def best_so_far(searches: Searches) -> Floats:
     better = searches.rewards > before[:, :-1]
     last = np.maximum.accumulate(np.where(better, np.arange(better.shape[1]), 0), 1)
     return np.take_along_axis(searches.true_values, last, axis=1)
+
+
+def hypervolumes(low: float, high: float) -> Course:
+    """Make the course of the hypervolume (`bqnn.search.front`).
+
+    Within each limit the best rewarded block counts, with its true value.
+
+    Args:
+      low: ln of the least limit.
+      high: ln of the largest.
+    """
+
+    def course(searches: Searches) -> Floats:
+        rows = zip(searches.rewards, searches.log_costs, strict=True)
+        pairs = zip(rows, searches.true_values, strict=True)
+        return np.array([_areas(*row, true, low, high) for row, true in pairs])
+
+    return course
+
+
+def _areas(
+    rewards: Floats, costs: Floats, true_values: Floats, low: float, high: float
+) -> list[float]:
+    areas: list[float] = []
+    for count in range(1, len(rewards) + 1):
+        told = rewards[:count], costs[:count]
+        areas.append(hypervolume(*told, low, high, true_values[:count]))
+    return areas
 
 
 def evaluations_to(rewards: Floats, target: float) -> Floats:

@@ -62,6 +62,7 @@ class TabularBenchmark(NamedTuple):
       seconds: how long the training took, float32 `[E]`; NaN where it is not known.
       full: full trainings, from which a reward can be learnt; None if the table has
         none.
+      log_costs: ln of the cost of the network, float32 `[E]`; None if it is not known.
     """
 
     space: Space
@@ -69,6 +70,25 @@ class TabularBenchmark(NamedTuple):
     true_values: Float32
     seconds: Float32
     full: FullTrainings | None = None
+    log_costs: Float32 | None = None
+
+    def told(self, goal: str) -> Float32:
+        """Return what agents are told of every entry, by `AgentConfig.goal`.
+
+        Returns:
+          The rewards, float32 `[E]`, or for a front rewards and costs, `[E, 2]`.
+
+        Raises:
+          ConfigError: if a front is wanted, and the table knows no costs.
+        """
+        if goal == "reward":
+            return self.rewards
+        if self.log_costs is None:
+            raise ConfigError(
+                "a front: this table does not know costs: want --space=nasbench201 "
+                "--evaluator=table:FILE"
+            )
+        return np.stack([self.rewards, -self.log_costs], axis=1)
 
     def index_of(self, actions: "Array") -> "Array":
         """Return the index of every block.

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bqnn.compare.comparison import Entry
-from bqnn.compare.statistics import AgentSummary, Searches, best_so_far
+from bqnn.compare.statistics import AgentSummary, Course, Searches, best_so_far
 from bqnn.errors import DataError
 from bqnn.report.foreign import foreign, literal
 from bqnn.report.palette import LINES
@@ -74,16 +74,22 @@ def _needed(row: AgentSummary) -> str:
 
 
 def save_figure(
-    entries: Sequence[Entry], x: str, what: str, title: str, path: Path
+    entries: Sequence[Entry],
+    x: str,
+    what: str,
+    title: str,
+    path: Path,
+    course: Course = best_so_far,
 ) -> None:
-    """Draw best-so-far against what was spent, a panel for each budget.
+    """Draw what was found against what was spent, a panel for each budget.
 
     Args:
       entries: the searches.
       x: one of `X_AXES`.
-      what: name of the reported value.
+      what: name of what is drawn.
       title: above the figure.
       path: of the picture; its ending names the format.
+      course: what is drawn.
 
     Raises:
       DataError: if it cannot be written.
@@ -94,7 +100,7 @@ def save_figure(
     panels = figure.subplots(1, len(budgets), squeeze=False)[0]
     for axes, budget in zip(panels, budgets, strict=True):
         curves = {
-            entry.contender.label: _curve(entry.searches, x)
+            entry.contender.label: _curve(entry.searches, x, course)
             for entry in entries
             if entry.budget == budget
         }
@@ -102,7 +108,7 @@ def save_figure(
         axes.set_xlabel(X_AXES[x])
         axes.locator_params(axis="x", nbins=5)  # seconds have many digits
         axes.set_title(f"{budget} evaluations", fontsize=10)
-    panels[0].set_ylabel(f"{what} of the best so far, %")
+    panels[0].set_ylabel(f"{what}, %")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     try:
@@ -137,8 +143,8 @@ def draw_curves(axes: Axes, curves: Mapping[str, tuple[Floats, Mean]]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _curve(searches: Searches, x: str) -> tuple[Floats, Mean]:
-    return _spent(searches)[x], mean(best_so_far(searches))
+def _curve(searches: Searches, x: str, course: Course) -> tuple[Floats, Mean]:
+    return _spent(searches)[x], mean(course(searches))
 
 
 def _spent(searches: Searches) -> dict[str, Floats]:
@@ -171,15 +177,22 @@ def save_summaries(rows: Sequence[AgentSummary], path: Path) -> None:
     )
 
 
-def save_curves(entries: Sequence[Entry], path: Path) -> None:
-    """Write best-so-far after every evaluation, and what was spent, as csv.
+def save_curves(
+    entries: Sequence[Entry], path: Path, course: Course = best_so_far
+) -> None:
+    """Write what was found after every evaluation, and what was spent, as csv.
+
+    Args:
+      entries: the searches.
+      path: of the file.
+      course: what is written; the best so far if it is not given.
 
     Raises:
       DataError: if it cannot be written.
     """
     rows = []
     for entry in entries:
-        value, (low, high) = mean(best_so_far(entry.searches))
+        value, (low, high) = mean(course(entry.searches))
         spent = _spent(entry.searches)
         columns = value, low, high, spent["trained"], spent["seconds"]
         for number, values in enumerate(zip(*columns, strict=True), 1):

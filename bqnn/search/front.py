@@ -25,7 +25,13 @@ def front_of(accuracy: ArrayLike, cost: ArrayLike) -> NDArray[np.intp]:
     return order[value[order] > before]
 
 
-def hypervolume(accuracy: ArrayLike, cost: ArrayLike, low: float, high: float) -> float:
+def hypervolume(
+    accuracy: ArrayLike,
+    cost: ArrayLike,
+    low: float,
+    high: float,
+    reported: ArrayLike | None = None,
+) -> float:
     """Average the best accuracy within a limit on the cost, over limits.
 
     The limits go from `low` to `high`; where no block is within a limit, its accuracy
@@ -37,7 +43,9 @@ def hypervolume(accuracy: ArrayLike, cost: ArrayLike, low: float, high: float) -
       cost: of every block, `[N]`: its logarithm, if limits are to be spaced by that.
       low: the least limit.
       high: the largest limit, above `low`.
+      reported: what to average of the most accurate blocks instead, `[N]`.
     """
     best = front_of(accuracy, cost)
+    values = np.asarray(accuracy if reported is None else reported, np.float64)[best]
     ends = np.clip(np.append(np.asarray(cost, np.float64)[best], high), low, high)
-    return float(np.diff(ends) @ np.asarray(accuracy, np.float64)[best] / (high - low))
+    return float(np.diff(ends) @ values / (high - low))

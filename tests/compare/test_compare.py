@@ -13,7 +13,7 @@ import pytest
 
 from bqnn.compare import contenders
 from bqnn.compare.comparison import Entry, SeedsDone, Store, compare
-from bqnn.compare.evaluators import TableEvaluator, TrainingEvaluator
+from bqnn.compare.evaluators import Front, TableEvaluator, TrainingEvaluator
 from bqnn.compare.many_seeds import for_budget, search_seeds
 from bqnn.compare.statistics import Optimum, Searches
 from bqnn.compare.tabular import (
@@ -28,6 +28,7 @@ from bqnn.data import load
 from bqnn.errors import DataError
 from bqnn.search import journal, settled
 from bqnn.search.calibration import FITTED, values_of
+from bqnn.search.costs import log_cost
 from bqnn.search.history import Run
 from bqnn.search.master import search
 from bqnn.search.problem import make_candidate
@@ -103,6 +104,28 @@ def test_many_searches_at_once_are_the_launched_search(
     np.testing.assert_array_equal(found.rewards[0], rewards)
 
 
+def test_many_searches_for_a_front_are_the_launched_search(tmp_path: Path) -> None:
+    config = tiny_config(
+        search={"batch": 4, "lag": 0},
+        agent={"name": "evolution", "goal": "front", "evolution": {"population": 6}},
+        reward={"kind": "accuracy", "cost": "params"},
+    )
+    work, told = problem_of(config), _benchmark()
+    known = np.flatnonzero(np.isfinite(told.rewards))
+    log_costs = np.full(len(told.rewards), np.nan, np.float32)
+    for entry, row in zip(known, told.actions_of(known.astype(np.int32)), strict=True):
+        candidate = make_candidate(work, work.space.decode(row))
+        log_costs[entry] = log_cost("params", candidate)
+    benchmark = told._replace(rewards=told.true_values, log_costs=log_costs)
+    (found,) = search_seeds(benchmark, config.agent, batch=4, seeds=1)
+    search_table(tmp_path, config)
+    with journal.open_readonly(tmp_path) as facts:
+        events = list(settled.evaluated(work, facts.history()))
+    rows = np.stack([work.space.encode(event.candidate.block) for event in events])
+    expected = benchmark.index_of(jnp.asarray(rows))
+    np.testing.assert_array_equal(found.indices[0], expected)
+
+
 def _with_full(benchmark: TabularBenchmark) -> TabularBenchmark:
     """What `FullExecutor` evaluates, as a benchmark."""
     work, size = problem_of(LEARNED), len(benchmark.rewards)
@@ -143,6 +166,7 @@ class _Counting:
     """An evaluator that says how often it was asked."""
 
     optimum: Optimum | None = None
+    front: Front | None = None
     timed = False
     full_cost: float | None = None
 
@@ -153,7 +177,7 @@ class _Counting:
         """Give a row per seed."""
         self.asked.append((contender.label, budget))
         for seed in range(seeds):
-            yield Searches(*np.full((4, 1, budget), seed / 2))
+            yield Searches(*np.full((5, 1, budget), seed / 2))
 
 
 def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_nasbench201_is_not_believed(value: str, tmp_path: Path) -> None:
         read_nasbench201(path, "cifar10")
 
 
-ARRAYS = ("rewards", "reported", "trained", "seconds")
+ARRAYS = ("rewards", "reported", "trained", "seconds", "log_costs")
 FILES: dict[str, Callable[[], dict[str, np.ndarray]]] = {
     "another shape": lambda: {name: np.zeros((4, 3)) for name in ARRAYS},
     "texts": lambda: {name: np.full((4, 2), "x") for name in ARRAYS},
@@ -142,7 +142,7 @@ FILES: dict[str, Callable[[], dict[str, np.ndarray]]] = {
 @pytest.mark.parametrize("fault", FILES)
 def test_searches_that_are_done_are_not_believed(fault: str, tmp_path: Path) -> None:
     (agent,), store = parse("q", CONFIG), Store(tmp_path, "a")
-    store.save(agent, 2, Searches(*np.zeros((4, 4, 2))))
+    store.save(agent, 2, Searches(*np.zeros((5, 4, 2))))
     assert store.load(agent, 2, 4)
     (path,) = tmp_path.iterdir()
     np.savez(path, **FILES[fault]())  # type: ignore[arg-type]

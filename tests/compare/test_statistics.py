@@ -10,6 +10,7 @@ from bqnn.compare.statistics import (
     count_searches,
     evaluations_to,
     found,
+    hypervolumes,
     summarize,
 )
 from bqnn.stats import mean
@@ -19,12 +20,24 @@ SEARCHES = count_searches(
     true_values=np.array([[0.9, 0.7, 0.8, 0.1], [0.4, 0.5, 0.6, 0.3]]),
     functions=np.array([[7, 5, 7, 5], [5, 5, 1, 2]], np.uint32),
     times=np.array([[1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 4.0, 8.0]]),
+    log_costs=np.array([[1.0, 3.0, 2.0, 1.0], [2.0, 2.0, 2.0, 2.0]]),
 )
 
 
 def test_the_first_best_counts_and_its_true_worth_may_fall() -> None:
     expected = [[0.9, 0.7, 0.7, 0.7], [0.4, 0.4, 0.4, 0.3]]
     np.testing.assert_array_equal(best_so_far(SEARCHES), expected)
+
+
+def test_the_true_values_of_a_front_are_averaged_over_limits() -> None:
+    # From 1 to 5. The fourth is rewarded more than the first, for as little.
+    expected = [
+        [0.9, (2 * 0.9 + 2 * 0.7) / 4, (0.9 + 3 * 0.8) / 4, (0.1 + 3 * 0.8) / 4],
+        [0.3, 0.3, 0.3, 0.225],
+    ]
+    np.testing.assert_allclose(hypervolumes(1.0, 5.0)(SEARCHES), expected)
+    row = summarize("q", 4, SEARCHES, None, None, hypervolumes(1.0, 5.0))
+    assert row.true_value.value == pytest.approx((0.625 + 0.225) / 2)
 
 
 def test_what_was_trained_before_is_counted_once_and_costs_nothing() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,16 @@ from bqnn.search import journal
 from bqnn.search.events import Evaluated
 from bqnn.search.history import Run
 from bqnn.search.master import search
+from bqnn.search.settled import evaluated
 from bqnn.stats import correlation, difference
 from tests.helpers.networks import small
-from tests.helpers.searches import SPEC, TableExecutor, problem_of, tiny_config
+from tests.helpers.searches import (
+    SPEC,
+    TableExecutor,
+    problem_of,
+    search_table,
+    tiny_config,
+)
 
 pytestmark = pytest.mark.quick_compilation
 
@@ -185,3 +193,32 @@ def test_without_a_validation_part_there_is_no_ranking() -> None:
     data = dataclasses.replace(FINAL.data, validation=0.0)
     with pytest.raises(ConfigError, match=r"set data.validation"):
         selection.worker_config(dataclasses.replace(FINAL, data=data))
+
+
+def test_the_front_of_a_search_is_read_by_hand(tmp_path: Path) -> None:
+    config = tiny_config()
+    search_table(tmp_path, config)
+    front = selection.read_front(tmp_path, "params")
+    costs = [event.candidate.network_params for event in front.found]
+    accuracies = [event.evaluation.accuracy[-1] for event in front.found]
+    assert costs == sorted({*costs}) and accuracies == sorted({*accuracies})
+    with journal.open_readonly(tmp_path) as facts:
+        events = list(evaluated(problem_of(config), facts.history()))
+    for event in events:
+        within = [
+            a
+            for a, c in zip(accuracies, costs, strict=True)
+            if c <= event.candidate.network_params
+        ]
+        assert max(within) >= event.evaluation.accuracy[-1]
+    least = math.log(min(event.candidate.network_params for event in events))
+    assert (front.cost, front.low) == ("params", least)
+    # No more than the largest accuracy, no less than the least, within all limits.
+    assert accuracies[0] < front.hypervolume < accuracies[-1]
+    assert selection.read_front(tmp_path).cost == "flops"
+    limited = selection.read_front(tmp_path, "params", limit=costs[1])
+    assert limited.found == front.found[:2]
+    with pytest.raises(
+        SearchError, match=f"9 params or less: the least is {costs[0]:,}"
+    ):
+        selection.read_front(tmp_path, "params", limit=9)

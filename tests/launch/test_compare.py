@@ -93,6 +93,26 @@ def test_trainings_in_full_are_counted(tmp_path: Path) -> None:
     assert row["found_best"] == row["evaluations_to_target"] == ""
 
 
+@pytest.mark.skipif(not CELLS.exists(), reason="NAS-Bench-201 is missing")
+def test_fronts_are_compared(tmp_path: Path) -> None:
+    result = programs.answer(
+        "compare",
+        *("--space=nasbench201", f"--evaluator=table:{CELLS}", f"--workdir={tmp_path}"),
+        *("--front", "--budgets=24", "--seeds=2"),
+        "--agents=random,evolution(goal='front',population=8)",
+    )
+    assert (result.status, result.err) == (0, "")
+    assert "evolution(goal=front, population=8)" in result.out
+    with (tmp_path / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        # Of test accuracies on CIFAR-100; the regret is that of the best front.
+        assert 0.3 < float(row["mean"]) < 0.75
+        assert float(row["mean"]) + float(row["regret"]) == pytest.approx(
+            0.693, abs=1e-3
+        )
+
+
 def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
     mistakes = {
         ("--agents=sarsa",): (2, "there is no agent 'sarsa'"),
@@ -100,6 +120,9 @@ def test_mistakes_are_one_line_each(tmp_path: Path) -> None:
         ("--evaluator=tabel",): (2, "table:FILE, or train with --space=nsc"),
         ("--x=seconds",): (2, "--x=seconds: this table has no seconds"),
         ("--dataset=svhn", "--space=nasbench201"): (2, "--dataset='svhn': want cifar"),
+        ("--front",): (2, "a front: this table does not know costs"),
+        ("--agents=q(goal='front')",): (2, "a front: this table does not know costs"),
+        ("--agents=q(goal='best')",): (2, "agent.goal is 'best': want reward or front"),
         ("--config.reward.kind=learned",): (2, "this table does not know trainings in"),
         ("--evaluator=table:none.csv",): (1, "none.csv: No such file"),
         ("--config.space.max_layers=2", "--space=nasbench201"): (1, "want csv with a"),

@@ -43,6 +43,19 @@ CASES: dict[str, dict[Command, str]] = {
         for name, flag in {"match": "--match=none", "seeds": "--seeds=2"}.items()
     }
     | {
+        (
+            *TRAIN,
+            "--search=s",
+            "--top=2",
+            "--front",
+        ): "--front has no effect with",
+        (*TRAIN, "--search=s", "--top=2", "--limit=9"): "--limit has no effect with",
+        (
+            *TRAIN,
+            "--search=s",
+            "--front",
+            "--rank=2",
+        ): "--rank has no effect with --top",
         (*TRAIN, "--block=1,1,3,0,0", "--rank=2"): "--rank has no effect with --block",
         (*TRAIN, "--search=s", "--process=1"): "--process has no effect without --coo",
     },
@@ -100,6 +113,10 @@ CASES: dict[str, dict[Command, str]] = {
         (*GRAPH, "--workers=2"): "--workers has no effect with --evaluator=nasbench-g",
         (*TABLE, "--evaluations=d"): "--evaluations has no effect with --evaluator=tab",
         (*TABLE, "--workers=2"): "--workers has no effect with --evaluator=table",
+    },
+    "show": {
+        ("--block=resnet", "--limit=9"): "--limit has no effect without --search",
+        ("--block=resnet", "--cost=params"): "--cost has no effect without --search",
     },
     "bench": {
         ("--scale", "--parts=agent"): "--parts has no effect with --scale",
