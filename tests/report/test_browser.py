@@ -26,6 +26,7 @@ from tests.helpers.searches import (
     TableExecutor,
     TimedExecutor,
     run_search,
+    search_table,
     tiny_config,
 )
 
@@ -185,7 +186,12 @@ def test_odd_journals_are_shown_without_complaint(
     run_search(
         failed, config, TableExecutor(faults=dict.fromkeys(range(9), Status.FAILED))
     )
+    goal = {"name": "random", "goal": "front", "schedule": "1.0:2"}
+    search_table(
+        tmp_path / "front", tiny_config(agent=goal, reward={"kind": "accuracy"})
+    )
     said = {
+        tmp_path / "front": "The front: which block to take within a limit on FLOPs of",
         empty: "the search has not begun",
         begun: "Nothing is evaluated yet",
         failed: "No evaluation gave an accuracy yet",

@@ -28,7 +28,13 @@ from bqnn.search.state import batch_digest, first_state, tell_batch
 from bqnn.space.actions import Int32
 from tests.helpers.hand_journal import HAND, ask, by_hand, tell
 from tests.helpers.paths import ROOT
-from tests.helpers.searches import SPEC, TableExecutor, run_search, tiny_config
+from tests.helpers.searches import (
+    SPEC,
+    TableExecutor,
+    run_search,
+    search_table,
+    tiny_config,
+)
 from tests.helpers.thorough import times
 
 pytestmark = pytest.mark.quick_compilation
@@ -72,6 +78,18 @@ def test_the_page_holds_the_search(searched: Path) -> None:
         "--config=digits_final --config.data.name=digits --config.data.validation=0.2"
     )
     assert len(search["digest"]) == 64
+
+
+def test_the_page_of_a_front_follows_its_hypervolume(tmp_path: Path) -> None:
+    goal = {"name": "random", "goal": "front"}
+    config = tiny_config(agent=goal, reward={"kind": "accuracy", "cost": "params"})
+    search_table(tmp_path, config)
+    search = Source(tmp_path).read()
+    areas = search["front"]["hypervolume"]
+    assert search["front"]["cost"] == "params" and len(areas) == 6
+    assert areas == sorted(areas) and 0 < areas[0] <= areas[-1] < 1
+    assert [*search["fronts"]] == [*search["costs"]] == ["network_flops", "params"]
+    assert " --front --workdir=" in search["commands"]["train"]
 
 
 def test_the_command_that_trains_names_data_wiring_and_budget(tmp_path: Path) -> None:

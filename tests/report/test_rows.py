@@ -1,5 +1,6 @@
 """A search as rows and series, by hand; Q-values against a plain count."""
 
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ from bqnn.agents.q import QState
 from bqnn.config import Config
 from bqnn.report.q_history import QHistory
 from bqnn.report.rows import front, rows
-from bqnn.report.series import series
+from bqnn.report.series import hypervolumes, series
 from bqnn.report.timing import Failure, failures, phases, spans
 from bqnn.search import journal
 from bqnn.search.fold import fold
@@ -89,6 +90,15 @@ def test_the_front_holds_what_nothing_beats(tmp_path: Path) -> None:
     found = [row._replace(flops=flops, accuracy=acc) for flops, acc in pairs]
     assert front(found, "flops") == [2, 1, 5]
     assert front([], "flops") == []
+    batches = [0, 0, 0, 1, 1, 1, 1]
+    later = zip(found, batches, strict=True)
+    placed = [row._replace(iteration=batch) for row, batch in later]
+    areas = hypervolumes(placed, "flops")
+    # 0.2 from 3 to 5, then 0.6; 0.7 at the last limit, 10, alone.
+    low, middle, high = math.log(3), math.log(5), math.log(10)
+    expected = (0.2 * (middle - low) + 0.6 * (high - middle)) / (high - low)
+    assert areas == pytest.approx([expected, expected])
+    assert hypervolumes(placed[:2], "flops") == hypervolumes([], "flops") == []
 
 
 def _final_state(config: Config, history: History) -> Any:
