@@ -115,7 +115,7 @@ def _measured(
     from bqnn.engines.units import space_signatures
     from bqnn.latency import table, timing
 
-    signatures = space_signatures(config.space.max_layers, config.network, images)
+    signatures = space_signatures(config.space, config.network, images)
     prepared = {}
     for on_unit in cli.progress(console, "units, prepared", len(signatures)):
         for signature in signatures:

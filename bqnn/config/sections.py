@@ -151,8 +151,8 @@ class RewardConfig(Section):
       rho: of log(density) of the block.
       full_blocks: blocks to train in full, for `learned`.
       full_epochs: epochs of a full training, for `learned`.
-      cost: of the whole network, `flops` or `params`: for `target`, and for
-        `agent.goal=front`.
+      cost: of the whole network, `flops`, `params`, or `latency` in nanoseconds, by
+        `budget.latency_table`: for `target`, and for `agent.goal=front`.
       target: a cost. The reward, of any kind, is multiplied by (cost / target) ** w
         (Tan et al., *MnasNet*, CVPR 2019). No target if None.
       below: w where the cost is below the target; 0 for a limit.
@@ -166,7 +166,7 @@ class RewardConfig(Section):
     rho: float = within(8.0, -LARGE, LARGE)
     full_blocks: int = within(12, 3, 1000)
     full_epochs: int = within(100, 1, 100_000)
-    cost: str = one_of("flops", "params")
+    cost: str = one_of("flops", "params", "latency")
     target: int | None = within(None, 1, 10**18)
     # Ends at which the largest factor is still a float32.
     below: float = within(-0.07, -2, 0)
@@ -229,6 +229,9 @@ class Config:
         check("space.wirings", wirings, own not in wirings, want)
         if self.agent.goal == "front":
             self._check_front()
+        cost, table = self.reward.cost, self.budget.latency_table
+        want = "budget.latency_table=FILE of launch.latency with latency"
+        check("reward.cost", cost, cost != "latency" or table is not None, want)
         if self.reward.kind == "learned":
             full, want = self.reward.full_epochs, "more than train.epochs"
             check("reward.full_epochs", full, full > self.train.epochs, want)

@@ -84,7 +84,7 @@ class Candidate:
         the canonical hash and them; `train.epochs` if None.
       repeat_from: the accuracy after the last epoch from which on it is trained again
         (`train.repeats`); it is not if None.
-      latency: of the whole network for one image, in milliseconds, as
+      latency: of the whole network for one image, in nanoseconds, as
         `budget.latency_table` foretells it; None without one.
     """
 
@@ -101,7 +101,7 @@ class Candidate:
     rungs: tuple[Rung, ...] = ()
     epochs: int | None = None
     repeat_from: float | None = None
-    latency: float | None = None
+    latency: int | None = None
 
     @property
     def id(self) -> CandidateId:

@@ -19,10 +19,15 @@ _WEIGHTED = ("stem", "pcc", "separable", "head")
 
 def network(model: Model) -> Network:
     """Make the module of a model; it takes the model's variables as they are."""
-    own = [kind for kind in TYPES.values() if kind.module]
-    standalone.OWN.update({kind.op: kind.module for kind in own})
+    take_own_layers()
     mean, std = tuple(model.mean.tolist()), tuple(model.std.tolist())
     return Network(nodes(model.plan), mean, std, model.dtype)
+
+
+def take_own_layers() -> None:
+    """Let plain networks have the layers that the user has registered."""
+    own = [kind for kind in TYPES.values() if kind.module]
+    standalone.OWN.update({kind.op: kind.module for kind in own})
 
 
 def nodes(network: NetworkPlan) -> tuple[Node, ...]:

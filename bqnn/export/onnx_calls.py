@@ -14,7 +14,7 @@ from jax import Array
 
 from bqnn.engines.units import Shape, UnitSignature
 from bqnn.export import inference, onnx_format
-from bqnn.export.standalone import OPERATIONS, Node
+from bqnn.export.standalone import OPERATIONS, Node, own_layer
 from bqnn.networks.plan import NetworkPlan
 
 Call = Callable[[], Any]
@@ -37,7 +37,8 @@ class Graph(nn.Module):
         values = dict(zip(self.inputs, inputs, strict=True))
         for node in self.nodes:
             read = [values[name] for name in node.inputs]
-            values[node.name] = OPERATIONS[node.op](node, "float32", read)
+            operation = OPERATIONS.get(node.op, own_layer)
+            values[node.name] = operation(node, "float32", read)
         return values[self.nodes[-1].name]
 
 
@@ -67,6 +68,7 @@ def network_call(network: NetworkPlan) -> Call:
 
 
 def _call(graph: Graph, shapes: Sequence[Shape]) -> Call:
+    inference.take_own_layers()
     rng = np.random.default_rng(0)
     inputs = [rng.uniform(size=(1, *shape)).astype(np.float32) for shape in shapes]
     variables = graph.init(jax.random.key(0), *map(jnp.asarray, inputs))

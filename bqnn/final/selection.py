@@ -80,7 +80,7 @@ def read_front(
 
     Args:
       search: its work directory; it may still be running.
-      cost: of the network, `flops` or `params`; by default `reward.cost` of the search.
+      cost: of the network, of `COSTS`; by default `reward.cost` of the search.
       limit: the most that a block of the front may cost.
 
     Raises:
@@ -92,7 +92,9 @@ def read_front(
     measured = [e for e in events if last_accuracy(*e[:2]) is not None]
     if not measured:
         raise SearchError(f"{search}: no block has an accuracy yet")
-    accuracies = [event.evaluation.accuracy[-1] for event in measured]
+    accuracies = [event.evaluation.final for event in measured]
+    if name == "latency" and run.config.budget.latency_table is None:
+        raise SearchError(f"{search}: want a search with a table of latencies")
     costs = [log_cost(name, event.candidate) for event in measured]
     low, high = min(costs), max(costs)
     area = hypervolume(accuracies, costs, low, high) if high > low else math.nan

@@ -195,7 +195,7 @@ def over_budget(
     batch: int,
     dtype: str,
     budget: BudgetConfig,
-    latency: float | None = None,
+    latency: int | None = None,
 ) -> str:
     """Describe what exceeds the budget; empty if nothing does.
 
@@ -204,16 +204,17 @@ def over_budget(
       batch: images of a training step.
       dtype: of the computation.
       budget: the limits.
-      latency: of the network for one image, in milliseconds, if it is known.
+      latency: of the network for one image, in nanoseconds, if it is known.
     """
     kept = activation_bytes(cost, batch, dtype)
+    milliseconds = None if latency is None else latency / 1e6
     excesses = [
         f"{name} {value:,} over {limit:,}"
         for name, value, limit in (
             ("max_params", cost.params, budget.max_params),
             ("max_flops", cost.flops, budget.max_flops),
             ("max_activation_bytes", kept, budget.max_activation_bytes),
-            ("max_latency", latency, budget.max_latency),
+            ("max_latency", milliseconds, budget.max_latency),
         )
         if value is not None and limit is not None and value > limit
     ]

@@ -74,20 +74,23 @@ def best_blocks(
 def front_blocks(front: Front) -> Table:
     """Tabulate the front of a search, the cheapest block first."""
     count = len(front.found)
+    known = any(event.candidate.latency is not None for event in front.found)
     return make_table(
         f"The front: {count} blocks, none beaten in accuracy and {front.cost}",
         [
             Column("rank", justify="right"),
             folded("NSC"),
             *numbers("accuracy", "network FLOPs", "params"),
+            *numbers(*(["latency"] if known else [])),
         ],
         (
             (
                 str(rank),
                 str(event.candidate.block),
-                f"{event.evaluation.accuracy[-1]:.2%}",
+                f"{event.evaluation.final:.2%}",
                 si(event.candidate.network_flops),
                 si(event.candidate.network_params),
+                *(_latency_cells(event) if known else ()),
             )
             for rank, event in enumerate(front.found, 1)
         ),
@@ -175,7 +178,7 @@ def _block_cells(event: Evaluated) -> tuple[str, ...]:
 
 def _latency_cells(event: Evaluated) -> tuple[str]:
     latency = event.candidate.latency
-    return ("" if latency is None else f"{latency:.3g} ms",)
+    return ("" if latency is None else f"{latency / 1e6:.3g} ms",)
 
 
 def _repeats(block: Block, setting: NetworkSetting | None) -> list[str]:

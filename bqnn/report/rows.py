@@ -40,7 +40,7 @@ class EvaluationRow(NamedTuple):
       params: of the whole network.
       repeats: N, blocks per stage of the network.
       density: edges over nodes of the block.
-      latency: of the network for one image, in milliseconds, by the search's table;
+      latency: of the network for one image, in nanoseconds, by the search's table;
         None without one.
       seconds: busy time of the worker in the last attempt; 0 for a reused result.
       worker: its name.
@@ -65,7 +65,7 @@ class EvaluationRow(NamedTuple):
     params: int
     repeats: int
     density: float
-    latency: float | None
+    latency: int | None
     seconds: float
     worker: str
     finished: float
@@ -98,7 +98,7 @@ def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
 
     Args:
       found: the rows.
-      cost: the field to be small: `flops`, `network_flops` or `params`.
+      cost: the field to be small: `flops`, `network_flops`, `params` or `latency`.
 
     Returns:
       Indices of the rows on the front, cheapest first: each is more accurate than all
@@ -106,7 +106,7 @@ def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
     """
     accuracies = [math.nan if row.accuracy is None else row.accuracy for row in found]
     # As logarithms: with native widths, some costs are more than a float holds.
-    costs = [math.log(max(1, getattr(row, cost))) for row in found]
+    costs = [math.log(max(1, getattr(row, cost) or 0)) for row in found]
     return front_of(accuracies, costs).tolist()
 
 

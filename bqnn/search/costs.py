@@ -8,8 +8,13 @@ from bqnn.evaluation.records import Candidate
 COSTS: Mapping[str, Callable[[Candidate], int]] = {
     "flops": lambda candidate: candidate.network_flops,
     "params": lambda candidate: candidate.network_params,
+    "latency": lambda candidate: candidate.latency or 0,
 }
-"""Costs of the whole network, by the name that `config.reward.cost` takes."""
+"""Costs of the whole network, by the name that `config.reward.cost` takes.
+
+Multiply-adds of one image; parameters; nanoseconds for one image, as
+`budget.latency_table` has it.
+"""
 
 
 def log_cost(name: str, candidate: Candidate) -> float:

@@ -88,8 +88,8 @@ CANDIDATE: dict[str, Convert] = {
     "params": digits(4000),
     "network_flops": digits(4000),
 }
-_ACCURACY = number(0, 1)
-_LATENCY = parsed(lambda value: None if value is None else number(0, 1e12)(value))
+_ACCURACY, _NANOSECONDS = number(0, 1), integer(0, 10**18)
+_LATENCY = parsed(lambda value: None if value is None else _NANOSECONDS(value))
 
 COLUMNS: dict[str, dict[str, Convert]] = {
     "run": {

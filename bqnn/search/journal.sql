@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS candidates (
   nodes INTEGER NOT NULL,
   params TEXT NOT NULL,       -- of the network
   network_flops TEXT NOT NULL,
-  -- From version 5 on: JSON, milliseconds of the network for an image, or null.
+  -- From version 5 on: JSON, nanoseconds of the network for an image, or null.
   latency TEXT NOT NULL DEFAULT 'null',
   PRIMARY KEY (iteration, slot)
 );

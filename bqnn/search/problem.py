@@ -134,11 +134,11 @@ def make_candidate(
     )
 
 
-def _latency(problem: Problem, block: nsc.Block) -> float | None:
+def _latency(problem: Problem, block: nsc.Block) -> int | None:
     if problem.latencies is None:
         return None
     network = plan(block, problem.config.network, problem.images)
-    return problem.latencies.of(network)
+    return round(1e6 * problem.latencies.of(network))
 
 
 def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
@@ -155,7 +155,7 @@ def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
         found = _latency(problem, candidate.block)
         if found != candidate.latency:
             raise DataError(
-                f"{problem.config.budget.latency_table} says {found} ms of "
+                f"{problem.config.budget.latency_table} says {found} ns of "
                 f"{candidate.block}, the journal {candidate.latency}: want the table "
                 "that the search began with"
             )

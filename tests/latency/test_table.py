@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bqnn.config import SpaceConfig
 from bqnn.engines.units import space_signatures, units
 from bqnn.errors import DataError
 from bqnn.latency import table
@@ -15,7 +16,7 @@ from bqnn.space.nsc import parse
 from tests.helpers.blocks import random_blocks
 from tests.helpers.networks import SPEC, small
 
-SIGNATURES = space_signatures(3, small(), SPEC)
+SIGNATURES = space_signatures(SpaceConfig(3), small(), SPEC)
 TABLE = LatencyTable(
     "a device",
     {

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bqnn.config import SpaceConfig
 from bqnn.engines.units import space_signatures
 from bqnn.export import onnx_calls
 from bqnn.latency import timing
@@ -30,7 +31,7 @@ def test_calls_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_unit_of_a_space_can_be_called() -> None:
-    for signature in space_signatures(2, CONFIG, SPEC):
+    for signature in space_signatures(SpaceConfig(2), CONFIG, SPEC):
         output = timing.unit_call(signature, "float32")()
         head = signature.nodes[-1].op == "head"
         assert output.shape == (
@@ -48,8 +49,8 @@ def test_a_whole_network_can_be_called() -> None:
 
 def test_so_can_they_in_onnx_runtime() -> None:
     pytest.importorskip("jax2onnx")
-    signatures = [s for s in space_signatures(2, CONFIG, SPEC) if len(s.nodes) == 2]
-    (joined, *_) = signatures
+    signatures = space_signatures(SpaceConfig(2), CONFIG, SPEC)
+    joined = next(s for s in signatures if len(s.nodes) == 2)
     (output,) = onnx_calls.unit_call(joined)()
     assert output.shape == (1, *joined.output)
     (logits,) = onnx_calls.network_call(NETWORK)()

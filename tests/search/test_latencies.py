@@ -9,7 +9,7 @@ from bqnn.config import BudgetConfig, Config
 from bqnn.engines.units import space_signatures
 from bqnn.errors import ConfigError, DataError, JournalError
 from bqnn.evaluation.evaluate import evaluate
-from bqnn.evaluation.records import Status
+from bqnn.evaluation.records import Evaluation, Status
 from bqnn.latency import table
 from bqnn.latency.table import LatencyTable, UnitLatency, unit_name
 from bqnn.networks.plan import plan
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.quick_compilation
 def _with_table(folder: Path, ms: float = 1.0, **budget: float) -> Config:
     """Make a configuration with a table in which every unit takes `ms`."""
     config, path = tiny_config(), folder / "latency.csv"
-    signatures = space_signatures(config.space.max_layers, config.network, SPEC)
+    signatures = space_signatures(config.space, config.network, SPEC)
     units = {unit_name(s): UnitLatency(ms, ms, ms) for s in signatures}
     table.write(LatencyTable("a device", units, offset=0.5), path)
     return tiny_config(budget={"latency_table": str(path), **budget})
@@ -42,7 +42,7 @@ def test_a_candidate_knows_its_latency(tmp_path: Path) -> None:
     problem = make_problem(_with_table(tmp_path), SPEC)
     block = parse("1,1,3,0,0;2,4,0,1,0;3,1,3,2,0")
     # Stem, two convolutions and head; the identity vanishes.
-    assert make_candidate(problem, block).latency == 4.5
+    assert make_candidate(problem, block).latency == 4_500_000
     assert make_candidate(problem_of(tiny_config()), block).latency is None
 
 
@@ -52,7 +52,7 @@ def test_latencies_are_facts_that_outlive_the_table(tmp_path: Path) -> None:
     latencies = read_table(config)
     for event in evaluated(events):
         network = plan(event.candidate.block, config.network, SPEC)
-        assert event.candidate.latency == latencies.of(network)
+        assert event.candidate.latency == round(1e6 * latencies.of(network))
     (tmp_path / "latency.csv").unlink()
     assert digests_of(replay(tmp_path / "run")) == digests_of(events)
     found = {event.candidate for event in evaluated(replay(tmp_path / "run"))}
@@ -89,6 +89,27 @@ def test_a_search_goes_on_with_the_table_that_it_began_with(tmp_path: Path) -> N
         replay(run)
 
 
+def test_a_reward_holds_networks_to_a_latency(tmp_path: Path) -> None:
+    plain = {"kind": "accuracy", "cost": "latency", "target": 4_500_000}
+    reward = {**plain, "below": 0.0, "above": -1.0}
+    budget = _with_table(tmp_path).budget
+    config = tiny_config(budget={"latency_table": budget.latency_table}, reward=reward)
+    problem = make_problem(config, SPEC)
+    two, seven = (
+        make_candidate(problem, parse(text))
+        for text in (
+            "1,1,3,0,0;2,1,3,1,0",
+            ";".join(f"{n},1,3,{n - 1},0" for n in range(1, 8)),
+        )
+    )
+    found = Evaluation(Status.OK, (0.5, 0.8))
+    assert problem.reward(two, found) == 0.8
+    # Nine and a half milliseconds instead of four and a half.
+    assert problem.reward(seven, found) == pytest.approx(0.8 * 4.5 / 9.5)
+
+
 def test_a_limit_needs_a_table() -> None:
     with pytest.raises(ConfigError, match="want budget.latency_table=FILE"):
         BudgetConfig(max_latency=1.0)
+    with pytest.raises(ConfigError, match="reward.cost is 'latency': want budget"):
+        tiny_config(reward={"cost": "latency"})

@@ -35,6 +35,7 @@ _COSTS = {"flops": "FLOPs of the block", "params": "parameters of the network"}
 _COSTS_OF_NETWORK = {"network_flops": "FLOPs of the network"} | {
     "params": _COSTS["params"]
 }
+_LATENCY = {"latency": "latency of the network, ns"}
 """Fields of a row that accuracy is drawn against, and their names; for a front, what
 `reward.cost` may weigh."""
 
@@ -139,7 +140,9 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
     row_of = {(row.iteration, row.slot): i for i, row in enumerate(rows)}
     best = [row_of[event.candidate.id] for event in summary.best]
     has_front = run.config.agent.goal == "front"
+    has_latency = run.config.budget.latency_table is not None
     costs = _COSTS_OF_NETWORK if has_front else _COSTS
+    costs = {**costs, **(_LATENCY if has_latency else {})}
     return {
         "name": str(workdir),
         "began": True,
@@ -172,7 +175,7 @@ def _front(config: Config, rows: Sequence[EvaluationRow]) -> Json | None:
     """Name the cost of a search for a front, and follow the hypervolume."""
     if config.agent.goal != "front":
         return None
-    cost = "params" if config.reward.cost == "params" else "network_flops"
+    cost = {"flops": "network_flops"}.get(config.reward.cost, config.reward.cost)
     areas = [_rounded(area) for area in hypervolumes(rows, cost)]
     return {"cost": cost, "hypervolume": areas}
 

@@ -7,7 +7,7 @@ const COLUMNS = [["iteration", "batch"], ["slot", "slot"], ["status", "status"],
   ["layers", "layers"], ["flops", "FLOPs", si], ["params", "params", si],
   ["repeats", "N"],
   ["density", "density", (value) => fixed(value, 3)],
-  ["latency", "latency, ms", (value) => (value == null ? "" : value.toPrecision(3))],
+  ["latency", "latency, ms", (value) => (value == null ? "" : (value / 1e6).toPrecision(3))],
   ["seconds", "seconds", (value) => fixed(value, 2)], ["attempts", "attempts"],
   ["worker", "worker"], ["block", "block"], ["source", "source"], ["error", "error"]];
 const TEXT = new Set(["status", "worker", "block", "source", "error", "hash"]);
