@@ -31,6 +31,7 @@ from bqnn.stats import correlation, difference
 from tests.helpers.networks import small
 from tests.helpers.searches import (
     SPEC,
+    GrowingExecutor,
     TableExecutor,
     problem_of,
     search_table,
@@ -197,7 +198,7 @@ def test_without_a_validation_part_there_is_no_ranking() -> None:
 
 def test_the_front_of_a_search_is_read_by_hand(tmp_path: Path) -> None:
     config = tiny_config()
-    search_table(tmp_path, config)
+    search_table(tmp_path, config, GrowingExecutor())
     front = selection.read_front(tmp_path, "params")
     costs = [event.candidate.network_params for event in front.found]
     accuracies = [event.evaluation.accuracy[-1] for event in front.found]

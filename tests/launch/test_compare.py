@@ -102,15 +102,14 @@ def test_fronts_are_compared(tmp_path: Path) -> None:
         "--agents=random,evolution(goal='front',population=8)",
     )
     assert (result.status, result.err) == (0, "")
-    assert "evolution(goal=front, population=8)" in result.out
     with (tmp_path / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
+    assert rows[1]["agent"] == "evolution(goal=front, population=8)"
     for row in rows:
         # Of test accuracies on CIFAR-100; the regret is that of the best front.
         assert 0.3 < float(row["mean"]) < 0.75
-        assert float(row["mean"]) + float(row["regret"]) == pytest.approx(
-            0.693, abs=1e-3
-        )
+        best = float(row["mean"]) + float(row["regret"])
+        assert best == pytest.approx(0.68795, abs=1e-4)
 
 
 def test_mistakes_are_one_line_each(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from bqnn.config import NetworkConfig
+from bqnn.final.selection import read_front
 from bqnn.networks.plan import ImageSpec, plan
 from bqnn.report import draw
 from bqnn.report.table import si
@@ -18,6 +19,7 @@ from bqnn.space.nsc import parse
 from launch import cli, show
 from tests.helpers import programs
 from tests.helpers.blocks import ALL_TYPES, random_block
+from tests.helpers.searches import GrowingExecutor, search_table, tiny_config
 
 EXAMPLE = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,1,5,0,0;5,7,0,0,0"
 
@@ -58,6 +60,31 @@ def test_a_known_block_is_shown_with_its_source_and_form(
     assert "3: Add" in path.read_text()
     assert _show("--block=1,1,3,0,0") == 0
     assert "known as" not in capsys.readouterr().out
+
+
+def test_a_front_is_shown_and_its_block_within_a_limit(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    search_table(tmp_path, tiny_config(), GrowingExecutor())
+    search, front = f"--search={tmp_path}", read_front(tmp_path)
+    assert _show(search) == 0
+    text = capsys.readouterr().out
+    assert f"The front: {len(front.found)} blocks, none beaten in accuracy and" in text
+    assert "hypervolume 0." in text and "NSC: " not in text
+    second = front.found[1].candidate
+    limit = f"--limit={second.network_flops}"
+    assert _show(search, limit) == 0
+    text = capsys.readouterr().out
+    assert f"NSC: {second.block}" in text and "The front: 2 blocks" in text
+    mistakes = {
+        (): "want --block=NSC or --search=DIR, one of them",
+        (search, "--block=resnet"): "want --block=NSC or --search=DIR, one of them",
+        (search, "--out=b.svg"): "--out has no effect with --search, without --limit",
+        (search, "--limit=1"): "no block has 1 flops or less: the least is ",
+    }
+    for arguments, message in mistakes.items():
+        assert _show(*arguments) != 0
+        assert message in capsys.readouterr().err
 
 
 def test_it_runs_as_a_program() -> None:
@@ -142,7 +169,7 @@ def test_show_chooses_the_blocks_per_stage_by_a_budget(
         ((f"--block={EXAMPLE}", "--out=/nowhere/b.svg"), "cannot be written"),
         ((f"--block={EXAMPLE}", "--blok=1"), "Unknown command line flag 'blok'"),
         ((f"--block={EXAMPLE}", "--network=mnist"), "quickstart|cifar|imagenet"),
-        ((EXAMPLE,), "--block"),
+        ((EXAMPLE,), "is no flag: want --name=value"),
         (("--block=resnett",), "no known block 'resnett': want vgg, resnet, bottl"),
         ((f"--block={EXAMPLE}", "spare"), "'spare' is no flag"),
     ],
