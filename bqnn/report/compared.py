@@ -28,6 +28,9 @@ X_AXES = {
 """What a curve may be drawn against: columns of its csv, and their names."""
 
 _STYLES = ("-", "--", "-.", ":")
+_LETTERS_PER_INCH, _LEGEND_HANDLE = 12, 8
+"""What fits into a legend: letters, of which a line beside its label takes some."""
+
 _SKIPPED = 0.1
 """Share of the first evaluations that the figure leaves out."""
 
@@ -110,7 +113,10 @@ def save_figure(
         axes.set_title(f"{budget} evaluations", fontsize=10)
     panels[0].set_ylabel(f"{what}, %")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    longest = max(map(len, labels)) + _LEGEND_HANDLE
+    fit = int(figure.get_figwidth() * _LETTERS_PER_INCH) // longest
+    legend = {"ncols": max(1, min(4, fit)), "frameon": False}
+    figure.legend(handles, labels, loc="outside lower center", **legend)
     try:
         figure.savefig(path)
     except OSError as error:
