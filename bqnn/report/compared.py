@@ -28,7 +28,7 @@ X_AXES = {
 """What a curve may be drawn against: columns of its csv, and their names."""
 
 _STYLES = ("-", "--", "-.", ":")
-_LETTERS_PER_INCH, _LEGEND_HANDLE = 12, 8
+_LETTERS_PER_INCH, _LEGEND_HANDLE = 14, 8
 """What fits into a legend: letters, of which a line beside its label takes some."""
 
 _SKIPPED = 0.1
