@@ -74,9 +74,9 @@ def parse_flags(
     try:
         config_flag.check_names(argv, config_class)
         rest = _parsed(argv)
-        if flags.FLAGS.layers:
+        if layers := flags.FLAGS["layers"].value:
             sys.path.insert(0, os.getcwd())
-        load_layers(flags.FLAGS.layers)
+        load_layers(layers)
         if config_flag.wants_list():
             config_flag.print_list(config_class)
             sys.exit(0)
@@ -126,7 +126,7 @@ def progress(
 
 def command(program: str) -> str:
     """Write how to start a program from this directory, as this one was started."""
-    layers = flags.FLAGS.layers
+    layers = flags.FLAGS["layers"].value
     flag = shlex.join([f"--layers={','.join(layers)}"]) if layers else ""
     script = sys.orig_argv[1]
     if Path(script).name == "bqnn":

@@ -69,7 +69,8 @@ def fitting_command(config: Config, fitting: Config, arguments: Sequence[str]) -
     fields = {"config.agent.schedule": fitting.agent.schedule}
     if fitting.train.rungs != config.train.rungs:
         fields["config.train.rungs"] = str(fitting.train.rungs).replace(" ", "")
-    kept = _without({"estimate", "max_hours", *fields}, arguments)
+    # `cli.command` has the layers.
+    kept = _without({"estimate", "max_hours", "layers", *fields}, arguments)
     given = [f"--{name}={value}" for name, value in fields.items()]
     return " ".join([cli.command("search"), *map(shlex.quote, [*kept, *given])])
 
