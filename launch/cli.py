@@ -74,7 +74,8 @@ def parse_flags(
     try:
         config_flag.check_names(argv, config_class)
         rest = _parsed(argv)
-        if layers := flags.FLAGS["layers"].value:
+        layers = flags.FLAGS["layers"].value or []
+        if layers:
             sys.path.insert(0, os.getcwd())
         load_layers(layers)
         if config_flag.wants_list():
