@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # imports jax
     from bqnn.engines.units import UnitSignature
     from bqnn.latency.check import Check
     from bqnn.latency.table import LatencyTable
-    from bqnn.latency.timing import Call
+    from bqnn.latency.timing import Call, UnitCalls
     from bqnn.networks.plan import ImageSpec, NetworkPlan
 
 _CONFIG = config_flag.define("search")
@@ -51,12 +51,12 @@ class _Calls(NamedTuple):
 
     Attributes:
       device: its name.
-      unit: prepares a unit.
+      units: prepares a unit.
       network: prepares a network.
     """
 
     device: str
-    unit: "Callable[[UnitSignature], Call]"
+    units: "Callable[[UnitSignature], UnitCalls]"
     network: "Callable[[NetworkPlan], Call]"
 
 
@@ -99,12 +99,12 @@ def _calls(config: Config) -> _Calls:
         # jax2onnx tells of every step.
         logging.getLogger().setLevel(logging.WARNING)
         version = f"onnxruntime {onnxruntime.__version__}, {runtime.device()}"
-        return _Calls(version, onnx_calls.unit_call, onnx_calls.network_call)
+        return _Calls(version, onnx_calls.unit_calls, onnx_calls.network_call)
     from bqnn.latency import timing
 
     return _Calls(
         runtime.device(),
-        lambda signature: timing.unit_call(signature, dtype),
+        lambda signature: timing.unit_calls(signature, dtype),
         lambda network: timing.network_call(network, dtype),
     )
 
@@ -119,12 +119,12 @@ def _measured(
     prepared = {}
     for on_unit in cli.progress(console, "units, prepared", len(signatures)):
         for signature in signatures:
-            prepared[table.unit_name(signature)] = calls.unit(signature)
+            prepared[table.unit_name(signature)] = calls.units(signature)
             on_unit()
     for on_call in cli.progress(
         console, "units, measured", timing.ROUNDS * len(prepared)
     ):
-        units = timing.measure(prepared, on_call)
+        units = timing.measure_units(prepared, on_call)
     return table.LatencyTable(calls.device, units)
 
 
@@ -148,7 +148,7 @@ def _checked(
         whole = timing.measure(prepared, on_call)
     return check.check(
         [found.total(network) for network in networks.values()],
-        [whole[name].ms for name in networks],
+        [whole[name] for name in networks],
     )
 
 

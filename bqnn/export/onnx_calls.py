@@ -3,8 +3,7 @@
 Made of the same plain layers as an export, one image at a time.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -15,9 +14,8 @@ from jax import Array
 from bqnn.engines.units import Shape, UnitSignature
 from bqnn.export import inference, onnx_format
 from bqnn.export.standalone import OPERATIONS, Node, own_layer
+from bqnn.latency.timing import COPIES, Call, UnitCalls
 from bqnn.networks.plan import NetworkPlan
-
-Call = Callable[[], Any]
 
 
 class Graph(nn.Module):
@@ -26,34 +24,49 @@ class Graph(nn.Module):
     Attributes:
       inputs: names of the inputs.
       nodes: in topological order.
+      ends: names of those whose values are returned.
     """
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
+    ends: tuple[str, ...]
 
     @nn.compact
-    def __call__(self, *inputs: Array) -> Array:
-        """Map inputs, float32 `[B, H, W, C]` each, to the value of the last node."""
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        """Map inputs, float32 `[B, H, W, C]` each, to the values of the ends."""
         values = dict(zip(self.inputs, inputs, strict=True))
         for node in self.nodes:
             read = [values[name] for name in node.inputs]
             operation = OPERATIONS.get(node.op, own_layer)
             values[node.name] = operation(node, "float32", read)
-        return values[self.nodes[-1].name]
+        return tuple(values[name] for name in self.ends)
 
 
-def unit_call(signature: UnitSignature) -> Call:
-    """Convert a unit, and return the call of its inference.
+def unit_calls(signature: UnitSignature) -> UnitCalls:
+    """Convert a unit, and return the calls of its inference.
 
     Raises:
       ExportError: if it cannot be converted, or packages are missing.
     """
-    inputs = tuple(f"input{n}" for n in range(len(signature.inputs)))
+    one, several = (_copies(signature, count) for count in (1, COPIES))
+    return UnitCalls(one, several)
+
+
+def _copies(signature: UnitSignature, count: int) -> Call:
+    """Make the call of several copies, each with inputs and weights of its own."""
+    inputs: list[str] = []
     nodes: list[Node] = []
-    for number, planned in enumerate(signature.nodes):
-        read = (nodes[-1].name,) if nodes else inputs
-        nodes.append(inference.plain_node(planned, f"node{number}", read))
-    return _call(Graph(inputs, tuple(nodes)), signature.inputs)
+    ends: list[str] = []
+    for copy in range(count):
+        read = tuple(f"copy{copy}_input{n}" for n in range(len(signature.inputs)))
+        inputs += read
+        for number, planned in enumerate(signature.nodes):
+            name = f"copy{copy}_node{number}"
+            nodes.append(inference.plain_node(planned, name, read))
+            read = (name,)
+        ends += read
+    graph = Graph(tuple(inputs), tuple(nodes), tuple(ends))
+    return _call(graph, [*signature.inputs] * count)
 
 
 def network_call(network: NetworkPlan) -> Call:
@@ -64,7 +77,8 @@ def network_call(network: NetworkPlan) -> Call:
     """
     image, nodes = network.nodes[0], inference.nodes(network)
     shape = image.height, image.width, image.channels
-    return _call(Graph((image.name,), nodes), [shape])
+    graph = Graph((image.name,), nodes, (nodes[-1].name,))
+    return _call(graph, [shape])
 
 
 def _call(graph: Graph, shapes: Sequence[Shape]) -> Call:
@@ -77,6 +91,7 @@ def _call(graph: Graph, shapes: Sequence[Shape]) -> Call:
         lambda *arrays: graph.apply(variables, *arrays),
         [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in inputs],
         names,
+        [f"output{number}" for number in range(len(graph.ends))],
     )
     session = onnx_format.session(converted.SerializeToString(), threads=1)
     feed = dict(zip(names, inputs, strict=True))

@@ -34,6 +34,7 @@ def write(model: Model, folder: Path) -> None:
         lambda images: network.apply(model.variables, images),
         [inference.abstract_images(model)],
         [INPUT],
+        [OUTPUT],
     )
     path = folder / manifest.FILES["onnx"]
     path.write_bytes(graph.SerializeToString())
@@ -43,13 +44,15 @@ def convert(
     function: Callable[..., Any],
     inputs: Sequence[jax.ShapeDtypeStruct],
     names: Sequence[str],
+    outputs: Sequence[str],
 ) -> Any:
     """Convert a function of arrays to a graph, an `onnx.ModelProto`.
 
     Args:
-      function: of arrays to one array.
+      function: of arrays to arrays.
       inputs: shapes and dtypes of its arguments.
       names: their names in the graph.
+      outputs: names of what it returns.
 
     Raises:
       ExportError: if jax2onnx is not installed, or cannot convert the function.
@@ -65,7 +68,7 @@ def convert(
             model_name="bqnn",
             opset=OPSET,
             input_names=list(names),
-            output_names=[OUTPUT],
+            output_names=list(outputs),
         )
     except Exception as error:
         # jax2onnx has no error type of its own.
