@@ -115,7 +115,9 @@ def node_variables(
     if op not in ("stem", "pcc", "separable", "head") and not is_own(op):
         return {}
     init = _init(op, kernel, channels, inputs)
-    return cast(Variables, jax.eval_shape(init, jax.random.key(0)))
+    # A real key would be compiled.
+    key = jax.eval_shape(jax.random.key, 0)
+    return cast(Variables, jax.eval_shape(init, key))
 
 
 @functools.lru_cache(maxsize=1024)
