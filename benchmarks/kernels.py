@@ -16,7 +16,7 @@ from jax import Array, lax
 from benchmarks.setting import BenchSetting
 from bqnn import runtime
 from bqnn.networks import kernels, pooling
-from bqnn.networks.depthwise import depthwise_convolution
+from bqnn.networks.depthwise import depthwise_convolution, grouped_convolution
 
 
 class KernelRow(NamedTuple):
@@ -88,22 +88,11 @@ def _cases(shape: tuple[int, ...]) -> Iterator[Case]:
         yield f"ReLU, convolution {size}x{size}, norm", _pcc, _plain_pcc, inputs
     for size in (3, 5):
         cells = jnp.asarray(rng.standard_normal((size, size, 1, shape[-1]), np.float32))
-        yield f"depthwise {size}x{size}", _depthwise, _plain_depthwise, (x, cells)
+        yield f"depthwise {size}x{size}", _depthwise, grouped_convolution, (x, cells)
 
 
 def _depthwise(x: Array, kernel: Array) -> Array:
     return depthwise_convolution(x, kernel, activation=False)
-
-
-def _plain_depthwise(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
-        "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )
 
 
 def _pcc(x: Array, weights: Array, scale: Array, bias: Array) -> Array:

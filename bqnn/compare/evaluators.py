@@ -25,7 +25,7 @@ from bqnn.compare.tabular import Float32, TabularBenchmark
 from bqnn.config import AgentConfig, Config, schedule
 from bqnn.data import Dataset
 from bqnn.errors import ConfigError
-from bqnn.evaluation.records import Evaluation
+from bqnn.evaluation.records import Evaluation, Status
 from bqnn.executors.executor import Executor
 from bqnn.search import journal, settled
 from bqnn.search.costs import log_cost
@@ -221,6 +221,8 @@ class TrainingEvaluator:
                 np.array([seconds if self.timed else [math.nan] * len(found)]),
                 np.array([costs]),
             )
+            again = np.cumsum([_repeats(event.evaluation) for event in found])
+            searches = searches._replace(trained=searches.trained + again)
             yield self._with_full(searches, contender.batch, history)
 
     def _with_full(self, searches: Searches, batch: int, history: History) -> Searches:
@@ -269,3 +271,8 @@ def _at(values: Float32 | None, indices: Int32) -> NDArray[np.floating]:
 
 def _seconds(evaluation: Evaluation) -> float:
     return sum(evaluation.seconds.values())
+
+
+def _repeats(evaluation: Evaluation) -> int:
+    """Count the trainings beside the first; a twin's are not its own."""
+    return 0 if evaluation.status == Status.REUSED else len(evaluation.repeats)

@@ -35,11 +35,12 @@ def depthwise_convolution(x: Array, kernel: Array, activation: bool) -> Array:
     """
     chex.assert_rank([x, kernel], [4, 4])
     if runtime.accelerated():
-        return _grouped(nn.relu(x) if activation else x, kernel)
+        return grouped_convolution(nn.relu(x) if activation else x, kernel)
     return _depthwise(x, kernel, activation)
 
 
-def _grouped(x: Array, kernel: Array) -> Array:
+def grouped_convolution(x: Array, kernel: Array) -> Array:
+    """Convolve as `depthwise_convolution` does, by XLA's own grouped convolution."""
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -5,6 +5,8 @@ hyperparameter tuning*, 2020), in the form that stops trainings and never pauses
 What a batch must reach is decided when it is asked, from all that was told by then. So
 a search is the same for any number of workers, a worker needs to ask nobody, and no
 half-trained network is kept: what goes on, goes on in the same process.
+
+The best after the last epoch are trained again, by other seeds (ours).
 """
 
 import math

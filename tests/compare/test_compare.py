@@ -26,6 +26,7 @@ from bqnn.compare.tabular import (
 from bqnn.config import Config, dictionary
 from bqnn.data import load
 from bqnn.errors import DataError
+from bqnn.evaluation.records import repeated
 from bqnn.search import journal, settled
 from bqnn.search.calibration import FITTED, values_of
 from bqnn.search.costs import log_cost
@@ -37,6 +38,7 @@ from bqnn.space.actions import NscSpace
 from tests.helpers.searches import (
     SPEC,
     FullExecutor,
+    RepeatingExecutor,
     TableExecutor,
     final_accuracy,
     problem_of,
@@ -227,6 +229,18 @@ def test_training_searches_count_what_they_train_in_full(tmp_path: Path) -> None
     assert in_full == 7
     early = len(executor.attempts) - in_full
     assert found.trained[0, -1] == early + in_full * 5 / 2
+
+
+def test_trainings_that_are_repeated_count_each(tmp_path: Path) -> None:
+    config = tiny_config(search={"batch": 4}, train={"epochs": 2, "repeats": 3})
+    dataset, executor = load(config.data), RepeatingExecutor()
+    evaluator = TrainingEvaluator(config, dataset, executor, tmp_path, lambda: False)
+    (agent,) = contenders.parse("random", config)
+    (found,) = evaluator.run(agent, 16, 1)
+    asked = executor.attempts
+    again = [c for c in asked if repeated(c, tabulated(c).accuracy)]
+    assert 0 < len(again) < len(asked)
+    assert found.trained[0, -1] == len(asked) + 2 * len(again)
 
 
 def test_searches_of_a_comparison_train_a_block_once(tmp_path: Path) -> None:

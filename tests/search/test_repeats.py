@@ -1,7 +1,6 @@
 """Repeats: the best candidates are trained again, and a lucky training does not win."""
 
 import dataclasses
-import hashlib
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from bqnn.config import TrainConfig
 from bqnn.errors import JournalError
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.evaluation.recipe import repeat_seed
-from bqnn.evaluation.records import Candidate, Evaluation, Status, repeated, reuse
+from bqnn.evaluation.records import Evaluation, Status, repeated, reuse
 from bqnn.search import journal, ladder
 from bqnn.search.evaluation_store import open_store
 from bqnn.search.given import give
@@ -23,7 +22,7 @@ from bqnn.space.nsc import parse
 from tests.helpers.searches import (
     DEVICE,
     SPEC,
-    TableExecutor,
+    RepeatingExecutor,
     digests_of,
     evaluated,
     problem_of,
@@ -37,22 +36,6 @@ pytestmark = pytest.mark.quick_compilation
 
 CONFIG = tiny_config(train={"epochs": 2, "repeats": 3, "seed": 0})
 CANDIDATE = make_candidate(problem_of(tiny_config()), parse("1,1,3,0,0"))
-
-
-def _again(candidate: Candidate) -> tuple[float, ...]:
-    digest = hashlib.sha256(candidate.hash.encode()).digest()
-    return tuple(0.2 + byte / 400 for byte in digest[1 : CONFIG.train.repeats])
-
-
-class RepeatingExecutor(TableExecutor):
-    """Evaluates by `tabulated`, several times where a candidate says so."""
-
-    def collect(self) -> list[tuple[Candidate, Evaluation]]:
-        """Evaluate one of the candidates queued."""
-        ((candidate, found),) = super().collect()
-        if repeated(candidate, found.accuracy):
-            found = dataclasses.replace(found, repeats=_again(candidate))
-        return [(candidate, found)]
 
 
 def test_the_best_eighth_is_trained_again() -> None:
