@@ -163,12 +163,24 @@ def register_layer(
     kind = LayerKind(
         code, name, kernels, num_predecessors, op, colour, module=module, cost=cost
     )
+    _check(kind)
+    TYPES[code] = kind
+
+
+def _check(kind: LayerKind) -> None:
+    """Check a layer of the user's own, and that name and number are free."""
+    code, name, kernels, count, _, colour, *_ = kind
     for what, value, ok, want in (
         ("name", name, re.fullmatch("[a-z][a-z0-9_]{0,39}", name), "a word in a-z_"),
         ("code", code, code in range(9, 1000), "a number from 9 to 999"),
         ("kernels", kernels, kernels and {*kernels} <= {*range(8)}, "some of 0 to 7"),
-        ("num_predecessors", num_predecessors, num_predecessors in (1, 2), "1 or 2"),
-        ("colour", colour, re.fullmatch("#[0-9A-Fa-f]{6}", colour), "#RRGGBB"),
+        ("num_predecessors", count, count in (1, 2), "1 or 2"),
+        (
+            "colour",
+            kind.colour,
+            re.fullmatch("#[0-9A-Fa-f]{6}", kind.colour),
+            "#RRGGBB",
+        ),
     ):
         if not ok:
             raise ConfigError(
@@ -180,7 +192,6 @@ def register_layer(
                 f"layer {quote(name)}, {code}: there is {other.name}, {other.code}: "
                 "want another name and number"
             )
-    TYPES[code] = kind
 
 
 def is_own(op: str) -> bool:

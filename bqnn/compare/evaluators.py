@@ -144,9 +144,17 @@ class TableEvaluator:
             yield searches._replace(trained=added(searches.trained, ends, costs))
 
     def _rounds(self, agent: AgentConfig) -> list[Round]:
-        """Plan the rounds of a search, if the reward is learnt."""
+        """Plan the rounds of a search, if the reward is learnt.
+
+        Raises:
+          ConfigError: if a front is wanted too.
+        """
         if self._full is None:
             return []
+        if agent.goal == "front":
+            raise ConfigError(
+                "a front with reward.kind=learned: a table has no such searches"
+            )
         iterations = schedule.parse(agent.schedule).iterations
         return make_rounds(self._full, self._functions, self._full_blocks, iterations)
 

@@ -23,7 +23,6 @@ from bqnn.agents.learner import Learner
 from bqnn.compare.learned import Known, Round
 from bqnn.compare.tabular import Float32, TabularBenchmark
 from bqnn.config import AgentConfig, schedule
-from bqnn.errors import ConfigError
 from bqnn.space.actions import Int32
 
 SEEDS_AT_ONCE = 25
@@ -75,13 +74,8 @@ def search_seeds(
       What the next seeds found, R of which are `SEEDS_AT_ONCE` or, at the end, less.
 
     Raises:
-      ConfigError: if a front is wanted and the table knows no costs, or there are
-        rounds.
+      ConfigError: if a front is wanted and the table knows no costs.
     """
-    if rounds and agent.goal == "front":
-        raise ConfigError(
-            "a front with reward.kind=learned: a table has no such searches"
-        )
     with numerics.pinned(), jax.default_device(host()):
         first, *others = _legs(benchmark, agent, batch, [r.after for r in rounds])
     steps = len(benchmark.space.num_actions)
