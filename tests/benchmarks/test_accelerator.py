@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from benchmarks.accelerator_searches import Search, SearchRow
 from benchmarks.determinism import DeterminismRow
 from bqnn.config import NetworkConfig
 from bqnn.data import load
+from bqnn.engines import unit_programs
+from bqnn.engines.program_store import load_or_compile
 
 pytestmark = pytest.mark.quick_compilation
 
@@ -39,11 +42,22 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("engine", ["walk", "step"])
-def test_a_candidate_is_timed_step_by_step(tiny: str, engine: str) -> None:
+def test_a_candidate_is_timed_step_by_step(
+    tiny: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def counted(lower: Any, *key: Any) -> Any:
+        asked.append(repr(key))
+        return load_or_compile(lower, *key)
+
+    monkeypatch.setattr(unit_programs, "load_or_compile", counted)
     job = accelerator.Job(tiny, engine, "as searches run", BLOCK)
     row = accelerator.run(job)
     assert row[:4] == job
-    assert row.prepared > row.again > 0
+    assert row.prepared > 0 and row.again > 0
+    # Prepared again, a candidate asks for no program twice.
+    assert len(asked) == len({*asked})
     assert row.images_per_second == pytest.approx(16 / row.step)
     assert 0 < row.used < 1
     assert row.idle is None  # the profiler of a CPU does not tell
