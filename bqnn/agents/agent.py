@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from bqnn import numerics, runtime
 from bqnn.agents import front
 from bqnn.agents.evolution import make_evolution
-from bqnn.agents.learner import Learner, State
+from bqnn.agents.learner import Learner, State, key_of_draw
 from bqnn.agents.local_search import make_local
 from bqnn.agents.q import make_q, make_q_plus
 from bqnn.agents.q_model import make_q_model
@@ -48,6 +48,7 @@ class _Ask(Protocol):
         state: AgentState,
         iteration: int | None = None,
         pending: Sequence[Int32] = (),
+        draw: int = 0,
     ) -> tuple[Int32, AskInfo]: ...
 
 
@@ -56,9 +57,10 @@ class Agent(NamedTuple):
 
     Attributes:
       init: () -> the first state.
-      ask: (state, iteration, pending) -> (actions, info); actions are int32 `[B, T]`.
-        Samples the batch of that iteration; of the one that the state is at if it is
-        None. Pending are rows that were asked before and are not told yet.
+      ask: (state, iteration, pending, draw) -> (actions, info); actions are int32
+        `[B, T]`. Samples the batch of that iteration; of the one that the state is at
+        if it is None. Pending are rows that were asked before and are not told yet.
+        Draws from 1 on are further samples of the batch, each more random.
       tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state. With
         `agent.goal=front` rewards are `[<=B, 2]`: the reward, and minus ln(cost).
       tell_donating: as `tell`, but the state given is lost, since its buffers are
@@ -126,12 +128,18 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
 
     @numerics.pinned()
     def ask(
-        state: AgentState, iteration: int | None = None, pending: Sequence[Int32] = ()
+        state: AgentState,
+        iteration: int | None = None,
+        pending: Sequence[Int32] = (),
+        draw: int = 0,
     ) -> tuple[Int32, AskInfo]:
         if iteration is None:
             iteration = int(state.iteration) - before
         _check_iteration(iteration, iterations)
         epsilon = learner.epsilons[iteration]
+        if draw:
+            state = state._replace(key=key_of_draw(state.key, draw))
+            epsilon += (1 - epsilon) * (draw / (draw + 1))
         rows = _padded(pending, least, steps) if learner.heeds_pending else none
         actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)

@@ -41,6 +41,7 @@ class Learner(NamedTuple):
     heeds_pending: bool = False
 
 
+_FIRST_DRAW = 1 << 31
 _STREAMS = {"ask": 0, "tell": 1, "ask_weights": 2, "tell_weight": 3}
 
 
@@ -50,8 +51,24 @@ def key_of(bits: Array, iteration: ArrayLike, stream: str) -> chex.PRNGKey:
     Args:
       bits: the key of the search, uint32 `[2]`; not consumed.
       iteration: its number, from 0.
-      stream: `ask` or `tell`; `ask_weights` or `tell_weight`, for the weights of a
-        front.
+      stream: `ask` or `tell`; `ask_weights` or `tell_weight`, for what is weighed
+        besides, such as the values of a front.
     """
-    key = jax.random.wrap_key_data(bits, impl="threefry2x32")
+    key = _wrapped(bits)
     return jax.random.fold_in(jax.random.fold_in(key, iteration), _STREAMS[stream])
+
+
+def key_of_draw(bits: Array, draw: int) -> Array:
+    """Fold a key of another draw of all batches, uint32 `[2]`, from that of a search.
+
+    Args:
+      bits: the key of the search, uint32 `[2]`; not consumed.
+      draw: its number, from 1; draw 0 has the key of the search itself.
+    """
+    # Iterations fold the same key: a draw is counted from far beyond the last of them.
+    folded = jax.random.fold_in(_wrapped(bits), _FIRST_DRAW + draw)
+    return jax.random.key_data(folded)
+
+
+def _wrapped(bits: Array) -> chex.PRNGKey:
+    return jax.random.wrap_key_data(bits, impl="threefry2x32")

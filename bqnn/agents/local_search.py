@@ -83,10 +83,16 @@ def _sample(
     epsilon: Array,
     pending: Array,
 ) -> Array:
-    """Take new neighbours of the climb's best block, then random ones."""
-    del epsilon  # local search has none
+    """Take new neighbours of the climb's best block, then random ones.
+
+    With a probability of epsilon it takes random ones only. That is 0 unless a batch is
+    drawn again, since all new neighbours may be over the budget.
+    """
     near_key, far_key = jax.random.split(key_of(state.key, iteration, "ask"))
     near, has_near = _neighbours(space, state, near_key)
+    has_near &= epsilon <= jax.random.uniform(
+        key_of(state.key, iteration, "ask_weights")
+    )
     far_keys = jax.random.split(far_key, batch * novelty.TRIES)
     blocks = jnp.concatenate([near, random_blocks(space, exploration, far_keys)])
     keys, pending_keys = novelty.keys_of(space.key, blocks, pending)

@@ -12,9 +12,8 @@ from bqnn.data import Dataset, load
 from bqnn.engines.engine import Engine
 from bqnn.engines.registry import ENGINES, engine_name
 from bqnn.evaluation.fit import fit
-from bqnn.evaluation.recipe import config_for, repeat_seed
+from bqnn.evaluation.recipe import config_for, over_budget, repeat_seed
 from bqnn.evaluation.records import Candidate, Evaluation, Status, repeated
-from bqnn.networks import cost
 from bqnn.networks.plan import plan
 
 
@@ -78,17 +77,11 @@ def prepare(
     Returns:
       The candidate ready to train, or an evaluation if it is over the budget.
     """
-    network = plan(candidate.block, config.network, dataset.spec)
-    recipe = config.train
-    excess = cost.over_budget(
-        cost.network_cost(network),
-        recipe.batch,
-        recipe.dtype,
-        config.budget,
-        candidate.latency,
-    )
-    if excess:
+    block, latency = candidate.block, candidate.latency
+    if excess := over_budget(block, latency, config, dataset.spec):
         return Evaluation(Status.OVER_BUDGET, error=excess)
+    network = plan(block, config.network, dataset.spec)
+    recipe = config.train
     name = engine_name(recipe, config.network, len(dataset.train.labels))
     engine = ENGINES[name](network, recipe, dataset)
     return Prepared(engine, engine.init(candidate.seed))

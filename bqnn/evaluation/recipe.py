@@ -1,10 +1,13 @@
-"""Recipe of a candidate: the configuration that it is trained with."""
+"""Recipe of a candidate: what it is trained with, and whether it is trained at all."""
 
 import dataclasses
 import hashlib
 
 from bqnn.config import Config
 from bqnn.evaluation.records import Candidate
+from bqnn.networks import cost
+from bqnn.networks.plan import ImageSpec
+from bqnn.space.nsc import Block
 
 
 def config_for(candidate: Candidate, config: Config) -> Config:
@@ -38,6 +41,22 @@ def config_for(candidate: Candidate, config: Config) -> Config:
         reward=dataclasses.replace(config.reward, kind="accuracy"),
         budget=dataclasses.replace(budget, timeout=min(1e9, budget.timeout * longer)),
     )
+
+
+def over_budget(
+    block: Block, latency: int | None, config: Config, images: ImageSpec
+) -> str:
+    """Describe what of a block's network exceeds the budget; empty if nothing does.
+
+    Args:
+      block: to be stacked and trained.
+      latency: of its network for one image, in nanoseconds, if it is known.
+      config: network, recipe and budget.
+      images: shape of the images, and number of classes.
+    """
+    whole, _ = cost.stacked_cost(block, config.network, images)
+    train = config.train
+    return cost.over_budget(whole, train.batch, train.dtype, config.budget, latency)
 
 
 def repeat_seed(seed: int, number: int) -> int:

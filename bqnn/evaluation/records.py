@@ -53,6 +53,10 @@ class Rung(NamedTuple):
     gain: float
 
 
+MOST_DRAWS = 64
+"""Draws of a batch until all of its blocks are within the budget."""
+
+
 class Standing(NamedTuple):
     """What candidates of a batch must reach, the same for all of it.
 
@@ -86,6 +90,7 @@ class Candidate:
         (`train.repeats`); it is not if None.
       latency: of the whole network for one image, in nanoseconds, as
         `budget.latency_table` foretells it; None without one.
+      draw: the draw of its batch that gave it; those before it were over the budget.
     """
 
     iteration: int
@@ -102,6 +107,7 @@ class Candidate:
     epochs: int | None = None
     repeat_from: float | None = None
     latency: int | None = None
+    draw: int = 0
 
     @property
     def id(self) -> CandidateId:

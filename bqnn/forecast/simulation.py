@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from bqnn.config import Config, schedule
+from bqnn.evaluation.recipe import over_budget
 from bqnn.evaluation.records import (
     Candidate,
     Evaluation,
@@ -20,8 +21,7 @@ from bqnn.evaluation.records import (
     repeated,
     reuse,
 )
-from bqnn.networks import cost
-from bqnn.networks.plan import ImageSpec, plan
+from bqnn.networks.plan import ImageSpec
 from bqnn.search.history import Batch
 from bqnn.search.problem import Problem, make_problem
 from bqnn.search.reward import reference_block
@@ -140,13 +140,9 @@ def made_up(problem: Problem, share: float, candidate: Candidate) -> Evaluation:
       share: of size in accuracy; the rest is drawn.
       candidate: to evaluate.
     """
-    config, images = problem.config, problem.images
-    train, network = config.train, plan(candidate.block, config.network, images)
-    whole = cost.network_cost(network)
-    excess = cost.over_budget(
-        whole, train.batch, train.dtype, config.budget, candidate.latency
-    )
-    if excess:
+    config, images, train = problem.config, problem.images, problem.config.train
+    block, latency = candidate.block, candidate.latency
+    if excess := over_budget(block, latency, config, images):
         return Evaluation(Status.OVER_BUDGET, error=excess)
     reference, _ = reference_block(config.network, images)
     size = candidate.block_flops / (candidate.block_flops + reference)

@@ -19,9 +19,8 @@ from typing import Any, Protocol
 
 from bqnn.config import Config, NetworkConfig
 from bqnn.errors import quote
+from bqnn.evaluation.recipe import over_budget
 from bqnn.evaluation.records import Candidate, Evaluation, Status, missed, repeated
-from bqnn.networks import cost
-from bqnn.networks.plan import ImageSpec
 from bqnn.schema import TEXT, FactError, read_at, text
 from bqnn.search import facts, sqlite
 from bqnn.search.history import Run
@@ -112,7 +111,9 @@ class EvaluationStore:
             for device in sorted(devices):
                 key = self._key(candidate, device)
                 row = self._connection.execute(statement, key).fetchone()
-                if row and not _over_budget(candidate, self._config, self._images):
+                if row and not over_budget(
+                    candidate.block, candidate.latency, self._config, self._images
+                ):
                     found = _read(candidate, row, self._config)
                     return _stopped(candidate, found)
         return None
@@ -176,14 +177,6 @@ def _setting(run: Run) -> str:
         },
         sort_keys=True,
     )
-
-
-def _over_budget(candidate: Candidate, config: Config, images: ImageSpec) -> str:
-    """Say why this search would not train a block that another one has trained."""
-    whole, _ = cost.stacked_cost(candidate.block, config.network, images)
-    train = config.train
-    limits, latency = config.budget, candidate.latency
-    return cost.over_budget(whole, train.batch, train.dtype, limits, latency)
 
 
 def _read(candidate: Candidate, row: tuple[Any, ...], config: Config) -> Evaluation:

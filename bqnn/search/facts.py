@@ -10,7 +10,13 @@ from typing import Any
 
 from bqnn.config import Config, dictionary
 from bqnn.errors import quote
-from bqnn.evaluation.records import Candidate, Evaluation, Rung, Status
+from bqnn.evaluation.records import (
+    MOST_DRAWS,
+    Candidate,
+    Evaluation,
+    Rung,
+    Status,
+)
 from bqnn.networks.plan import ImageSpec
 from bqnn.schema import (
     LARGEST_SIDE,
@@ -107,7 +113,11 @@ COLUMNS: dict[str, dict[str, Convert]] = {
             lambda value: None if value is None else _ACCURACY(value)
         ),
     },
-    "candidates": {**CANDIDATE, "latency": _LATENCY},
+    "candidates": {
+        **CANDIDATE,
+        "latency": _LATENCY,
+        "draw": parsed(integer(0, MOST_DRAWS - 1)),
+    },
     "evaluations": {
         "iteration": INDEX,
         "slot": INDEX,
@@ -166,6 +176,7 @@ NEW_COLUMNS = {
     ("evaluations", "repeats"): (5, "'[]'"),
     ("candidates", "latency"): (5, "'null'"),
     ("learnt", "latency"): (5, "'null'"),
+    ("candidates", "draw"): (6, "'0'"),
 }
 """The schema version that has added a column, and what journals of before read as."""
 

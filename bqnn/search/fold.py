@@ -27,7 +27,7 @@ from bqnn.search.settled import (
 )
 from bqnn.search.state import (
     SearchState,
-    ask_blocks,
+    ask_again,
     batch_digest,
     first_state,
     tell_batch,
@@ -167,7 +167,7 @@ def _check_ask(
     pending: dict[CandidateId, Candidate],
 ) -> Asked:
     """Ask the batch again: the same epsilon, the same blocks. They are pending then."""
-    blocks, epsilon = ask_blocks(problem, state, recorded.iteration, pending.values())
+    blocks, epsilon = ask_again(problem, state, recorded, pending.values())
     pending.update({candidate.id: candidate for candidate in recorded.candidates})
     if epsilon != recorded.epsilon:
         raise ReplayError(

@@ -21,7 +21,7 @@ from bqnn.search.history import Ask, Given, History, Round, Run, Tell, WarmStart
 from bqnn.search.tables import Tables
 from bqnn.space import nsc
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = Path(__file__).with_name("journal.sql")
@@ -177,8 +177,11 @@ class Journal:
 
     def _add_candidates(self, candidates: Sequence[Candidate]) -> None:
         self._connection.executemany(
-            f"INSERT INTO candidates VALUES ({', '.join('?' * 11)})",
-            [(*facts.candidate_row(c), json.dumps(c.latency)) for c in candidates],
+            f"INSERT INTO candidates VALUES ({', '.join('?' * 12)})",
+            [
+                (*facts.candidate_row(c), json.dumps(c.latency), json.dumps(c.draw))
+                for c in candidates
+            ],
         )
 
     def add_evaluation(

@@ -1,4 +1,4 @@
--- Schema version 5. Facts are added, never changed. Times are seconds since 1970.
+-- Schema version 6. Facts are added, never changed. Times are seconds since 1970.
 CREATE TABLE IF NOT EXISTS run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   config TEXT NOT NULL,       -- JSON, whole
@@ -61,6 +61,8 @@ CREATE TABLE IF NOT EXISTS candidates (
   network_flops TEXT NOT NULL,
   -- From version 5 on: JSON, nanoseconds of the network for an image, or null.
   latency TEXT NOT NULL DEFAULT 'null',
+  -- From version 6 on: JSON, the draw of its batch that gave it, from 0.
+  draw TEXT NOT NULL DEFAULT '0',
   PRIMARY KEY (iteration, slot)
 );
 CREATE INDEX IF NOT EXISTS candidates_by_hash ON candidates (hash);

@@ -130,11 +130,16 @@ def make_candidate(
         density.nodes,
         whole.params,
         whole.flops,
-        latency=_latency(problem, block),
+        latency=latency_of(problem, block),
     )
 
 
-def _latency(problem: Problem, block: nsc.Block) -> int | None:
+def latency_of(problem: Problem, block: nsc.Block) -> int | None:
+    """Return the latency of a block's network in nanoseconds; None without a table.
+
+    Raises:
+      DataError: if the table of latencies cannot be read, or is of another space.
+    """
     if problem.latencies is None:
         return None
     network = plan(block, problem.config.network, problem.images)
@@ -152,7 +157,7 @@ def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
       DataError: if the table says otherwise, or cannot be read.
     """
     for candidate in itertools.islice(asked, 1):
-        found = _latency(problem, candidate.block)
+        found = latency_of(problem, candidate.block)
         if found != candidate.latency:
             raise DataError(
                 f"{problem.config.budget.latency_table} says {found} ns of "

@@ -3,18 +3,19 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bqnn.agents.agent import AgentState
-from bqnn.evaluation.records import Candidate, Evaluation
+from bqnn.evaluation.recipe import over_budget
+from bqnn.evaluation.records import MOST_DRAWS, Candidate, Evaluation
 from bqnn.search import ladder
 from bqnn.search.costs import log_cost
 from bqnn.search.history import Ask, Batch, Learnt
 from bqnn.search.ladder import Ladder
-from bqnn.search.problem import Problem, make_candidate
+from bqnn.search.problem import Problem, latency_of, make_candidate
 from bqnn.space import nsc
 
 
@@ -55,31 +56,6 @@ def told_again(
     return state
 
 
-def ask_blocks(
-    problem: Problem, state: SearchState, iteration: int, pending: Iterable[Candidate]
-) -> tuple[list[nsc.Block], float]:
-    """Ask the agent for the blocks of batch `iteration`.
-
-    Blocks that were given to be tried first take the slots of those of the agent.
-
-    Args:
-      problem: the search.
-      state: all that was told.
-      iteration: the batch.
-      pending: candidates asked before and not told yet, in the order asked.
-
-    Returns:
-      The blocks in slot order, and the epsilon of the exploration.
-    """
-    batch = problem.config.search.batch
-    first = problem.first[iteration * batch : (iteration + 1) * batch]
-    taken = [*(candidate.block for candidate in pending), *first]
-    rows = [problem.space.encode(block) for block in taken]
-    actions, info = problem.agent.ask(state.agent, iteration, rows)
-    blocks = [problem.space.decode(row) for row in actions]
-    return [*first, *blocks[len(first) :]], info.epsilon
-
-
 def ask_batch(
     problem: Problem,
     state: SearchState,
@@ -89,13 +65,93 @@ def ask_batch(
 ) -> Ask:
     """Ask the agent for batch `iteration`, after it was told `told` batches.
 
-    Its candidates know what they must reach as it stands now.
+    Blocks over the budget are drawn again. Candidates know what they must reach as it
+    stands now.
     """
-    blocks, epsilon = ask_blocks(problem, state, iteration, pending)
-    made = (make_candidate(problem, b, iteration, s) for s, b in enumerate(blocks))
+    config, images = problem.config, problem.images
+
+    def fits(slot: int, draw: int, block: nsc.Block) -> bool:
+        del slot, draw
+        return not over_budget(block, latency_of(problem, block), config, images)
+
+    drawn, epsilon = _draw(problem, state, iteration, pending, fits)
     reach = ladder.standing(state.ladder)._asdict()
-    candidates = tuple(dataclasses.replace(candidate, **reach) for candidate in made)
+    candidates = tuple(
+        dataclasses.replace(
+            make_candidate(problem, block, iteration, slot), draw=draw, **reach
+        )
+        for slot, (block, draw) in enumerate(drawn)
+    )
     return Ask(iteration, told, epsilon, candidates)
+
+
+def ask_again(
+    problem: Problem, state: SearchState, recorded: Ask, pending: Iterable[Candidate]
+) -> tuple[list[nsc.Block], float]:
+    """Ask the agent for a batch of the journal, by the draws that are recorded.
+
+    What was within the budget need not be found out again: the table of latencies may
+    be gone.
+
+    Args:
+      problem: the search.
+      state: all that was told.
+      recorded: the batch.
+      pending: candidates asked before and not told yet, in the order asked.
+
+    Returns:
+      The blocks in slot order, and the epsilon of the exploration.
+    """
+
+    def taken(slot: int, draw: int, block: nsc.Block) -> bool:
+        del block
+        return recorded.candidates[slot].draw == draw
+
+    drawn, epsilon = _draw(problem, state, recorded.iteration, pending, taken)
+    return [block for block, _ in drawn], epsilon
+
+
+def _draw(
+    problem: Problem,
+    state: SearchState,
+    iteration: int,
+    pending: Iterable[Candidate],
+    take: Callable[[int, int, nsc.Block], bool],
+) -> tuple[list[tuple[nsc.Block, int]], float]:
+    """Draw a batch again until every slot has taken a block.
+
+    Blocks that were given to be tried first take the first slots, whatever they cost.
+
+    Args:
+      problem: the search.
+      state: all that was told.
+      iteration: the batch.
+      pending: candidates asked before and not told yet, in the order asked.
+      take: (slot, draw, block) -> whether the slot takes the block. Of the last of
+        `MOST_DRAWS` draws it takes what comes.
+
+    Returns:
+      Blocks with the draws that gave them, in slot order, and the epsilon of the first
+      draw.
+    """
+    batch, space = problem.config.search.batch, problem.space
+    first = problem.first[iteration * batch : (iteration + 1) * batch]
+    drawn = {slot: (block, 0) for slot, block in enumerate(first)}
+    rows = [space.encode(block) for block in (*(c.block for c in pending), *first)]
+    epsilons = []
+    for draw in range(MOST_DRAWS):
+        actions, info = problem.agent.ask(state.agent, iteration, rows, draw)
+        epsilons.append(info.epsilon)
+        for slot in range(batch):
+            if slot in drawn:
+                continue
+            block = space.decode(actions[slot])
+            if draw == MOST_DRAWS - 1 or take(slot, draw, block):
+                drawn[slot] = block, draw
+                rows.append(actions[slot])
+        if len(drawn) == batch:
+            break
+    return [drawn[slot] for slot in range(batch)], epsilons[0]
 
 
 def tell_batch(
@@ -146,7 +202,7 @@ def batch_digest(batch: Batch) -> str:
 
 def _told(candidate: Candidate) -> list[object]:
     """List the fields of a candidate; without those that earlier versions lacked."""
-    *values, rungs, _, repeat_from, latency = vars(candidate).values()
+    *values, rungs, _, repeat_from, latency, _ = vars(candidate).values()
     if rungs:
         values.append(rungs)
     return [*values, *(x for x in (repeat_from, latency) if x is not None)]

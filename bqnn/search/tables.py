@@ -1,6 +1,6 @@
 """Tables of a journal: every row is checked by `facts` as it is read.
 
-Versions before 5 have fewer tables and columns; what they lack reads as nothing.
+Versions before 6 have fewer tables and columns; what they lack reads as nothing.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ class Tables:
     def given(self) -> Given:
         """Read what the search was given."""
         learnt = tuple(
-            Learnt(workdir, _candidate(*candidate, latency), accuracy)
+            Learnt(workdir, _candidate(*candidate, latency, 0), accuracy)
             for workdir, *candidate, accuracy, latency in self.numbered("learnt")
         )
         return Given(learnt, tuple(block for (block,) in self.numbered("tried_first")))
@@ -151,6 +151,6 @@ class Tables:
 
 
 def _candidate(*columns: Any) -> Candidate:
-    """Make a candidate of its columns, the latency last."""
-    *known, latency = columns
-    return dataclasses.replace(Candidate(*known), latency=latency)
+    """Make a candidate of its columns, latency and draw last."""
+    *known, latency, draw = columns
+    return dataclasses.replace(Candidate(*known), latency=latency, draw=draw)

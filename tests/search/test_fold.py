@@ -70,6 +70,8 @@ def test_replay_names_the_first_iteration_that_differs(
         ("journal_v3", "480ab272d9b8802b"),
         # With what version 4 added: rungs, full trainings and fits.
         ("journal_v4", "3be842fad7062355"),
+        # With what version 5 added: repeats and latencies, most of them over a limit.
+        ("journal_v5", "2a8628fe6c0cfc73"),
     ],
 )
 def test_a_journal_of_an_older_schema_still_replays(
@@ -93,7 +95,14 @@ def test_rewards_can_be_recomputed_with_other_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["journal_v1", "journal_v1_stopped", "journal_v2", "journal_v3", "journal_v4"],
+    [
+        "journal_v1",
+        "journal_v1_stopped",
+        "journal_v2",
+        "journal_v3",
+        "journal_v4",
+        "journal_v5",
+    ],
 )
 def test_a_journal_of_an_older_schema_takes_new_facts(
     tmp_path: Path, name: str
