@@ -72,9 +72,9 @@ def _conclude_front(console: Console, workdir: Path, config: Config) -> None:
     console.print(front_blocks(front))
     console.print(front_line(front), soft_wrap=True)
     middle = front.found[len(front.found) // 2].candidate
-    limit = f"--limit={COSTS[front.cost](middle)}"
+    limits = " ".join(f"--limit={COSTS[name](middle)}" for name in front.costs)
     console.print(
-        f"the best within a limit: {cli.command('show')} --search={workdir} {limit}",
+        f"the best within a limit: {cli.command('show')} --search={workdir} {limits}",
         soft_wrap=True,
     )
     found = training_flags(workdir, None, config)

@@ -21,11 +21,14 @@ _TOP = flags.DEFINE_integer(
 _FRONT = flags.DEFINE_bool(
     "front",
     False,
-    "Train its blocks that no other beats in accuracy and in reward.cost of the "
-    "network, and rank them; the cheapest has rank 1.",
+    "Train its blocks that no other beats in accuracy and in the costs that it "
+    "weighed, and rank them; the cheapest has rank 1 (by the first cost).",
 )
-_LIMIT = flags.DEFINE_integer(
-    "limit", None, "With --front: the most that a block may cost.", lower_bound=1
+_LIMIT = flags.DEFINE_multi_integer(
+    "limit",
+    [],
+    "With --front: the most that a block may cost; once for each cost, in order.",
+    lower_bound=1,
 )
 _RIVALS = flags.DEFINE_string(
     "rivals",
@@ -103,7 +106,7 @@ def choose(
     if _TOP.value:
         found = selection.best_of(Path(search), _TOP.value)
     else:
-        found = selection.read_front(Path(search), limit=_LIMIT.value).found
+        found = selection.read_front(Path(search), limits=_LIMIT.value).found
     asked_for = choice.Choice(config, Path(search), found, workdir, _RETRAIN.value)
 
     def start(shared: Config, make_worker: MakeWorker) -> Executor:

@@ -14,7 +14,7 @@ resnext.
 
 --search shows the front of a search: its blocks that no other beats in accuracy and in
 the cost of the network. With --limit it shows the one to take: the most accurate within
-it.
+it. A front may have two costs: --cost=flops --cost=params --limit=500000 --limit=20000.
 """
 
 import dataclasses
@@ -46,11 +46,17 @@ _BLOCK = flags.DEFINE_string(
     "block", None, "NSC of the block, or the name of a known one."
 )
 _SEARCH = flags.DEFINE_string("search", None, "Directory of a search.")
-_COST = flags.DEFINE_enum(
-    "cost", None, [*COSTS], "With --search: which cost; by default its reward.cost."
+_COST = flags.DEFINE_multi_enum(
+    "cost",
+    [],
+    [*COSTS],
+    "With --search: which cost; by default those that it weighed. May be repeated.",
 )
-_LIMIT = flags.DEFINE_integer(
-    "limit", None, "With --search: the most that the block may cost.", lower_bound=1
+_LIMIT = flags.DEFINE_multi_integer(
+    "limit",
+    [],
+    "With --search: the most that the block may cost; once for each cost, in order.",
+    lower_bound=1,
 )
 _OUT = flags.DEFINE_string("out", None, "Draw the block to this .svg, .png or .dot.")
 _NETWORK_OUT = flags.DEFINE_string(
@@ -101,14 +107,14 @@ def main() -> None:
 
     front = selection.read_front(Path(search), _COST.value, _LIMIT.value)
     console.print(front_blocks(front))
-    if _LIMIT.value is None:
+    if not _LIMIT.value:
         cli.refuse(
             ("out", "network_out", "network", "latency"),
             "with --search, without --limit",
         )
         console.print(front_line(front), soft_wrap=True)
         return
-    _show(front.found[-1].candidate.block, console)
+    _show(front.best.candidate.block, console)
 
 
 def _show(block: Block, console: Console) -> None:

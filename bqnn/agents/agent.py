@@ -11,7 +11,6 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from bqnn import numerics, runtime
-from bqnn.agents import front
 from bqnn.agents.evolution import make_evolution
 from bqnn.agents.learner import Learner, State, key_of_draw
 from bqnn.agents.local_search import make_local
@@ -62,7 +61,8 @@ class Agent(NamedTuple):
         if it is None. Pending are rows that were asked before and are not told yet.
         Draws from 1 on are further samples of the batch, each more random.
       tell: (state, actions `[<=B, T]`, rewards `[<=B]`) -> the next state. With
-        `agent.goal=front` rewards are `[<=B, 2]`: the reward, and minus ln(cost).
+        `agent.goal=front` rewards are `[<=B, V]`: the reward, and minus ln(cost),
+        of one cost or two.
       tell_donating: as `tell`, but the state given is lost, since its buffers are
         reused: for a loop that keeps the newest state only. This saves a copy of a
         table of 10 MB.
@@ -144,7 +144,7 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
         actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
         return np.asarray(actions), AskInfo(epsilon)
 
-    told = front.shape(config.agent.goal, search.batch)
+    told = search.batch, *config.agent.told
     tell = functools.partial(_tell, told, before, iterations)
     return Agent(
         init,

@@ -31,7 +31,7 @@ class EvolutionState(NamedTuple):
       actions: its blocks, int32 `[P, T]`: the oldest first, after rows of -1. For a
         front the best first, and rows of -1 last.
       rewards: what was told of them, -inf where there is no block; float32 `[P]`, for a
-        front `[P, 2]`.
+        front `[P, V]`.
       key: the key of the search, uint32 `[2]`.
       iteration: batches told so far, int32 `[]`.
     """
@@ -68,10 +68,9 @@ def make_evolution(
 
 def _init(space: Space, config: AgentConfig, seed: ArrayLike) -> EvolutionState:
     population, steps = config.evolution.population, len(space.num_actions)
-    shape = front.shape(config.goal, population)
     return EvolutionState(
         actions=jnp.full((population, steps), -1, jnp.int32),
-        rewards=jnp.full(shape, -jnp.inf, jnp.float32),
+        rewards=jnp.full((population, *config.told), -jnp.inf, jnp.float32),
         key=seed_key(seed),
         iteration=jnp.zeros((), jnp.int32),
     )

@@ -1,38 +1,41 @@
-"""Front: how learners weigh two values against each other, the same on every machine.
+"""Front: how learners weigh values against each other, the same on every machine.
 
-With `agent.goal=front` a learner is told two values of every block, each to be large:
-its reward, and minus the logarithm of its cost. Q-learning is told random
-scalarisations of both (`scalarised`); evolution sorts by dominance (`best_first`).
+With `agent.goal=front` a learner is told V values of every block, each to be large: its
+reward, and minus the logarithm of each cost. Q-learning is told random scalarisations
+of them (`scalarised`); evolution sorts by dominance (`best_first`).
 """
+
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
-
-OBJECTIVES = 2
-"""Values told of a block where there is a front."""
 
 _LEAST_WEIGHT = 1 / 64
 """Of each value, so that none is ignored."""
 
 
-def shape(goal: str, *leading: int) -> tuple[int, ...]:
-    """Return the shape of what is told, by `AgentConfig.goal`: `[N]` or `[N, 2]`."""
-    return (*leading, OBJECTIVES) if goal == "front" else leading
+def draw_directions(key: chex.PRNGKey, values: int, count: int) -> Array:
+    """Draw shares of V values, uniform among all that add up to 1. Consumes `key`.
 
+    Args:
+      key: consumed.
+      values: V; of one value the share is 1.
+      count: how many directions.
 
-def draw_weights(key: chex.PRNGKey, *leading: int) -> Array:
-    """Draw weights of the reward, uniform; float32 of a shape. Consumes `key`."""
-    return jax.random.uniform(key, leading)
+    Returns:
+      Directions, float32 `[count, V]`: the gaps between V - 1 cuts of a unit.
+    """
+    cuts = jnp.sort(jax.random.uniform(key, (count, values - 1)), axis=1)
+    return jnp.diff(cuts, axis=1, prepend=0.0, append=1.0)
 
 
 def normalised(values: Array, told: Array) -> Array:
-    """Shift and scale values so that those told span 0 to 1; float32 `[M, 2]`.
+    """Shift and scale values so that those told span 0 to 1; float32 `[M, V]`.
 
     Args:
-      values: float32 `[M, 2]`.
+      values: float32 `[M, V]`.
       told: which rows hold a block, bool `[M]`.
     """
     chex.assert_rank([values, told], [2, 1])
@@ -42,24 +45,25 @@ def normalised(values: Array, told: Array) -> Array:
     return (values - low) * jnp.where(width > 0, 1 / width, 0)
 
 
-def scalarised(values: Array, weight: ArrayLike) -> Array:
-    """Turn two values into one; which block of the front is its best, the weight says.
+def scalarised(values: Array, direction: Array) -> Array:
+    """Turn V values into one; the direction says which block of a front is its best.
 
-    A weight is a direction, the result the length of the way along it that a block
-    dominates. Averaged over directions, the longest way of all blocks told is the
-    hypervolume (Zhang and Golovin, *Random hypervolume scalarizations*, ICML 2020), but
-    for constants.
+    The result is the length of the way in that direction that a block dominates.
+    Averaged over directions, the longest way of all blocks told is the hypervolume
+    (Zhang and Golovin, *Random hypervolume scalarizations*, ICML 2020), but for
+    constants and a power.
 
     Args:
-      values: `normalised`, float32 `[M, 2]`.
-      weight: of the reward against the cost, from 0 to 1; float32 `[]`.
+      values: `normalised`, float32 `[M, V]`.
+      direction: the share of each value, float32 `[V]`.
 
     Returns:
       Rewards, float32 `[M]`.
     """
-    chex.assert_rank([values, weight], [2, 0])
-    sides = jnp.stack([1 - jnp.asarray(weight), jnp.asarray(weight)])
-    weights = jnp.maximum(sides, _LEAST_WEIGHT)
+    chex.assert_rank([values, direction], [2, 1])
+    shares = jnp.maximum(direction, _LEAST_WEIGHT)
+    # Inverse shares, but for a factor.
+    weights = jnp.stack([jnp.delete(shares, i).prod() for i in range(len(shares))])
     weights *= 1 / weights.min()
     return (values * weights[None]).min(axis=1)
 
@@ -68,7 +72,7 @@ def best_first(values: Array) -> Array:
     """Sort by rank, and within a rank by crowding distance (Deb et al., NSGA-II, 2002).
 
     Args:
-      values: each to be large, -inf where there is no block; float32 `[N, 2]`.
+      values: each to be large, -inf where there is no block; float32 `[N, V]`.
 
     Returns:
       Indices, int32 `[N]`; of equals, the first comes first.
@@ -83,7 +87,7 @@ def ranks(values: Array) -> Array:
     That is the non-dominated front which a block belongs to, from 0: int32 `[N]`.
 
     Args:
-      values: float32 `[N, 2]`.
+      values: float32 `[N, V]`.
     """
     chex.assert_rank(values, 2)
     as_good = (values[:, None] >= values[None]).all(axis=2)
@@ -99,19 +103,19 @@ def ranks(values: Array) -> Array:
 
 
 def crowding(values: Array, rank: Array) -> Array:
-    """Add up, over both values, how far the neighbours of the same rank are apart.
+    """Add up, over all values, how far the neighbours of the same rank are apart.
 
     Relative to the range of the rank; infinite at its ends.
 
     Args:
-      values: float32 `[N, 2]`.
+      values: float32 `[N, V]`.
       rank: int32 `[N]`.
 
     Returns:
       Distances, float32 `[N]`.
     """
     chex.assert_rank([values, rank], [2, 1])
-    return _gaps(values[:, 0], rank) + _gaps(values[:, 1], rank)
+    return functools.reduce(jnp.add, (_gaps(column, rank) for column in values.T))
 
 
 def _gaps(column: Array, rank: Array) -> Array:

@@ -25,7 +25,8 @@ class Learner(NamedTuple):
         `[B, T]`, -1 after the end of a block. Samples the batch of that iteration;
         pending are the blocks that were asked and not told yet, and rows of -1.
       tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state. With
-        `agent.goal=front` rewards are `[B, 2]`: the reward, and minus ln(cost).
+        `agent.goal=front` rewards are `[B, V]`: the reward, and minus ln(cost), of one
+        cost or two.
       changes: (state) -> arrays that hold all that the last `tell` of B blocks has
         written, read from the state after it. By default that is the whole state.
       epsilons: the epsilon of every iteration. It is 1 where all blocks are random, and
@@ -52,7 +53,7 @@ def key_of(bits: Array, iteration: ArrayLike, stream: str) -> chex.PRNGKey:
       bits: the key of the search, uint32 `[2]`; not consumed.
       iteration: its number, from 0.
       stream: `ask` or `tell`; `ask_weights` or `tell_weight`, for what is weighed
-        besides, such as the values of a front.
+        besides, such as the directions of a front.
     """
     key = _wrapped(bits)
     return jax.random.fold_in(jax.random.fold_in(key, iteration), _STREAMS[stream])

@@ -50,7 +50,7 @@ def make_q(space: Space, config: AgentConfig, batch: int, learnt: int = 0) -> Le
       learnt: blocks told before those of the first iteration.
     """
     epsilons = schedule.parse(config.schedule).epsilons
-    return make_learner(space, config, epsilons, batch, learnt, config.goal)
+    return make_learner(space, config, epsilons, batch, learnt, config.told)
 
 
 def make_q_plus(
@@ -63,7 +63,7 @@ def make_q_plus(
     """
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(config.q_plus.schedule, iterations).epsilons
-    return make_learner(space, config.q_plus, epsilons, batch, learnt, config.goal)
+    return make_learner(space, config.q_plus, epsilons, batch, learnt, config.told)
 
 
 def make_learner(
@@ -72,12 +72,12 @@ def make_learner(
     epsilons: tuple[float, ...],
     batch: int,
     learnt: int,
-    goal: str,
+    told: tuple[int, ...],
 ) -> Learner:
     """Build Q-learning with an epsilon for every iteration."""
     capacity = learnt + len(epsilons) * batch
     return Learner(
-        init=functools.partial(init, space, config, capacity, goal),
+        init=functools.partial(init, space, config, capacity, told),
         sample=functools.partial(_sample_batch, space, config, batch),
         tell=functools.partial(tell, space, config),
         epsilons=epsilons,
@@ -108,12 +108,16 @@ def greedy_actions(space: Space, q_values: NDArray[np.float32]) -> Int32:
 
 
 def init(
-    space: Space, config: QConfig, capacity: int, goal: str, seed: ArrayLike
+    space: Space,
+    config: QConfig,
+    capacity: int,
+    told: tuple[int, ...],
+    seed: ArrayLike,
 ) -> QState:
     """Make the first state, with room for `capacity` blocks."""
     return QState(
         q_values=qtable.init(space, config.q_init),
-        memory=replay.init(capacity, len(space.num_actions), config.distinct, goal),
+        memory=replay.init(capacity, len(space.num_actions), config.distinct, told),
         key=seed_key(seed),
         iteration=jnp.zeros((), jnp.int32),
     )
@@ -138,8 +142,9 @@ def _lessons(
     config: QConfig, memory: ReplayMemory, bits: Array, iteration: Array, told: int
 ) -> tuple[Array, Array]:
     """Draw what to learn from, after `told` blocks were added to the memory."""
-    weight = front.draw_weights(key_of(bits, iteration, "tell_weight"))
-    memory, key = replay.weighed(memory, weight), key_of(bits, iteration, "tell")
+    direction_key = key_of(bits, iteration, "tell_weight")
+    (direction,) = front.draw_directions(direction_key, memory.values, 1)
+    memory, key = replay.weighed(memory, direction), key_of(bits, iteration, "tell")
     if not config.replay_updates:
         return replay.told_last(memory, told)
     return replay.sample(

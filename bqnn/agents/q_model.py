@@ -5,8 +5,8 @@ mutants of the best blocks told. The process foretells their rewards from all th
 told, and a Thompson sample for every slot takes one (after BANANAS, White, Neiswanger
 and Savani, AAAI 2021, which takes mutants of the best and an ensemble of networks).
 
-For a front, both values are foretold, and every slot draws a weight of its own, by
-which samples of both are one (Paria, Kandasamy and Poczos, UAI 2019).
+For a front, every value is foretold, and every slot draws a direction of its own, by
+which their samples are one (Paria, Kandasamy and Poczos, UAI 2019).
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ def make_q_model(
     model = dataclasses.replace(config.q_model, distinct=True)
     iterations = schedule.parse(config.schedule).iterations
     epsilons = schedule.stretched(model.schedule, iterations).epsilons
-    writer = q.make_learner(space, model, epsilons, batch, learnt, config.goal)
+    writer = q.make_learner(space, model, epsilons, batch, learnt, config.told)
     sample = functools.partial(_sample, space, model, batch, learnt)
     return writer._replace(sample=sample, heeds_pending=True)
 
@@ -59,10 +59,11 @@ def _sample(
     pending: Array,
 ) -> Array:
     pool_key, choice_key = jax.random.split(key_of(state.key, iteration, "ask"))
-    weight_key = key_of(state.key, iteration, "ask_weights")
+    direction_key = key_of(state.key, iteration, "ask_weights")
     half = max(config.pool, 2 * novelty.TRIES * batch) // 2
+    values = state.memory.values
     of_parents, of_slots = jnp.split(
-        front.draw_weights(weight_key, half + batch), [half]
+        front.draw_directions(direction_key, values, half + batch), [half]
     )
     pool = _pool(space, config, state, epsilon, pool_key, of_parents)
     keys, pending_keys = novelty.keys_of(space.key, pool, pending)
@@ -82,13 +83,13 @@ def _pool(
     state: QState,
     epsilon: Array,
     key: chex.PRNGKey,
-    weights: Array,
+    directions: Array,
 ) -> Array:
     """Write blocks, int32 `[P, T]`: random ones until `config.first` were told.
 
-    The second half are mutants, for each of which there is a weight, `[P / 2]`.
+    The second half are mutants, for each of which there is a direction, `[P / 2, V]`.
     """
-    half = len(weights)
+    half = len(directions)
     keys = jax.random.split(key, 2 * half)
     is_first = state.memory.size < config.first
     # From epsilon to 1: where all blocks near the greedy one are known, others are not.
@@ -99,7 +100,7 @@ def _pool(
     mutants = lax.cond(
         is_first,
         lambda: random_blocks(space, config.exploration, keys[half:]),
-        lambda: _mutants(space, config.parents, state.memory, keys[half:], weights),
+        lambda: _mutants(space, config.parents, state.memory, keys[half:], directions),
     )
     return jnp.concatenate([written, mutants])
 
@@ -109,22 +110,22 @@ def _mutants(
     parents: int,
     memory: ReplayMemory,
     keys: chex.PRNGKey,
-    weights: Array,
+    directions: Array,
 ) -> Array:
-    """Mutate, for every key, one of the best blocks told; of two values, weighed."""
+    """Mutate, for every key, one of the best blocks told; in a direction, if many."""
     told, count = replay.is_told(memory), min(parents, len(memory.rewards))
     if memory.rewards.ndim == 2:
-        count = 1  # the weights differ: all of the front are parents
+        count = 1  # the directions differ: all of the front are parents
 
-    def mutant(key: chex.PRNGKey, weight: Array) -> Array:
-        rewards = replay.weighed(memory, weight).rewards
+    def mutant(key: chex.PRNGKey, direction: Array) -> Array:
+        rewards = replay.weighed(memory, direction).rewards
         _, best = lax.top_k(jnp.where(told, rewards, -jnp.inf), count)
         parent_key, mutate_key = jax.random.split(key)
         limit = jnp.minimum(count, memory.size)
         parent = best[jax.random.randint(parent_key, (), 0, limit)]
         return mutate(space, memory.actions[parent], mutate_key)
 
-    return jax.vmap(mutant)(keys, weights)
+    return jax.vmap(mutant)(keys, directions)
 
 
 def _foretell(
@@ -139,7 +140,7 @@ def _foretell(
     """Condition on these rows of the memory, and on what is in flight.
 
     Returns:
-      What is foretold of the pool, `[P]` each; of two values `[2, P]`.
+      What is foretold of the pool, `[P]` each; of V values `[V, P]`.
     """
     pending = pending[: config.most_told]
     actions = jnp.concatenate([memory.actions[rows], pending])
@@ -181,7 +182,7 @@ def _remembered(memory: ReplayMemory, most: int) -> Array:
 
 
 def _choose(
-    post: gp.Posterior, keys: Array, new: Array, key: chex.PRNGKey, weights: Array
+    post: gp.Posterior, keys: Array, new: Array, key: chex.PRNGKey, directions: Array
 ) -> Array:
     """Take the largest Thompson sample of each slot among new blocks, `[B]`."""
 
@@ -190,14 +191,15 @@ def _choose(
         index = jnp.argmax(jnp.where(free, draws, -jnp.inf))
         return free & (keys != keys[index]), index
 
-    slots = jax.random.split(key, len(weights)), weights
+    slots = jax.random.split(key, len(directions)), directions
     return lax.scan(take, new, slots)[1]
 
 
-def _draw(post: gp.Posterior, key: chex.PRNGKey, weight: Array) -> Array:
-    """Draw a Thompson sample of every block, of two values weighed; float32 `[P]`."""
+def _draw(post: gp.Posterior, key: chex.PRNGKey, direction: Array) -> Array:
+    """Draw a Thompson sample of every block, of many values one; float32 `[P]`."""
     points = post.mean.shape[-1]
     if post.mean.ndim == 1:
         return gp.thompson(post, gp.random_bits(key, points))
-    bits = jnp.stack([gp.random_bits(part, points) for part in jax.random.split(key)])
-    return front.scalarised(jax.vmap(gp.thompson)(post, bits).T, weight)
+    parts = jax.random.split(key, len(post.mean))
+    bits = jnp.stack([gp.random_bits(part, points) for part in parts])
+    return front.scalarised(jax.vmap(gp.thompson)(post, bits).T, direction)

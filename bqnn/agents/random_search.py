@@ -49,7 +49,7 @@ def make_random(
     def init(seed: ArrayLike) -> RandomState:
         memory = None
         if config.distinct:
-            memory = replay.init(capacity, steps, True, config.goal)
+            memory = replay.init(capacity, steps, True, config.told)
         return RandomState(seed_key(seed), jnp.zeros((), jnp.int32), memory)
 
     return Learner(

@@ -1,5 +1,6 @@
 """Replay memory: every block told so far, with its reward (the paper, replay)."""
 
+import math
 from typing import NamedTuple
 
 import chex
@@ -16,8 +17,8 @@ class ReplayMemory(NamedTuple):
 
     Attributes:
       actions: the blocks, int32 `[M, T]`, -1 after the end of a block.
-      rewards: r_T of each block, float32 `[M]`; with `agent.goal=front` two values,
-        `[M, 2]`.
+      rewards: r_T of each block, float32 `[M]`; with `agent.goal=front` V values,
+        `[M, V]`.
       size: how many blocks the memory holds, of M at most; int32 `[]`.
       keys: `Space.key` of each block, 0 beyond the last; uint32 `[M]`. None for
         learners that do not ask what was told.
@@ -28,9 +29,14 @@ class ReplayMemory(NamedTuple):
     size: Array
     keys: Array | None = None
 
+    @property
+    def values(self) -> int:
+        """V, the values told of a block."""
+        return math.prod(self.rewards.shape[1:])
+
 
 def init(
-    capacity: int, steps: int, keeps_keys: bool = False, goal: str = "reward"
+    capacity: int, steps: int, keeps_keys: bool = False, told: tuple[int, ...] = ()
 ) -> ReplayMemory:
     """Make an empty memory.
 
@@ -38,11 +44,11 @@ def init(
       capacity: M, the blocks that it has room for.
       steps: T, their most decisions.
       keeps_keys: whether it has keys.
-      goal: as `AgentConfig.goal`: one reward or two values.
+      told: shape of what is told of a block, as `AgentConfig.told`.
     """
     return ReplayMemory(
         actions=jnp.full((capacity, steps), -1, jnp.int32),
-        rewards=jnp.zeros(front.shape(goal, capacity), jnp.float32),
+        rewards=jnp.zeros((capacity, *told), jnp.float32),
         size=jnp.zeros((), jnp.int32),
         keys=jnp.zeros((capacity,), jnp.uint32) if keeps_keys else None,
     )
@@ -57,7 +63,7 @@ def add(
       space: the decision process.
       memory: the memory so far.
       actions: the blocks, int32 `[B, T]`.
-      rewards: their rewards, float32 `[B]` or `[B, 2]` as in the memory.
+      rewards: their rewards, float32 `[B]` or `[B, V]` as in the memory.
     """
     chex.assert_rank([actions, rewards], [2, memory.rewards.ndim])
     size, keys = memory.size, memory.keys
@@ -76,17 +82,17 @@ def is_told(memory: ReplayMemory) -> Array:
     return jnp.arange(len(memory.rewards)) < memory.size
 
 
-def weighed(memory: ReplayMemory, weight: Array) -> ReplayMemory:
-    """Make one reward of two values (`front.scalarised`).
+def weighed(memory: ReplayMemory, direction: Array) -> ReplayMemory:
+    """Make one reward of several values (`front.scalarised`).
 
     Args:
       memory: the same memory is returned if it has one reward.
-      weight: of the reward against the cost, float32 `[]`.
+      direction: the share of each value, float32 `[V]`.
     """
     if memory.rewards.ndim == 1:
         return memory
     values = front.normalised(memory.rewards, is_told(memory))
-    return memory._replace(rewards=front.scalarised(values, weight))
+    return memory._replace(rewards=front.scalarised(values, direction))
 
 
 def told_last(memory: ReplayMemory, num: int) -> tuple[Array, Array]:

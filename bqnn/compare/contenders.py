@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bqnn.config import AgentConfig, Config, dictionary
+from bqnn.config.checks import check
 from bqnn.errors import ConfigError, quote
 
 # The section of `agent` that holds an agent's fields; "" is `agent` itself.
@@ -95,4 +96,7 @@ def _contender(
     section = values[_SECTIONS[name]] if _SECTIONS[name] else values
     section.update(fields)
     values["name"] = name
-    return Contender(label, dictionary.section("agent", values, AgentConfig), batch)
+    agent = dictionary.section("agent", values, AgentConfig)
+    second, want = agent.second_cost, "none: fronts are compared by one cost"
+    check("agent.second_cost", second, second == "none", want)
+    return Contender(label, agent, batch)

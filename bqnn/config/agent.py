@@ -116,6 +116,8 @@ class AgentConfig(QConfig):
       goal: `reward`: one block of the largest reward; `front` (ours): many, of which
         none has both a smaller reward and a larger `reward.cost` than another. Not with
         `local`.
+      second_cost: another cost of the network, or `none`: with `agent.goal=front`, no
+        block may have less reward and more of both costs than another (ours).
       q_plus: the fields of `q_plus`; its schedule is stretched over the iterations.
       evolution: the fields of `evolution`.
       q_model: the fields of `q_model`; its schedule is stretched over the iterations.
@@ -123,6 +125,7 @@ class AgentConfig(QConfig):
 
     name: str = one_of("q", "q_plus", "random", "evolution", "local", "q_model")
     goal: str = one_of("reward", "front")
+    second_cost: str = one_of("none", "flops", "params", "latency")
     q_plus: QConfig = QConfig(
         schedule="1.0:5,0.3:5,0.02:10",
         alpha=0.2,
@@ -148,3 +151,13 @@ class AgentConfig(QConfig):
         super().__post_init__()
         is_known = self.goal == "reward" or self.name != "local"
         check("agent.goal", self.goal, is_known, "reward with agent.name=local")
+        second = self.second_cost
+        ok = second == "none" or self.goal == "front"
+        check("agent.second_cost", second, ok, "none without agent.goal=front")
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """Shape of what the agent is told of a block: `()` of one reward, or `(V,)`."""
+        if self.goal == "reward":
+            return ()
+        return (2,) if self.second_cost == "none" else (3,)

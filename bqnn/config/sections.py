@@ -229,9 +229,14 @@ class Config:
         check("space.wirings", wirings, own not in wirings, want)
         if self.agent.goal == "front":
             self._check_front()
-        cost, table = self.reward.cost, self.budget.latency_table
         want = "budget.latency_table=FILE of launch.latency with latency"
-        check("reward.cost", cost, cost != "latency" or table is not None, want)
+        costs = {"reward.cost": self.reward.cost}
+        costs["agent.second_cost"] = second = self.agent.second_cost
+        for name, cost in costs.items():
+            known = cost != "latency" or self.budget.latency_table is not None
+            check(name, cost, known, want)
+        want = "another than reward.cost"
+        check("agent.second_cost", second, second != self.reward.cost, want)
         if self.reward.kind == "learned":
             full, want = self.reward.full_epochs, "more than train.epochs"
             check("reward.full_epochs", full, full > self.train.epochs, want)

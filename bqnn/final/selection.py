@@ -17,7 +17,7 @@ from bqnn.executors.executor import Executor, run_all
 from bqnn.final.config import FinalConfig
 from bqnn.final.task import Task, Tasks
 from bqnn.search import journal
-from bqnn.search.costs import COSTS, log_cost
+from bqnn.search.costs import COSTS, log_cost, names_of
 from bqnn.search.events import Evaluated
 from bqnn.search.front import front_of, hypervolume
 from bqnn.search.history import Run
@@ -56,58 +56,77 @@ def best_of(search: Path, count: int) -> tuple[Evaluated, ...]:
 
 
 class Front(NamedTuple):
-    """The front of a search: blocks that no other beats in accuracy and cost.
+    """The front of a search: blocks that no other beats in accuracy and costs.
 
     Attributes:
-      cost: its name, of `bqnn.search.costs.COSTS`.
-      found: the cheapest first, each more accurate than those before it.
-      low, high: ln of the least and the largest cost that was measured.
-      hypervolume: mean over limits from `low` to `high` of the best accuracy within the
-        limit; NaN if they are one.
+      costs: their names, of `bqnn.search.costs.COSTS`.
+      found: the cheapest first, by the first cost.
+      low, high: ln of the least and the largest cost that was measured, of each.
+      hypervolume: mean over limits from `low` to `high` of the best accuracy within
+        them; NaN if they are one.
     """
 
-    cost: str
+    costs: tuple[str, ...]
     found: tuple[Evaluated, ...]
-    low: float
-    high: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     hypervolume: float
+
+    @property
+    def best(self) -> Evaluated:
+        """The most accurate block."""
+        return max(self.found, key=lambda event: event.evaluation.final)
 
 
 def read_front(
-    search: Path, cost: str | None = None, limit: int | None = None
+    search: Path, costs: Sequence[str] = (), limits: Sequence[int] = ()
 ) -> Front:
     """Read the front of a search.
 
     Args:
       search: its work directory; it may still be running.
-      cost: of the network, of `COSTS`; by default `reward.cost` of the search.
-      limit: the most that a block of the front may cost.
+      costs: of the network, of `COSTS`; by default those that the search has weighed.
+      limits: the most that a block of the front may cost, in the order of the costs.
 
     Raises:
+      ConfigError: if there are more limits than costs.
       JournalError: if there is no search.
-      SearchError: if no block has an accuracy, or none is within the limit.
+      SearchError: if no block has an accuracy, or none is within the limits.
     """
     run, events = _read(search)
-    name = cost or run.config.reward.cost
+    names = tuple(costs) or names_of(run.config)
+    if len(limits) > len(names):
+        raise ConfigError(f"{len(limits)} limits: want one for {' and '.join(names)}")
     measured = [e for e in events if last_accuracy(*e[:2]) is not None]
     if not measured:
         raise SearchError(f"{search}: no block has an accuracy yet")
     accuracies = [event.evaluation.final for event in measured]
-    if name == "latency" and run.config.budget.latency_table is None:
+    if "latency" in names and run.config.budget.latency_table is None:
         raise SearchError(f"{search}: want a search with a table of latencies")
-    costs = [log_cost(name, event.candidate) for event in measured]
-    low, high = min(costs), max(costs)
-    area = hypervolume(accuracies, costs, low, high) if high > low else math.nan
-    found = [measured[index] for index in front_of(accuracies, costs)]
-    if limit is not None:
-        least = COSTS[name](found[0].candidate)
-        found = [e for e in found if COSTS[name](e.candidate) <= limit]
-        if not found:
-            raise SearchError(
-                f"{search}: no block has {limit:,} {name} or less: the least is "
-                f"{least:,}"
-            )
-    return Front(name, tuple(found), low, high, area)
+    logs = [[log_cost(name, event.candidate) for event in measured] for name in names]
+    low, high = tuple(map(min, logs)), tuple(map(max, logs))
+    spread = all(a < b for a, b in zip(low, high, strict=True))
+    area = hypervolume(accuracies, logs, low, high) if spread else math.nan
+    found = [measured[index] for index in front_of(accuracies, logs)]
+    return Front(names, _within(found, names, limits, search), low, high, area)
+
+
+def _within(
+    found: Sequence[Evaluated], names: Sequence[str], limits: Sequence[int], where: Path
+) -> tuple[Evaluated, ...]:
+    """Leave out of a front what costs more than the limits, in the order of names."""
+    bounds = [*zip(names, limits, strict=False)]
+    within = [
+        e for e in found if all(COSTS[name](e.candidate) <= n for name, n in bounds)
+    ]
+    if not within:
+        most = " and ".join(f"{limit:,} {name}" for name, limit in bounds)
+        least = [min(COSTS[name](e.candidate) for e in found) for name, _ in bounds]
+        raise SearchError(
+            f"{where}: no block has {most} or less: the least is "
+            f"{' and '.join(f'{cost:,}' for cost in least)}"
+        )
+    return tuple(within)
 
 
 def _read(search: Path) -> tuple[Run, list[Evaluated]]:

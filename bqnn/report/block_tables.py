@@ -75,8 +75,9 @@ def front_blocks(front: Front) -> Table:
     """Tabulate the front of a search, the cheapest block first."""
     count = len(front.found)
     known = any(event.candidate.latency is not None for event in front.found)
+    *others, last = "accuracy", *front.costs
     return make_table(
-        f"The front: {count} blocks, none beaten in accuracy and {front.cost}",
+        f"The front: {count} blocks, none beaten in {', '.join(others)} and {last}",
         [
             Column("rank", justify="right"),
             folded("NSC"),
@@ -99,11 +100,14 @@ def front_blocks(front: Front) -> Table:
 
 def front_line(front: Front) -> str:
     """Say what the hypervolume of a front is."""
-    low, high = (si(round(math.exp(end))) for end in (front.low, front.high))
+    low, high = (
+        [si(round(math.exp(end))) for end in ends] for ends in (front.low, front.high)
+    )
+    spans = (f"from {a} to {b}" for a, b in zip(low, high, strict=True))
     return (
         f"hypervolume {front.hypervolume:.4f}: the best accuracy within a limit on "
-        f"{front.cost}, on average over limits from {low} to {high}, evenly spaced by "
-        "logarithm"
+        f"{' and one on '.join(front.costs)}, on average over limits "
+        f"{' and '.join(spans)}, evenly spaced by logarithm"
     )
 
 

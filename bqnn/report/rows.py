@@ -93,21 +93,26 @@ def rows(problem: Problem, history: History, times: Times) -> list[EvaluationRow
     ]
 
 
-def front(found: Sequence[EvaluationRow], cost: str) -> list[int]:
-    """Find the Pareto front of accuracy against a cost.
+def front(found: Sequence[EvaluationRow], *costs: str) -> list[int]:
+    """Find the Pareto front of accuracy against costs.
 
     Args:
       found: the rows.
-      cost: the field to be small: `flops`, `network_flops`, `params` or `latency`.
+      *costs: fields to be small: `flops`, `network_flops`, `params` or `latency`.
 
     Returns:
-      Indices of the rows on the front, cheapest first: each is more accurate than all
-      that cost as little. Of equals, the one asked first.
+      Indices of the rows on the front, cheapest first, by the first cost: each is more
+      accurate than all that cost as little. Of equals, the one asked first.
     """
     accuracies = [math.nan if row.accuracy is None else row.accuracy for row in found]
-    # As logarithms: with native widths, some costs are more than a float holds.
-    costs = [math.log(max(1, getattr(row, cost) or 0)) for row in found]
-    return front_of(accuracies, costs).tolist()
+    return front_of(accuracies, log_costs(found, *costs)).tolist()
+
+
+def log_costs(found: Sequence[EvaluationRow], *costs: str) -> list[list[float]]:
+    """Return ln of each cost of every row: some are more than a float holds."""
+    return [
+        [math.log(max(1, getattr(row, cost) or 0)) for row in found] for cost in costs
+    ]
 
 
 def busy_seconds(seconds: Mapping[str, float]) -> float:

@@ -1,13 +1,12 @@
 """Series of a search by iteration: rewards, accuracies, lengths, reused results."""
 
-import math
 from collections.abc import Sequence
 from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 
-from bqnn.report.rows import EvaluationRow
+from bqnn.report.rows import EvaluationRow, log_costs
 from bqnn.search.front import hypervolume
 from bqnn.search.history import History
 
@@ -101,29 +100,30 @@ def _spread(
     return float(np.mean(values)), float(low), float(high)
 
 
-def hypervolumes(found: Sequence[EvaluationRow], cost: str) -> list[float]:
+def hypervolumes(found: Sequence[EvaluationRow], *costs: str) -> list[float]:
     """Compute the hypervolume of the front after every iteration.
 
-    The limits on the cost go from the least to the largest that was measured, spaced by
+    The limits on a cost go from the least to the largest that was measured, spaced by
     the logarithm (`bqnn.search.front.hypervolume`).
 
     Args:
       found: the rows.
-      cost: a field of theirs.
+      *costs: fields of theirs.
 
     Returns:
-      One per iteration with a row; none if all measured cost the same.
+      One per iteration with a row; none if by any cost all measured cost the same.
     """
     known = [row for row in found if row.accuracy is not None]
-    logs = [math.log(max(1, getattr(row, cost))) for row in known]
-    if not known or min(logs) == max(logs):
+    logs = log_costs(known, *costs)
+    if not known or any(min(row) == max(row) for row in logs):
         return []
+    ends = [min(row) for row in logs], [max(row) for row in logs]
     areas = []
     for iteration in sorted({row.iteration for row in found}):
         until = [row.iteration <= iteration for row in known]
         accuracies = [row.accuracy or 0.0 for row in compress(known, until)]
-        costs = [*compress(logs, until)]
-        areas.append(hypervolume(accuracies, costs, min(logs), max(logs)))
+        so_far = [[*compress(row, until)] for row in logs]
+        areas.append(hypervolume(accuracies, so_far, *ends))
     return areas
 
 

@@ -12,7 +12,7 @@ from bqnn.agents.agent import AgentState
 from bqnn.evaluation.recipe import over_budget
 from bqnn.evaluation.records import MOST_DRAWS, Candidate, Evaluation
 from bqnn.search import ladder
-from bqnn.search.costs import log_cost
+from bqnn.search.costs import log_cost, names_of
 from bqnn.search.history import Ask, Batch, Learnt
 from bqnn.search.ladder import Ladder
 from bqnn.search.problem import Problem, latency_of, make_candidate
@@ -173,12 +173,12 @@ def tell_batch(
 
 def _values(
     problem: Problem, candidate: Candidate, evaluation: Evaluation
-) -> float | tuple[float, float]:
-    """Compute what the agent is told: a reward, or both values of a front."""
+) -> float | tuple[float, ...]:
+    """Compute what the agent is told: a reward, or all values of a front."""
     reward, config = problem.reward(candidate, evaluation), problem.config
     if config.agent.goal == "reward":
         return reward
-    return reward, -log_cost(config.reward.cost, candidate)
+    return reward, *(-log_cost(name, candidate) for name in names_of(config))
 
 
 def batch_digest(batch: Batch) -> str:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 
 from bqnn.agents import front, make_agent, make_learner, replay
 from bqnn.config import AgentConfig, Config, EvolutionConfig, RewardConfig, SearchConfig
@@ -51,7 +52,39 @@ def test_equals_share_a_rank_and_crowd_each_other() -> None:
     assert front.best_first(empty).tolist() == [0, 2, 1]
 
 
-def test_a_weight_chooses_a_block_of_the_front_by_hand() -> None:
+@jax.jit
+def _sorted_out(values: Array) -> tuple[Array, Array]:
+    found = front.ranks(values)
+    return found, front.crowding(values, found)
+
+
+def test_three_values_are_ranked_and_weighed_by_hand() -> None:
+    # None of five beats another, the sixth is beaten.
+    values = [[4, 0, 1], [3, 2, 0], [1, 3, 4], [0, 4, 2], [2, 2.5, 3], [0, 0, 0]]
+    ranks, apart = _sorted_out(jnp.float32(values))
+    assert ranks.tolist() == [0] * 5 + [1]
+    # The fifth is at no end: (3 - 1) / 4 + (3 - 2) / 4 + (4 - 2) / 4.
+    assert apart.tolist() == [INF, INF, INF, INF, 1.25, INF]
+    # Shares of 2, 1 and 1: the second and the third go twice as far as they count.
+    told, direction = [[1, 0.3, 0.8], [0.5, 0.7, 0.8]], [0.5, 0.25, 0.25]
+    way = front.scalarised(jnp.float32(told), jnp.float32(direction))
+    np.testing.assert_allclose(way, [0.6, 0.5], rtol=1e-6)
+
+
+def test_directions_are_uniform_shares() -> None:
+    key = jax.random.key(3)
+    # Of two values, one draw says both.
+    weights = jax.random.uniform(key, (99,))
+    two = front.draw_directions(key, 2, 99)
+    np.testing.assert_array_equal(two, jnp.stack([weights, 1 - weights], 1))
+    three = front.draw_directions(key, 3, 4000)
+    assert float(three.min()) >= 0
+    np.testing.assert_allclose(three.sum(axis=1), 1, rtol=1e-6)
+    # A share of three is above 1/2 in a quarter of the triangle.
+    np.testing.assert_allclose((three > 0.5).mean(axis=0), 0.25, atol=0.03)
+
+
+def test_a_direction_chooses_a_block_of_the_front_by_hand() -> None:
     values = jnp.float32([[10, -8], [9, -6], [5, -4], [4, -4], [0, 0]])
     told = jnp.array([True, True, True, True, False])
     known = front.normalised(values, told)
@@ -59,13 +92,13 @@ def test_a_weight_chooses_a_block_of_the_front_by_hand() -> None:
     expected = np.array([[1, 0], [5 / 6, 0.5], [1 / 6, 1], [0, 1]])
     np.testing.assert_allclose(known[:4], expected, rtol=1e-6)
     # At equal weights the shorter side counts.
-    equal = front.scalarised(known[:4], jnp.float32(0.5))
+    equal = front.scalarised(known[:4], jnp.float32([0.5, 0.5]))
     np.testing.assert_allclose(equal, [0, 0.5, 1 / 6, 0], rtol=1e-6)
-    # Weights of 3 and 1 on the sides: reward for cost, and the other way round.
-    cheap = front.scalarised(known[:4], jnp.float32(0.25))
+    # A quarter of the direction is reward: it weighs three times as much.
+    cheap = front.scalarised(known[:4], jnp.float32([0.25, 0.75]))
     np.testing.assert_allclose(cheap, [0, 0.5, 0.5, 0], rtol=1e-6)
     chosen = {
-        int(front.scalarised(known[:4], jnp.float32(w)).argmax())
+        int(front.scalarised(known[:4], jnp.float32([w, 1 - w])).argmax())
         for w in np.linspace(0, 1, 21)
     }
     assert chosen == {1, 2}
@@ -104,11 +137,12 @@ def test_what_is_told_must_have_two_values() -> None:
     agent.tell(agent.init(), actions, np.zeros((2, 2)))
     with pytest.raises(SearchError, match="want 2 values for each of 1 to 2 blocks"):
         agent.tell(agent.init(), actions, np.zeros(2))
+    assert dataclasses.replace(config, second_cost="params").told == (3,)
 
 
 def test_one_reward_is_left_as_it_is() -> None:
     memory = replay.init(capacity=3, steps=1)
-    assert replay.weighed(memory, jnp.float32(0.3)) is memory
+    assert replay.weighed(memory, jnp.float32([1])) is memory
 
 
 FRONT: dict[str, Any] = {"reward": {"kind": "accuracy", "cost": "params"}}
@@ -125,10 +159,10 @@ def test_a_search_for_a_front_replays_whoever_works(name: str, tmp_path: Path) -
     parts = search_table(tmp_path / "parts", config)
     assert digests_of(parts) == digests_of(whole)
     assert digests_of(replayed(tmp_path / "parts")) == digests_of(whole)
-    other = dataclasses.replace(
-        config, reward=dataclasses.replace(config.reward, cost="flops")
-    )
-    differs = last_digest(search_table(tmp_path / "flops", other)) != last_digest(whole)
+    agent = dataclasses.replace(config.agent, second_cost="flops")
+    two = search_table(tmp_path / "two", dataclasses.replace(config, agent=agent))
+    assert digests_of(replayed(tmp_path / "two")) == digests_of(two)
+    differs = last_digest(two) != last_digest(whole)
     assert differs == (name != "random")  # which remembers nothing
 
 

@@ -44,6 +44,7 @@ def test_contenders_are_written_as_calls() -> None:
         ("q(beta=7)", "unknown configuration field agent.beta"),
         ("evolution(alpha=1)", "unknown configuration field agent.evolution.alpha"),
         ("q(batch=0)", "batch is 0: want a number from 1"),
+        ("q(goal='front', second_cost='params')", "want none: fronts are compared by"),
         ("q,q", "q is there twice"),
     ],
 )

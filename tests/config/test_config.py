@@ -122,6 +122,15 @@ def test_differences_name_the_fields() -> None:
         ({"reward": {"above": 1}}, "reward.above is 1.0: want a number from -2 to 0"),
         ({"agent": {"goal": "both"}}, "agent.goal is 'both': want reward or front"),
         ({"agent": {"goal": "front", "name": "local"}}, "want reward with agent.name"),
+        ({"agent": {"second_cost": "params"}}, "is 'params': want none without agent."),
+        (
+            {"agent": {**FRONT, "second_cost": "flops"}, "reward": PLAIN},
+            "agent.second_cost is 'flops': want another than reward.cost",
+        ),
+        (
+            {"agent": {**FRONT, "second_cost": "latency"}, "reward": PLAIN},
+            "agent.second_cost is 'latency': want budget.latency_table=FILE",
+        ),
         ({"agent": FRONT}, "reward.kind is 'paper': want accuracy or learned with"),
         (
             {"agent": FRONT, "reward": {**PLAIN, "target": 5}},

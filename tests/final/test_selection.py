@@ -199,7 +199,7 @@ def test_without_a_validation_part_there_is_no_ranking() -> None:
 def test_the_front_of_a_search_is_read_by_hand(tmp_path: Path) -> None:
     config = tiny_config()
     search_table(tmp_path, config, GrowingExecutor())
-    front = selection.read_front(tmp_path, "params")
+    front = selection.read_front(tmp_path, ["params"])
     costs = [event.candidate.network_params for event in front.found]
     accuracies = [event.evaluation.accuracy[-1] for event in front.found]
     assert costs == sorted({*costs}) and accuracies == sorted({*accuracies})
@@ -213,13 +213,25 @@ def test_the_front_of_a_search_is_read_by_hand(tmp_path: Path) -> None:
         ]
         assert max(within) >= event.evaluation.accuracy[-1]
     least = math.log(min(event.candidate.network_params for event in events))
-    assert (front.cost, front.low) == ("params", least)
+    assert (front.costs, front.low) == (("params",), (least,))
     # No more than the largest accuracy, no less than the least, within all limits.
     assert accuracies[0] < front.hypervolume < accuracies[-1]
-    assert selection.read_front(tmp_path).cost == "flops"
-    limited = selection.read_front(tmp_path, "params", limit=costs[1])
+    assert selection.read_front(tmp_path).costs == ("flops",)
+    limited = selection.read_front(tmp_path, ["params"], [costs[1]])
     assert limited.found == front.found[:2]
     with pytest.raises(
         SearchError, match=f"9 params or less: the least is {costs[0]:,}"
     ):
-        selection.read_front(tmp_path, "params", limit=9)
+        selection.read_front(tmp_path, ["params"], [9])
+    two = selection.read_front(tmp_path, ["params", "flops"])
+    # The blocks by one cost are among them; within both limits there is less.
+    assert all(event in two.found for event in front.found)
+    assert two.best == front.found[-1] and two.hypervolume < front.hypervolume
+    one = two.found[1]
+    limits = one.candidate.network_params, one.candidate.network_flops
+    cheap = selection.read_front(tmp_path, ["params", "flops"], limits)
+    assert one in cheap.found and len(cheap.found) < len(two.found)
+    with pytest.raises(SearchError, match=r"no block has 9 params and 8 flops or less"):
+        selection.read_front(tmp_path, ["params", "flops"], [9, 8])
+    with pytest.raises(ConfigError, match="2 limits: want one for params"):
+        selection.read_front(tmp_path, ["params"], [9, 8])

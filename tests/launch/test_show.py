@@ -76,10 +76,18 @@ def test_a_front_is_shown_and_its_block_within_a_limit(
     assert _show(search, limit) == 0
     text = capsys.readouterr().out
     assert f"NSC: {second.block}" in text and "The front: 2 blocks" in text
+    both = "--cost=flops", "--cost=params"
+    assert _show(search, *both, limit, f"--limit={second.network_params}") == 0
+    text = capsys.readouterr().out
+    assert "none beaten in accuracy, flops and params" in text and "NSC: " in text
+    assert _show(search, *both) == 0
+    line = " ".join(capsys.readouterr().out.split())
+    assert "within a limit on flops and one on params, on average over limits" in line
     mistakes = {
         (): "want --block=NSC or --search=DIR, one of them",
         (search, "--block=resnet"): "want --block=NSC or --search=DIR, one of them",
         (search, "--out=b.svg"): "--out has no effect with --search, without --limit",
+        (search, limit, limit): "2 limits: want one for flops",
         (search, "--limit=1"): "no block has 1 flops or less: the least is ",
     }
     for arguments, message in mistakes.items():

@@ -187,11 +187,13 @@ def test_odd_journals_are_shown_without_complaint(
         failed, config, TableExecutor(faults=dict.fromkeys(range(9), Status.FAILED))
     )
     goal = {"name": "random", "goal": "front", "schedule": "1.0:2"}
-    search_table(
-        tmp_path / "front", tiny_config(agent=goal, reward={"kind": "accuracy"})
-    )
+    for name, second in (("front", "none"), ("fronts", "params")):
+        agent = {**goal, "second_cost": second}
+        front = tiny_config(agent=agent, reward={"kind": "accuracy"})
+        search_table(tmp_path / name, front)
     said = {
         tmp_path / "front": "The front: which block to take within a limit on FLOPs of",
+        tmp_path / "fronts": "of the network and one on parameters of the network: the",
         empty: "the search has not begun",
         begun: "Nothing is evaluated yet",
         failed: "No evaluation gave an accuracy yet",

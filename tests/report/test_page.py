@@ -86,10 +86,20 @@ def test_the_page_of_a_front_follows_its_hypervolume(tmp_path: Path) -> None:
     search_table(tmp_path, config)
     search = Source(tmp_path).read()
     areas = search["front"]["hypervolume"]
-    assert search["front"]["cost"] == "params" and len(areas) == 6
+    assert search["front"]["costs"] == ["params"] and len(areas) == 6
     assert areas == sorted(areas) and 0 < areas[0] <= areas[-1] < 1
     assert [*search["fronts"]] == [*search["costs"]] == ["network_flops", "params"]
     assert " --front --workdir=" in search["commands"]["train"]
+
+
+def test_the_page_of_two_costs_has_one_front_of_both(tmp_path: Path) -> None:
+    goal = {"name": "random", "goal": "front", "second_cost": "params"}
+    search_table(tmp_path, tiny_config(agent=goal, reward={"kind": "accuracy"}))
+    search = Source(tmp_path).read()
+    both, areas = search["front"], search["front"]["hypervolume"]
+    assert both["costs"] == ["network_flops", "params"]
+    assert areas == sorted(areas) and 0 < areas[-1] < 1
+    assert all({*front} <= {*both["found"]} for front in search["fronts"].values())
 
 
 def test_the_command_that_trains_names_data_wiring_and_budget(tmp_path: Path) -> None:

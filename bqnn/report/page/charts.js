@@ -102,43 +102,52 @@ const marks = (rows, cost, indices, more) => ({type: "scatter", mode: "markers",
   hoverinfo: "text", ...more});
 
 function scatter(parent, search, cost, title, pick) {
-  const rows = search.rows, front = search.fronts[cost];
-  const known = measured(rows);
-  const words = known.length ? `${plural(known.length, "evaluation")}; the black line ` +
-    `joins the ${front.length} of the Pareto front, none more accurate for as little. ` +
-    "A click draws the block." : "No block has an accuracy yet.";
+  const rows = search.rows, known = measured(rows), {costs = [], found} = search.front || {};
+  const isOfTwo = costs.length > 1 && costs.includes(cost);
+  const front = isOfTwo ? found : search.fronts[cost];
+  const words = known.length ? `${plural(known.length, "evaluation")}; ` + (isOfTwo ?
+    `diamonds are the ${front.length} of the front, none beaten in accuracy and both costs. ` :
+    `the black line joins the ${front.length} of the Pareto front, none more accurate ` +
+    "for as little. ") + "A click draws the block." : "No block has an accuracy yet.";
   const evaluations = marks(rows, cost, known, {name: "evaluations", marker: {size: 8,
     opacity: 0.75, colorscale: "Viridis", color: known.map((i) => rows.iteration[i]),
     ...(known.length > MANY ? {} : {line: {width: 0.5, color: "#fff"}}),
     colorbar: {title: {text: "iteration"}, thickness: 10, len: 0.9}}});
-  const best = marks(rows, cost, front, {name: "Pareto front", mode: "lines+markers",
+  const best = marks(rows, cost, front, {name: "Pareto front",
+    mode: isOfTwo ? "markers" : "lines+markers",
     line: {color: "#000", shape: "hv", width: 1.5},
     marker: {symbol: "diamond-open", size: 12, color: "#000", line: {width: 2}}});
   return chart(parent, `by-${cost}`, `Accuracy against ${title}.`, words,
     [evaluations, best], {showlegend: false, ...costAxes(title, evaluations.x)}, pick);
 }
 
-// The blocks of the front, and the limits within which each is the most accurate.
+const limitsOn = (search) =>
+  `a limit on ${search.front.costs.map((cost) => search.costs[cost]).join(" and one on ")}`;
+
+// The blocks of the front, and by one cost the limits within which each is the best.
 function frontTable(parent, search, pick) {
-  const rows = search.rows, {cost} = search.front, front = search.fronts[cost];
+  const rows = search.rows, {costs: [cost, ...others], found} = search.front;
+  const front = others.length ? found.toSorted((a, b) => rows.accuracy[b] - rows.accuracy[a]) :
+    found;
   const lines = front.map((index, i) => {
     const row = rowAt(rows, index), next = front[i + 1];
     const block = element("button", {type: "button", className: "nsc",
       title: "Draw this block", textContent: row.block});
     block.addEventListener("click", () => pick(index));
-    return [`from ${si(row[cost])}` + (next == null ? " on" :
-      ` to below ${si(rows[cost][next])}`), percent(row.accuracy),
-    si(row.network_flops), si(row.params), block];
+    return [others.length ? [cost, ...others].map((name) => si(row[name])).join(" and ") :
+      `from ${si(row[cost])}` + (next == null ? " on" : ` to below ${si(rows[cost][next])}`),
+    percent(row.accuracy), si(row.network_flops), si(row.params), block];
   });
-  parent.append(plainTable(`The front: which block to take within a limit on ` +
-    `${search.costs[cost]}`, ["limit", "accuracy", "FLOPs", "parameters", "block"], lines));
+  parent.append(plainTable(`The front: which block to take within ${limitsOn(search)}` +
+    (others.length ? ": the first that is within both" : ""),
+  ["limit", "accuracy", "FLOPs", "parameters", "block"], lines));
 }
 
 function hypervolumeChart(parent, search) {
   const areas = search.front.hypervolume, s = search.series;
   const words = areas.length ? `${fixed(areas[0])} after the first iteration, ` +
-    `${fixed(areas[areas.length - 1])} after the last: the best accuracy within a limit ` +
-    `on ${search.costs[search.front.cost]}, on average over limits, evenly spaced by ` +
+    `${fixed(areas[areas.length - 1])} after the last: the best accuracy within ` +
+    `${limitsOn(search)}, on average over limits, evenly spaced by ` +
     "logarithm from the least to the largest that was measured." :
     "All blocks measured cost the same.";
   return chart(parent, "hypervolume", "Hypervolume of the front.", words,

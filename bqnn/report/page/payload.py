@@ -25,6 +25,7 @@ from bqnn.report.rows import EvaluationRow, front
 from bqnn.report.series import IterationStats, hypervolumes, series
 from bqnn.report.timing import Failure, Span, failures, phases, spans
 from bqnn.search import journal
+from bqnn.search.costs import names_of
 from bqnn.search.history import History, Run
 from bqnn.search.problem import Problem
 from bqnn.space.nsc import Block
@@ -172,12 +173,13 @@ def _search(workdir: Path, record: Record, q_history: QHistory) -> Json:
 
 
 def _front(config: Config, rows: Sequence[EvaluationRow]) -> Json | None:
-    """Name the cost of a search for a front, and follow the hypervolume."""
+    """Name the costs of a search for a front, list it, and follow its hypervolume."""
     if config.agent.goal != "front":
         return None
-    cost = {"flops": "network_flops"}.get(config.reward.cost, config.reward.cost)
-    areas = [_rounded(area) for area in hypervolumes(rows, cost)]
-    return {"cost": cost, "hypervolume": areas}
+    fields = {"flops": "network_flops"}
+    costs = [fields.get(name, name) for name in names_of(config)]
+    areas = [_rounded(area) for area in hypervolumes(rows, *costs)]
+    return {"costs": costs, "found": front(rows, *costs), "hypervolume": areas}
 
 
 def _notes(history: History) -> list[str]:
