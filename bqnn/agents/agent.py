@@ -116,9 +116,9 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
     learner = make_learner(space.arrays, config.agent, search.batch, learnt)
     iterations, before = len(learner.epsilons), -(-learnt // search.batch)
     jit = functools.partial(jax.jit, compiler_options=runtime.quick_options())
-    cpu, sample = host(), jit(learner.sample)
-    steps = len(space.arrays.num_actions)
-    none, least = np.zeros((0, steps), np.int32), _usually_pending(search, iterations)
+    least = _usually_pending(search, iterations) if learner.heeds_pending else 0
+    none = np.full((least, len(space.arrays.num_actions)), -1, np.int32)
+    cpu = host()
 
     @numerics.pinned()
     def init() -> AgentState:
@@ -126,34 +126,52 @@ def make_agent(space: ActionSpace, config: Config, learnt: int = 0) -> Agent:
             state = learner.init(search.seed)
         return jax.device_put(state, cpu)
 
-    @numerics.pinned()
-    def ask(
-        state: AgentState,
-        iteration: int | None = None,
-        pending: Sequence[Int32] = (),
-        draw: int = 0,
-    ) -> tuple[Int32, AskInfo]:
-        if iteration is None:
-            iteration = int(state.iteration) - before
-        _check_iteration(iteration, iterations)
-        epsilon = learner.epsilons[iteration]
-        if draw:
-            state = state._replace(key=key_of_draw(state.key, draw))
-            epsilon += (1 - epsilon) * (draw / (draw + 1))
-        rows = _padded(pending, least, steps) if learner.heeds_pending else none
-        actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
-        return np.asarray(actions), AskInfo(epsilon)
-
     told = search.batch, *config.agent.told
     tell = functools.partial(_tell, told, before, iterations)
     return Agent(
         init,
-        ask,
+        functools.partial(_ask, learner, jit(learner.sample), before, none),
         functools.partial(tell, jit(learner.tell)),
         functools.partial(tell, jit(learner.tell, donate_argnums=0)),
         iterations,
         numerics.pinned()(jit(learner.changes)),
     )
+
+
+@numerics.pinned()
+def _ask(
+    learner: Learner,
+    sample: Callable[..., jax.Array],
+    before: int,
+    none: Int32,
+    state: AgentState,
+    iteration: int | None = None,
+    pending: Sequence[Int32] = (),
+    draw: int = 0,
+) -> tuple[Int32, AskInfo]:
+    """Sample a batch.
+
+    Args:
+      learner: what asks.
+      sample: its `sample`, compiled.
+      before: batches told before the first.
+      none: rows of -1, as many as are pending at most asks; none if the learner does
+        not heed them.
+      state: all that was told.
+      iteration: the batch; by default the one that the state is at.
+      pending: rows that were asked before and are not told yet.
+      draw: how often the batch was sampled before.
+    """
+    if iteration is None:
+        iteration = int(state.iteration) - before
+    _check_iteration(iteration, len(learner.epsilons))
+    epsilon = learner.epsilons[iteration]
+    if draw:
+        state = state._replace(key=key_of_draw(state.key, draw))
+        epsilon += (1 - epsilon) * (draw / (draw + 1))
+    rows = _padded(pending if learner.heeds_pending else (), none)
+    actions = sample(state, np.int32(iteration), np.float32(epsilon), rows)
+    return np.asarray(actions), AskInfo(epsilon)
 
 
 @numerics.pinned()
@@ -188,12 +206,12 @@ def _usually_pending(search: SearchConfig, iterations: int) -> int:
     return search.batch * lag
 
 
-def _padded(rows: Sequence[Int32], least: int, steps: int) -> Int32:
-    """Stack rows and rows of -1 to a length of `least`, or of a power of 2 above it."""
-    length = max(least, len(rows))
-    if length > least:
-        length = 1 << (length - 1).bit_length()
-    padded = np.full((length, steps), -1, np.int32)
+def _padded(rows: Sequence[Int32], none: Int32) -> Int32:
+    """Stack rows and rows of -1, as long as `none` or a power of 2 above that."""
+    length = len(none)
+    if len(rows) > length:
+        length = 1 << (len(rows) - 1).bit_length()
+    padded = np.full((length, none.shape[1]), -1, np.int32)
     for place, row in enumerate(rows):
         padded[place] = row
     return padded
