@@ -17,6 +17,10 @@ class ConfigError(BqnnError, ValueError):
     """A configuration value out of its range, or an unknown field."""
 
 
+class UnknownLayerError(NscError, ConfigError):
+    """A layer type that is not registered here: no file that has it is damaged."""
+
+
 class DataError(BqnnError):
     """A data set that is missing, malformed or unsuited to the configuration."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn.errors import ConfigError, quote
+from bqnn.errors import ConfigError, UnknownLayerError, quote
 
 
 class LayerType(enum.IntEnum):
@@ -96,6 +96,9 @@ _TABLE = (
 TYPES = {int(kind.code): kind for kind in _TABLE}
 """The table: layer types by their number."""
 
+FOR_OWN = "if it is a layer of your own, give --layers=MODULE, which registers it"
+"""How to mend that a layer is not known."""
+
 PAPER_TYPES = tuple(kind.name for kind in _TABLE[: LayerType.TERMINAL - 1])
 """The names of the types of table 1, without the Terminal."""
 
@@ -104,14 +107,15 @@ def named(names: Iterable[str]) -> tuple[LayerKind, ...]:
     """Return the types of some names, by number, and the Terminal, the last.
 
     Raises:
-      ConfigError: if a name is unknown or twice there, or no type can begin a block.
+      ConfigError: if a name is twice there, or no type can begin a block.
+      UnknownLayerError: if a name is unknown.
     """
     known = {kind.name: kind for kind in TYPES.values() if kind.num_predecessors}
     names = tuple(names)
     for name in names:
         if name not in known:
-            want = f"want some of {', '.join(known)}, or --layers=MODULE for your own"
-            raise ConfigError(f"space.types has {quote(name)}: {want}")
+            want = f"want some of {', '.join(known)}; {FOR_OWN}"
+            raise UnknownLayerError(f"space.types has {quote(name)}: {want}")
     kinds = sorted({known[name] for name in names})
     if len(kinds) < len(names):
         raise ConfigError(f"space.types is {quote(names)}: want every type once")
@@ -158,40 +162,60 @@ def register_layer(
 
     Raises:
       ConfigError: if a value is none of these, or name or number belong to another.
+        Where a network with the layer is made: if the module is not as above.
     """
     kernels, op = tuple(kernels), _OWN + name
     kind = LayerKind(
         code, name, kernels, num_predecessors, op, colour, module=module, cost=cost
     )
     _check(kind)
+    _check_cost(kind)
     TYPES[code] = kind
 
 
 def _check(kind: LayerKind) -> None:
     """Check a layer of the user's own, and that name and number are free."""
-    code, name, kernels, count, _, colour, *_ = kind
-    for what, value, ok, want in (
-        ("name", name, re.fullmatch("[a-z][a-z0-9_]{0,39}", name), "a word in a-z_"),
-        ("code", code, code in range(9, 1000), "a number from 9 to 999"),
-        ("kernels", kernels, kernels and {*kernels} <= {*range(8)}, "some of 0 to 7"),
-        ("num_predecessors", count, count in (1, 2), "1 or 2"),
-        (
-            "colour",
-            kind.colour,
-            re.fullmatch("#[0-9A-Fa-f]{6}", kind.colour),
-            "#RRGGBB",
-        ),
+    code, name, kernels, count = (
+        kind.code,
+        kind.name,
+        kind.kernels,
+        kind.num_predecessors,
+    )
+    for what, ok, want in (
+        ("name", re.fullmatch("[a-z][a-z0-9_]{0,39}", name), "a word in a-z_"),
+        ("code", type(code) is int and 9 <= code < 1000, "a number from 9 to 999"),
+        ("kernels", kernels and {*kernels} <= {*range(8)}, "some of 0 to 7"),
+        ("num_predecessors", count in (1, 2), "1 or 2"),
+        ("colour", re.fullmatch("#[0-9A-Fa-f]{6}", kind.colour), "#RRGGBB"),
+        ("module", callable(kind.module), "a class of Flax modules"),
+        ("cost", callable(kind.cost), "a function"),
     ):
         if not ok:
-            raise ConfigError(
-                f"layer {quote(name)}: {what} {quote(value)}: want {want}"
-            )
+            value = quote(getattr(kind, what))
+            raise ConfigError(f"layer {quote(name)}: {what} {value}: want {want}")
     for other in TYPES.values():
         if other != kind and (other.code == code or other.name == name):
             raise ConfigError(
                 f"layer {quote(name)}, {code}: there is {other.name}, {other.code}: "
                 "want another name and number"
             )
+
+
+def _check_cost(kind: LayerKind) -> None:
+    """Try the cost of a layer of the user's own, with each of its kernels."""
+    for kernel in kind.kernels:
+        given = kernel, 8, (8,) * kind.num_predecessors, 4, 4
+        try:
+            found = kind.cost(*given)
+            if [type(number) for number in found] == [int] * 3 and min(found) >= 0:
+                continue
+            what = quote(found)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"layer {quote(kind.name)}: cost{given} gives {what}: want parameters, "
+            "multiply-adds and numbers kept, integers from 0"
+        )
 
 
 def is_own(op: str) -> bool:
@@ -237,7 +261,7 @@ def packed() -> bytes:
     """Pack the layers of the user's own for a worker process, which imports them.
 
     Raises:
-      ConfigError: if one is defined where a process cannot import it.
+      ConfigError: if one is where a process cannot import it.
     """
     own = [kind for kind in TYPES.values() if kind.module]
     for kind in own:
@@ -246,9 +270,26 @@ def packed() -> bytes:
                 f"layer {quote(kind.name)} is defined in the main program, which "
                 "workers cannot import: want a module of its own"
             )
-    return pickle.dumps(own)
+    try:
+        return pickle.dumps(own)
+    except Exception as error:
+        raise ConfigError(
+            f"layers of your own cannot be sent to workers ({error}): want a class and "
+            "a function that have names in their module"
+        ) from error
 
 
 def unpack(layers: bytes) -> None:
-    """Register the layers that the process of this worker's master has packed."""
-    TYPES.update({kind.code: kind for kind in pickle.loads(layers)})
+    """Register the layers that the process of this worker's master has packed.
+
+    Raises:
+      ConfigError: if this process cannot import one.
+    """
+    try:
+        own = pickle.loads(layers)
+    except Exception as error:
+        raise ConfigError(
+            "a worker cannot import a layer of your own "
+            f"({type(error).__name__}: {error}): want its module on every machine"
+        ) from error
+    TYPES.update({kind.code: kind for kind in own})

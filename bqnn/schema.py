@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from bqnn.errors import BqnnError, quote
+from bqnn.errors import BqnnError, UnknownLayerError, quote
 
 MOST_CLASSES = 30_000
 """Classes of a data set or a network; ImageNet-21k has 21,841."""
@@ -145,9 +145,12 @@ def read_at(where: str, convert: Convert, value: Any) -> Any:
 
     Raises:
       FactError: begins with `where`.
+      UnknownLayerError: as `convert` raises it.
     """
     try:
         return convert(value)
+    except UnknownLayerError:
+        raise
     except BqnnError as error:
         text = str(error)
         joint = " " if text.startswith(("is ", "has ")) else ": "

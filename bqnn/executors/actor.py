@@ -48,12 +48,17 @@ class Actor:
         runtime.configure_process(train.threads, cache_dir, train.devices)
         if memory and accelerators is None:
             limit_memory(memory)
-        layer_types.unpack(layers)
         self._config, self._dataset, self._cache_dir = config, dataset, cache_dir
-        self._make_worker = make_worker
+        self._make_worker, self._layers = make_worker, layers
 
     def make_ready(self) -> Ready:
-        """Compile what candidates are made of, or load what another worker compiled."""
+        """Compile what candidates are made of, or load what another worker compiled.
+
+        Raises:
+          ConfigError: if a layer of the user's own is not there.
+        """
+        # An actor that fails in its constructor is taken for lost, and made again.
+        layer_types.unpack(self._layers)
         self._worker = self._make_worker(self._config, self._dataset)
         with _one_per_node(self._cache_dir):
             for _ in self._worker.warm_up():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import bqnn
 from bqnn import files
 from bqnn.config import NetworkConfig, dictionary
-from bqnn.errors import BqnnError, quote
+from bqnn.errors import BqnnError, UnknownLayerError, quote
 from bqnn.final import file_schemas
 from bqnn.final.model import Model
 from bqnn.networks.cost import network_cost
@@ -77,6 +77,8 @@ def read(folder: Path) -> Manifest:
         ) from error
     except ExportError:
         raise
+    except UnknownLayerError as error:
+        raise ExportError(f"{folder / NAME}: {error}") from error
     except (OSError, ValueError, BqnnError) as error:
         raise ExportError(
             f"{folder / NAME}: damaged ({error}): export the network again"

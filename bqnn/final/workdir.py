@@ -15,7 +15,7 @@ import numpy as np
 
 from bqnn import files, runtime
 from bqnn.config import dictionary
-from bqnn.errors import BqnnError
+from bqnn.errors import BqnnError, UnknownLayerError
 from bqnn.final import file_schemas
 from bqnn.final.checkpoint import FOLDER, Checkpoints
 from bqnn.final.config import FinalConfig
@@ -109,12 +109,14 @@ def read_json(path: Path, convert: Convert) -> Any:
 
     Raises:
       FileNotFoundError: if there is none.
-      WorkdirError: if it is damaged.
+      WorkdirError: if it is damaged, or has a layer that is not known here.
     """
     try:
         return convert(files.read_json(path))
     except FileNotFoundError:
         raise
+    except UnknownLayerError as error:
+        raise WorkdirError(f"{path}: {error}") from error
     except (OSError, ValueError, FactError) as error:
         raise WorkdirError(f"{path}: damaged ({error})") from error
 

@@ -12,7 +12,8 @@ from flax import traverse_util
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
-from bqnn.layer_types import is_own
+from bqnn.errors import ConfigError
+from bqnn.layer_types import is_own, own_kind
 from bqnn.networks.layers import (
     MODULES,
     ConvolutionNorm,
@@ -111,8 +112,13 @@ def node_variables(
       kernel: as `Node.kernel`.
       channels: channels of its output.
       inputs: channels of each of its inputs.
+
+    Raises:
+      ConfigError: if a layer of the user's own is not as `bqnn.register_layer` wants.
     """
-    if op not in ("stem", "pcc", "separable", "head") and not is_own(op):
+    if is_own(op):
+        return _own_variables(op, kernel, channels, inputs)
+    if op not in ("stem", "pcc", "separable", "head"):
         return {}
     init = _init(op, kernel, channels, inputs)
     # A real key would be compiled.
@@ -120,13 +126,43 @@ def node_variables(
     return cast(Variables, jax.eval_shape(init, key))
 
 
+def _own_variables(
+    op: str, kernel: int, channels: int, inputs: tuple[int, ...]
+) -> Variables:
+    """As `node_variables`, of a layer of the user's own, which is tried and checked."""
+    kind, shape = own_kind(op), (1, 3, 5)
+    given = [jax.ShapeDtypeStruct((*shape, count), jnp.float32) for count in inputs]
+    where = f"layer {kind.name}, kernel {kernel}, channels {inputs} to {channels}"
+    try:
+        module = own_module(_node(op, kernel, channels), jnp.float32)
+        init = functools.partial(module.init_with_output, train=False)
+        output, found = jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), *given)
+        result = f"{output.dtype}{list(output.shape)}"
+        params = sum(leaf.size for leaf in jax.tree.leaves(found.get("params", {})))
+    except Exception as error:
+        raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+    counted, *_ = kind.cost(kernel, channels, inputs, *shape[1:])
+    if result != (wanted := f"float32{[*shape, channels]}"):
+        raise ConfigError(f"{where}: its output is {result}: want {wanted}")
+    if params != counted:
+        raise ConfigError(
+            f"{where}: it has {params} parameters, its cost says {counted}"
+        )
+    if more := {*found} - {"params", "batch_stats"}:
+        raise ConfigError(f"{where}: it has {more}: want params and batch_stats alone")
+    return cast(Variables, found)
+
+
+def _node(op: str, kernel: int, channels: int) -> Node:
+    return Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
+
+
 @functools.lru_cache(maxsize=1024)
 def _init(
     op: str, kernel: int, channels: int, inputs: tuple[int, ...]
 ) -> Callable[[Array], Variables]:
     """Make the init of one node: key -> variables. Arguments as of `node_variables`."""
-    node = Node("node", op, kernel, 1, (0,), 1, 1, channels, 0, 0, 0)
-    module = module_of(node, jnp.float32)
+    module = module_of(_node(op, kernel, channels), jnp.float32)
 
     @jax.jit
     def init(key: Array) -> Variables:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bqnn import files
-from bqnn.errors import BqnnError, JournalError
+from bqnn.errors import BqnnError, JournalError, UnknownLayerError
 
 _LONGEST = 100_000_000
 """Bytes of one value, which a damaged or malicious file may claim to be larger."""
@@ -145,6 +145,8 @@ def errors(path: Path, kind: Kind = JOURNAL) -> Iterator[None]:
             f"{path} is damaged or no {kind.name} ({error}): {kind.cure}"
         ) from error
     except OSError as error:
+        raise JournalError(f"{path}: {error}") from error
+    except UnknownLayerError as error:
         raise JournalError(f"{path}: {error}") from error
     except (BqnnError, ValueError, OverflowError) as error:
         raise JournalError(

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bqnn.errors import NscError, quote
-from bqnn.layer_types import TYPES, LayerType
+from bqnn.errors import NscError, UnknownLayerError, quote
+from bqnn.layer_types import FOR_OWN, TYPES, LayerType
 from bqnn.space.canonical import Graph, canonical_form
 
 
@@ -193,16 +193,16 @@ def _error(layer: Layer, reason: str) -> NscError:
     return NscError(f"layer {quote(str(layer))}: {reason}")
 
 
-def _known_types() -> str:
-    return ", ".join(f"{code} {kind.name}" for code, kind in TYPES.items())
-
-
 def _check(layer: Layer, index: int) -> None:
     """Check one layer against table 1 at position `index`, counted from 1."""
     if layer.index != index:
         raise _error(layer, f"index {layer.index} is out of order: want {index}")
     if layer.type not in TYPES:
-        raise _error(layer, f"unknown type {layer.type}: want {_known_types()}")
+        known = ", ".join(f"{code} {kind.name}" for code, kind in TYPES.items())
+        raise UnknownLayerError(
+            f"layer {quote(str(layer))}: unknown type {layer.type}: want {known}; "
+            f"{FOR_OWN}"
+        )
     kind = TYPES[layer.type]
     count = kind.num_predecessors
     if layer.kernel not in kind.kernels:

@@ -19,10 +19,12 @@ from bqnn.evaluation.records import Status
 from bqnn.executors import process_lane
 from bqnn.executors.executor import Executor, Options
 from bqnn.executors.registry import EXECUTORS
+from bqnn.layer_types import PAPER_TYPES
 from bqnn.search import digests as digests_lib
 from bqnn.search import journal
 from bqnn.search.events import Evaluated, Event, Retried
 from bqnn.search.history import History
+from tests.helpers import own_layer
 from tests.helpers.faults import (
     ahead,
     awaiting,
@@ -49,9 +51,16 @@ def _make(name: str, config: Config, **options: Any) -> Executor:
 
 @functools.cache
 def _config(lag: int) -> Config:
+    """A search; that of lag 1 has a layer of the user's own."""
     return tiny_config(
-        search={"lag": lag}, agent={"schedule": "1.0:1,0.2:3"}, budget={"timeout": 60}
+        space={"max_layers": 3, "types": (*PAPER_TYPES, *["mix"][:lag])},
+        search={"lag": lag},
+        agent={"schedule": "1.0:1,0.2:3"},
+        budget={"timeout": 60},
     )
+
+
+own_layers = pytest.fixture(scope="module", autouse=True)(own_layer.registered)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +80,8 @@ def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
         events = run_search(workdir, _config(lag), _make("inline", _config(lag)))
         found[lag] = digests_of(events)
     assert found[0][-1] != found[1][-1]
+    asked = [c.block for ask in _history(workdir).asks for c in ask.candidates]
+    assert any(layer.type == 21 for block in asked for layer in block.layers)
     # The whole state, twice its changes, the whole state.
     assert [":" in digest for digest in found[0]] == [False, True, True, False]
     return found
