@@ -115,7 +115,7 @@ def _measure(
         drawn = len(played.expected) * played.config.search.batch
         raise ConfigError(
             f"all of {drawn} blocks drawn are over the budget: raise budget."
-            "max_params, max_flops or max_activation_bytes"
+            "max_params, max_flops, max_latency or max_activation_bytes"
         )
     began, folder = time.perf_counter(), jax.config.values["jax_compilation_cache_dir"]
     for state in executor.start(dataset):

@@ -14,8 +14,9 @@ Seconds = Callable[[Config], float]
 def fitted(config: Config, limit: float, seconds: Seconds) -> Config:
     """Change a search as little as it takes to end in time.
 
-    As it is, if it does; else with rungs, where it has none; else also with fewer
-    iterations, over which the schedule of epsilon is spread.
+    As it is, if it does; else with rungs, where it has none and may have some (a front
+    may not); else also with fewer iterations, over which the schedule of epsilon is
+    spread.
 
     Args:
       config: of the search.
@@ -26,7 +27,7 @@ def fitted(config: Config, limit: float, seconds: Seconds) -> Config:
       ConfigError: if it would have to leave an epsilon of the schedule out.
     """
     spent = seconds(config)
-    rungs = proposed_rungs(config.train)
+    rungs = () if config.agent.goal == "front" else proposed_rungs(config.train)
     if spent > limit and rungs and not config.train.rungs:
         train = dataclasses.replace(config.train, rungs=rungs)
         config = dataclasses.replace(config, train=train)

@@ -34,10 +34,13 @@ def forecast_table(forecast: Forecast, config: Config, which: str) -> Renderable
         "budget"
     ]
     if trainings:
-        lines.append(
-            f"a training on average: {forecast.work / trainings:.3g} s for "
-            f"{forecast.epochs / trainings:.1f} of {config.train.epochs} epochs"
-        )
+        train, epochs = config.train, f"{forecast.epochs / trainings:.1f}"
+        if train.repeats > 1:
+            epochs += f" epochs, its repeats of {train.epochs} each included"
+        else:
+            epochs += f" of {train.epochs} epochs"
+        seconds = forecast.work / trainings
+        lines.append(f"a training on average: {seconds:.3g} s for {epochs}")
     return Group(table, *lines, f"the journal at the end: {si(forecast.journal)}B")
 
 

@@ -1,10 +1,13 @@
 """Estimates of real searches, in this process."""
 
 import dataclasses
+import io
+import re
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bqnn.data import load
 from bqnn.errors import ConfigError, SearchError
@@ -13,6 +16,7 @@ from bqnn.executors.activity import Activity
 from bqnn.executors.executor import Attempt
 from bqnn.forecast.estimate import estimate
 from bqnn.forecast.trials import TrialWorker
+from bqnn.report.forecast_tables import forecast_table
 from bqnn.search.problem import make_candidate
 from bqnn.space import nsc
 from tests.helpers.searches import TableExecutor, problem_of, tiny_config
@@ -84,6 +88,21 @@ def test_a_search_is_fitted_into_a_time(
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_front_with_repeats_is_estimated(tmp_path: Path) -> None:
+    config = tiny_config(
+        agent={"schedule": "1.0:2", "name": "random", "goal": "front"},
+        reward={"kind": "accuracy", "cost": "flops"},
+        train={"epochs": 9, "batch": 64, "repeats": 3},
+    )
+    _, forecast = next(estimate(config, tmp_path, [1], ThreeWorkers()))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(forecast_table(forecast, config, "the search"))
+    found = re.search(
+        r"for ([\d.]+) epochs, its repeats of 9 each included", console.export_text()
+    )
+    assert found and 9 < float(found[1]) <= 27
+
+
 def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
     found = estimate(CONFIG, tmp_path, [1], ThreeWorkers(), 0.0)
     assert next(found)[0] == CONFIG
@@ -99,7 +118,7 @@ def test_a_candidate_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
 
 def test_all_over_the_budget_is_an_error(tmp_path: Path) -> None:
     config = tiny_config(budget={"max_params": 1})
-    with pytest.raises(ConfigError, match="all of 24 blocks drawn are over the budget"):
+    with pytest.raises(ConfigError, match="all of 24 blocks .* budget: .*max_latency"):
         next(estimate(config, tmp_path, [1], ThreeWorkers()))
 
 

@@ -1,8 +1,10 @@
 """Which iterations and rungs fit into a time, by hand-worked numbers."""
 
+import dataclasses
+
 import pytest
 
-from bqnn.config import Config, TrainConfig, schedule
+from bqnn.config import Config, RewardConfig, TrainConfig, schedule
 from bqnn.errors import ConfigError
 from bqnn.forecast.fitting import fitted, proposed_rungs
 from tests.helpers.searches import tiny_config
@@ -36,6 +38,14 @@ def test_a_search_changes_as_little_as_it_takes(
     assert (found.agent.schedule, found.train.rungs) == (text, rungs)
     assert _seconds(found) <= limit
     assert (found == CONFIG) == (limit == 20_100)
+
+
+def test_a_front_gets_no_rungs() -> None:
+    agent = dataclasses.replace(CONFIG.agent, goal="front")
+    reward = RewardConfig(kind="accuracy", cost="flops")
+    front = dataclasses.replace(CONFIG, agent=agent, reward=reward)
+    found = fitted(front, 8_100, _seconds)
+    assert (found.agent.schedule, found.train.rungs) == ("1.0:4,0.5:2,0.1:2", ())
 
 
 def test_no_epsilon_is_left_out() -> None:
