@@ -5,7 +5,9 @@ is Orbax's; `metrics.jsonl` and `tensorboard/` have a row for each epoch; `resul
 is there when the training is finished.
 """
 
+import importlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,12 +148,21 @@ class MetricsLog:
 
         This removes the rows that a killed run wrote after its checkpoint.
         """
-        from tensorboardX import SummaryWriter  # slow: imports other packages it finds
+        # Slow: it imports other packages that it finds. Its SummaryWriter writes from
+        # a queue with semaphores, of which Python warns when a worker is killed.
+        from tensorboardX.event_file_writer import EventsWriter
 
+        # By name: its classes are made as it is imported, so no checker sees them.
+        self._proto: Any = importlib.import_module("tensorboardX.proto.event_pb2")
         self._path, self._rows = workdir / METRICS, list(done)
         self._write()
+        folder = workdir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"))
+        # TensorBoard hides what an earlier process wrote from this step on.
         following = done[-1]["step"] + 1 if done else 0
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=following)
+        start = self._proto.SessionLog(status=self._proto.SessionLog.START)
+        self._add_event(following, session_log=start)
 
     def add(self, row: dict[str, Any]) -> None:
         """Write the row of an epoch.
@@ -159,16 +170,22 @@ class MetricsLog:
         Raises:
           WorkdirError: if it cannot be written.
         """
+        from tensorboardX.summary import scalar
+
         self._rows.append(row)
         self._write()
         for name, value in row.items():
             if name not in _NOT_SCALARS:
-                self._events.add_scalar(name, value, row["step"])
+                self._add_event(row["step"], summary=scalar(name, value))
         self._events.flush()
 
     def close(self) -> None:
         """Close the files."""
         self._events.close()
+
+    def _add_event(self, step: int, **content: Any) -> None:
+        event = self._proto.Event(step=step, wall_time=time.time(), **content)
+        self._events.write_event(event)
 
     def _write(self) -> None:
         text = "".join(json.dumps(row) + "\n" for row in self._rows)

@@ -1,11 +1,15 @@
-"""`--tensorboard`: the event files of a search."""
+"""Event files for TensorBoard: those of a search, and of a training in full."""
 
 import importlib
 import struct
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bqnn.evaluation.records import Status
+from bqnn.final.workdir import MetricsLog
 from bqnn.report.board import Board
 from bqnn.search import fold, journal
 from bqnn.search.events import Evaluated
@@ -26,6 +30,19 @@ def _values(folder: Path) -> dict[str, list[tuple[int, Any]]]:
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value))
     return found
+
+
+def test_the_rows_of_a_training_outlive_its_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Python warns of semaphores that a killed process leaves.
+    made: list[tuple[str, ...]] = []
+    monkeypatch.setattr(resource_tracker, "register", lambda *name: made.append(name))
+    log = MetricsLog(tmp_path, [])
+    log.add({"epoch": 1, "step": 17, "loss": 2.5})
+    ((step, value),) = _values(tmp_path / "tensorboard")["loss"]
+    assert (step, value.simple_value, made) == (17, 2.5, [])
+    log.close()
 
 
 def test_every_evaluation_and_new_best_block_is_written(tmp_path: Path) -> None:
