@@ -30,7 +30,7 @@ from bqnn.search.evaluation_store import open_store
 from bqnn.search.given import give
 from bqnn.search.history import Run
 from bqnn.search.master import Limits, search
-from bqnn.search.problem import Problem, check_latencies, make_problem
+from bqnn.search.problem import Problem, check_latencies, check_table, make_problem
 from bqnn.search.summary import Summary, recorded
 from bqnn.space.known import as_block
 from bqnn.space.nsc import Block
@@ -218,8 +218,10 @@ def _search(
         journal.create_or_open(workdir) as opened,
         open_store(earlier.evaluations, facts, workdir) as store,
     ):
-        opened.start(facts)
         problem = make_problem(facts.config, facts.images)
+        if not opened.began():
+            check_table(problem)
+        opened.start(facts)
         problem = give(opened, problem, earlier.learn_from, earlier.try_first)
         if earlier.learn_from or earlier.try_first:
             console.print(f"begins with {_beginning(problem, earlier)}", soft_wrap=True)

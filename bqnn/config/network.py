@@ -40,7 +40,8 @@ class SpaceConfig(Section):
         object.__setattr__(self, "types", types)
         wirings = [name for name in _names(self.wirings) if name]
         ok = len({*wirings}) == len(wirings) and {*wirings} <= {*WIRINGS[1:]}
-        check("space.wirings", self.wirings, ok, f"some of {', '.join(WIRINGS[1:])}")
+        want = f"some of {', '.join(WIRINGS[1:])}, each once"
+        check("space.wirings", self.wirings, ok, want)
         object.__setattr__(self, "wirings", tuple(sorted(wirings, key=WIRINGS.index)))
 
 

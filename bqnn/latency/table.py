@@ -105,16 +105,22 @@ def read(path: Path) -> LatencyTable:
       DataError: if the file cannot be read, or is no table of latencies.
     """
     try:
-        content = files.read_bytes(path, LARGEST_TEXT_FILE).decode()
-        header, *rows = csv.reader(io.StringIO(content), strict=True)
+        # Spreadsheets begin a file with a mark of its encoding.
+        content = files.read_bytes(path, LARGEST_TEXT_FILE).decode("utf-8-sig")
+        rows = [*csv.reader(io.StringIO(content), strict=True)]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
         raise DataError(f"{path} is no table of latencies: {error}") from error
-    if tuple(header) != _COLUMNS:
+    if tuple(rows[0] if rows else ()) != _COLUMNS:
         raise DataError(f"{path}: want the columns {','.join(_COLUMNS)}")
+    found: dict[str, UnitLatency] = {}
     try:
-        found = dict(_row(number, row) for number, row in enumerate(rows, 2))
+        for line, row in enumerate(rows[1:], 2):
+            name, latency = _row(line, row)
+            if name in found:
+                raise FactError(f"line {line}: {quote(name)} is there twice")
+            found[name] = latency
     except FactError as error:
         raise DataError(f"{path}: {error}") from error
     (device, *others) = [name for name in found if name.startswith(_DEVICE)] or [""]

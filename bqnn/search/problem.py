@@ -146,6 +146,15 @@ def latency_of(problem: Problem, block: nsc.Block) -> int | None:
     return round(1e6 * problem.latencies.of(network))
 
 
+def check_table(problem: Problem) -> None:
+    """Want a table of latencies that fits a search, before its journal names it.
+
+    Raises:
+      DataError: if it cannot be read, or is of other networks.
+    """
+    _latency(problem, nsc.parse("1,4,0,0,0"))
+
+
 def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
     """Want the table of latencies that a search has begun with.
 

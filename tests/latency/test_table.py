@@ -54,6 +54,8 @@ def test_a_file_holds_all_of_it(tmp_path: Path) -> None:
     table.write(TABLE, path)
     assert table.read(path) == TABLE
     assert path.read_text().startswith("unit,ms,low,high\ndevice a device,0,0,0\n")
+    path.write_text(path.read_text(), encoding="utf-8-sig")  # as spreadsheets do
+    assert table.read(path) == TABLE
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_a_file_holds_all_of_it(tmp_path: Path) -> None:
         ("0.25,0.25,0.25", "nan,0,0", "line 3"),
         ("0.25,0.25,0.25", "x,0,0", "line 3 is 'x': want a number"),
         ("a device", "a \x1b[2Jdevice", "line 2.*want the name of a unit"),
+        ("(factor)", "(offset)", r"line 4: '\(offset\)' is there twice"),
     ],
 )
 def test_what_is_no_table_is_one_clear_line(
@@ -80,6 +83,9 @@ def test_what_is_no_table_is_one_clear_line(
     assert "\n" not in str(error.value) and "\x1b" not in str(error.value)
     with pytest.raises(DataError, match="No such file"):
         table.read(tmp_path / "nothing.csv")
+    path.write_text("")
+    with pytest.raises(DataError, match="want the columns"):
+        table.read(path)
 
 
 def test_the_line_is_found() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import bqnn
 from bqnn.config import BudgetConfig, Config
 from bqnn.engines.units import space_signatures
 from bqnn.errors import ConfigError, DataError, JournalError
@@ -97,6 +98,15 @@ def test_a_search_goes_on_with_the_table_that_it_began_with(tmp_path: Path) -> N
         connection.execute("UPDATE candidates SET latency = '\"fast\"'")
     with pytest.raises(JournalError, match="column latency"):
         replay(run)
+
+
+def test_a_table_that_cannot_be_read_begins_no_journal(tmp_path: Path) -> None:
+    config, run = _with_table(tmp_path), tmp_path / "run"
+    (tmp_path / "latency.csv").unlink()
+    with pytest.raises(DataError, match="No such file"):
+        bqnn.run(config, run, lambda block: 0.5, images=SPEC)
+    with journal.open_readonly(run) as facts:
+        assert not facts.began()
 
 
 def test_a_reward_holds_networks_to_a_latency(tmp_path: Path) -> None:
