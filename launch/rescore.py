@@ -90,6 +90,11 @@ def _reward(problem: Problem, learnt: Fit | None) -> tuple[Reward, str]:
         return learned_reward(fitted, problem.images.num_classes), name
     given = {k: flag.value for k, flag in _FIELDS.items() if flag.value is not None}
     config = dataclasses.replace(problem.config.reward, **given)
+    if config.cost == "latency" and problem.config.budget.latency_table is None:
+        raise ConfigError(
+            "--config.reward.cost=latency: the search had no table of latencies: want "
+            "flops or params"
+        )
     if config.kind == "learned" and learnt:
         reward = learned_reward(learnt, problem.images.num_classes)
         return constrained(reward, config), _named(config, learnt)

@@ -69,6 +69,21 @@ def choose(
     block_keys, pending_keys, empty = keys_of(key_of, blocks, pending, empty_row)
     block_keys = block_keys.reshape(batch, TRIES)
     old = is_in(block_keys, jnp.concatenate([known, pending_keys]))
+    first = _first_new(block_keys, old, jnp.repeat(empty, batch))
+    return blocks.reshape(batch, TRIES, -1)[jnp.arange(batch), first]
+
+
+def _first_new(keys: Array, old: Array, none: Array) -> Array:
+    """Return the first proposal of each slot that is new, or else the last.
+
+    Args:
+      keys: of the proposals, uint32 `[B, TRIES]`.
+      old: which are known, bool `[B, TRIES]`.
+      none: a key that no block has, uint32 `[B]`.
+
+    Returns:
+      Indices from 0 to `TRIES - 1`, int32 `[B]`.
+    """
 
     def choose_one(
         chosen: Array, slot: tuple[Array, Array, Array]
@@ -78,9 +93,7 @@ def choose(
         first = jnp.where(new.any(), jnp.argmax(new), TRIES - 1)
         return chosen.at[number].set(tries[first]), first
 
-    slots = (jnp.arange(batch), block_keys, old)
-    _, first = lax.scan(choose_one, jnp.repeat(empty, batch), slots)
-    return blocks.reshape(batch, TRIES, -1)[jnp.arange(batch), first]
+    return lax.scan(choose_one, none, (jnp.arange(len(keys)), keys, old))[1]
 
 
 def rising(epsilon: Array, count: int) -> Array:

@@ -94,14 +94,27 @@ def search_seeds(
             told = told.reshape(len(part), -1, batch, steps)
             new = leg(part, told, np.stack([one.rewards for one in known]))
             asked = np.concatenate([asked, new], axis=1)
-        pairs = zip(asked, known, strict=True)
-        rewards = np.stack([one.rewards[row] for row, one in pairs])
-        totals = np.array(counts, np.int32).reshape(-1, len(part))
-        in_full = np.diff(totals, axis=0, prepend=0).T
-        return Found(*(array[: seeds - start] for array in (asked, rewards, in_full)))
+        count, (indices, rewards, in_full) = seeds - start, _found(asked, known, counts)
+        return Found(indices[:count], rewards[:count], in_full[:count])
 
     with ThreadPoolExecutor(machine.cores()) as pool:
         yield from pool.map(run, range(0, seeds, SEEDS_AT_ONCE))
+
+
+def _found(
+    asked: Int32, known: Sequence[Known], counts: Sequence[Sequence[int]]
+) -> Found:
+    """Lay out what seeds have found.
+
+    Args:
+      asked: indices of the blocks, int32 `[R, N]`.
+      known: what each seed knows in the end.
+      counts: how many blocks each seed has trained in full after each round.
+    """
+    pairs = zip(asked, known, strict=True)
+    rewards = np.stack([one.rewards[row] for row, one in pairs])
+    totals = np.array(counts, np.int32).reshape(-1, len(asked))
+    return Found(asked, rewards, np.diff(totals, axis=0, prepend=0).T)
 
 
 def _legs(

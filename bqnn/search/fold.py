@@ -71,11 +71,13 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
     untold = dict.fromkeys(i for i in finals if i in candidates)
     pending: dict[CandidateId, Candidate] = {}
     yield from _retries(history, finals)
-    for told, tell in enumerate(history.tells):
+    for told, tell in enumerate((*history.tells, None)):
         if this := _round_after(told, history):
             problem, state = yield from _check_round(problem, state, history, this)
         for ask in asks[told]:
             yield _check_ask(problem, state, ask, pending)
+        if tell is None:
+            break
         batch = [(candidates[i], finals[i]) for i in tell.ids]
         for candidate, evaluation in batch:
             untold.pop(candidate.id, None)
@@ -83,10 +85,6 @@ def fold(problem: Problem, history: History) -> Generator[Event, None, SearchSta
             yield recorded_event(problem, candidate, evaluation)
         state = tell_batch(problem, state, batch)
         yield _check_tell(problem, state, tell, batch, history.digest_before(told))
-    if this := _round_after(len(history.tells), history):
-        problem, state = yield from _check_round(problem, state, history, this)
-    for ask in asks[len(history.tells)]:
-        yield _check_ask(problem, state, ask, pending)
     for candidate_id in untold:
         yield recorded_event(problem, candidates[candidate_id], finals[candidate_id])
     return state

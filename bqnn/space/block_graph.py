@@ -186,10 +186,7 @@ def graph_features(graph: BlockGraph, types: tuple[LayerKind, ...]) -> Array:
     - sinks; ways from input to output, and the cost, both in half octaves (1, 2, 3, 4,
       6, 8, 12 ... are 1, 2, 3 ...).
 
-    The cost is that of 1x1 convolutions of one width: `LayerKind.products`, 2 for what
-    follows a Concat, the number of sinks for what joins them. With the width rule
-    `uniform`, FLOPs and parameters of a block of the paper's types are this number
-    times a constant.
+    The cost is `_cost`.
     """
     kinds = [(x, k) for x in types[:-1] for k in x.kernels if k not in x.passing]
     is_kind = jnp.stack(
@@ -215,14 +212,32 @@ def graph_features(graph: BlockGraph, types: tuple[LayerKind, ...]) -> Array:
     width = levels.sum(axis=1, dtype=jnp.int32).max()
     sinks = outputs.sum(dtype=jnp.int32)
     ways = (_paths(reads) * outputs).sum(dtype=jnp.int32)
-    concats = (graph.types == LayerType.CONCAT).sum(dtype=jnp.int32)
     products = np.array([_products(x, k) for x, k in kinds], np.int32)
-    convolved = (is_kind.sum(axis=1, dtype=jnp.int32) * products).sum(dtype=jnp.int32)
-    cost = convolved + 2 * concats + jnp.where(sinks > 1, sinks, 0)
+    cost = _cost(graph, is_kind, products, sinks)
     single = jnp.stack([width, sinks, _half_octaves(ways), _half_octaves(cost)])
     return jnp.concatenate(
         [by_depth.ravel(), last, outputs[:1], deepest, shallowest[1:], single]
     )
+
+
+def _cost(
+    graph: BlockGraph, is_kind: Array, products: np.ndarray, sinks: Array
+) -> Array:
+    """Count the 1x1 convolutions of one width that a block costs, int32 `[]`.
+
+    They are `LayerKind.products`, 2 for what follows a Concat, and the number of sinks
+    for what joins them. With the width rule `uniform`, FLOPs and parameters of a block
+    of the paper's types are this number times a constant.
+
+    Args:
+      graph: of the block.
+      is_kind: which nodes are of which kind, bool `[kinds, T + 1]`.
+      products: of a node of each kind, int32 `[kinds]`.
+      sinks: how many there are, int32 `[]`.
+    """
+    concats = (graph.types == LayerType.CONCAT).sum(dtype=jnp.int32)
+    convolved = (is_kind.sum(axis=1, dtype=jnp.int32) * products).sum(dtype=jnp.int32)
+    return convolved + 2 * concats + jnp.where(sinks > 1, sinks, 0)
 
 
 def _place(kind: Any, kernel: Any) -> Any:

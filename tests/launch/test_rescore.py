@@ -74,7 +74,7 @@ def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -
     ends = {"weight": -1.0, "low": -2.0, "high": 0.0}
     fitted = {"format": 1, "blocks": 8, "intercept": 1.0, "terms": {"accuracy": ends}}
     weights.write_text(json.dumps(fitted))
-    accuracy, learned, limited, no_kind, mixed, damaged = answers(
+    accuracy, learned, limited, no_kind, mixed, damaged, slow = answers(
         "rescore",
         [
             [where, "--config.reward.kind=accuracy", "--top=99"],
@@ -83,6 +83,7 @@ def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -
             [where, "--config.reward.kind=luck"],
             [where, f"--weights={weights}", "--config.reward.mu=0"],
             [where, f"--weights={searched / 'journal.sqlite'}"],
+            [where, "--config.reward.target=1000", "--config.reward.cost=latency"],
         ],
     )
     assert (
@@ -93,7 +94,8 @@ def test_accuracy_and_learned_weights_rank_too(searched: Path, tmp_path: Path) -
     best = [_accuracies(found.out) for found in (accuracy, learned)]
     assert best[0] == sorted(best[0], reverse=True) and best[1] == sorted(best[0])
     assert len(best[0]) > 5
-    assert [a.status for a in (no_kind, mixed, damaged)] == [2, 2, 1]
+    assert [a.status for a in (no_kind, mixed, damaged, slow)] == [2, 2, 1, 2]
+    assert "the search had no table of latencies: want flops or params" in slow.err
     assert "reward.kind is 'luck': want paper or accuracy or learned" in no_kind.err
     assert "--config.reward.mu has no effect with --weights: leave it" in mixed.err
     assert "is no calibration" in damaged.err and damaged.err.count("\n") == 1
