@@ -250,10 +250,13 @@ def load_layers(modules: Iterable[str]) -> None:
             importlib.import_module(name)
         except ConfigError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            is_name = all(part.isidentifier() for part in name.split("."))
+            file = not is_name or name.endswith(".py")
+            want = ": want its name, as in gate for the file gate.py" if file else ""
             raise ConfigError(
                 f"module of layers {quote(name)} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}{want}"
             ) from error
 
 
