@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     )
     from bqnn.driver import run
     from bqnn.errors import BqnnError
-    from bqnn.layer_types import register_layer
     from bqnn.networks.build import build
     from bqnn.networks.cost import block_cost as cost
     from bqnn.networks.plan import ImageSpec
+    from bqnn.own_layers import register_layer
     from bqnn.report import figures
     from bqnn.report.draw import block_drawing as draw
     from bqnn.report.record import read
@@ -62,7 +62,7 @@ _HOME = {
     "make_agent": "bqnn.agents.agent:make_agent",
     "parse": "bqnn.space.known:parse",
     "read": "bqnn.report.record:read",
-    "register_layer": "bqnn.layer_types:register_layer",
+    "register_layer": "bqnn.own_layers:register_layer",
     "run": "bqnn.driver:run",
 }
 """Public names: the module of each, and its name there."""

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from bqnn.config import Config, dictionary
 from bqnn.errors import BqnnError, ConfigError, NscError, one_line, quote
-from bqnn.layer_types import load_layers
+from bqnn.own_layers import load_layers
 from bqnn.report.foreign import PlainConsole
 from launch import config_flag
 

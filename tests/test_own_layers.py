@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bqnn
-from bqnn import layer_types
+from bqnn import layer_types, own_layers
 from bqnn.config import TrainConfig
 from bqnn.data.batches import epoch_batches
 from bqnn.engines.registry import ENGINES
@@ -60,7 +60,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (code,) = re.findall(r"```python\n((?:(?!```).)*register_layer.*?)```", text, re.S)
     (tmp_path / "gate.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    layer_types.load_layers(["gate"])
+    own_layers.load_layers(["gate"])
     yield tmp_path
     layer_types.TYPES.pop(20, None)
     sys.modules.pop("gate", None)
@@ -159,7 +159,7 @@ def test_what_is_not_registered_is_refused() -> None:
     with pytest.raises(NscError, match="unknown type 20: want 1 convolution, "):
         parse(BLOCK)
     with pytest.raises(ConfigError, match="'no_such_module' cannot be imported"):
-        layer_types.load_layers(["no_such_module"])
+        own_layers.load_layers(["no_such_module"])
 
 
 def test_an_installed_package_names_its_module(
@@ -171,7 +171,7 @@ def test_an_installed_package_names_its_module(
     monkeypatch.setattr(
         importlib.metadata, "entry_points", lambda group: entry_points[group]
     )
-    layer_types.load_layers([])
+    own_layers.load_layers([])
     assert layer_types.TYPES[20].name == "gate"
 
 
@@ -225,7 +225,7 @@ def test_a_module_that_is_not_as_it_must_be_is_refused(make: Any, message: str) 
         with pytest.raises(ConfigError, match=f"layer own, kernel 0.*{message}"):
             node_variables("own:own", 0, 4, (2,))
         with pytest.raises(ConfigError, match="own cannot be sent to workers .*names"):
-            layer_types.packed()
+            own_layers.packed()
     finally:
         del layer_types.TYPES[9]
 
@@ -233,4 +233,4 @@ def test_a_module_that_is_not_as_it_must_be_is_refused(make: Any, message: str) 
 def test_a_worker_without_its_module_says_so() -> None:
     layers = b"cno_such_module\nLayer\n."  # a pickle that imports it
     with pytest.raises(ConfigError, match="'no_such_module'.: want its module on eve"):
-        layer_types.unpack(layers)
+        own_layers.unpack(layers)

@@ -22,7 +22,7 @@ from bqnn.engines.program_store import is_kept, load_or_compile
 from bqnn.engines.unit_functions import UnitFunctions, make_backward, make_forward
 from bqnn.engines.unit_state import Arrays
 from bqnn.engines.units import UnitSignature
-from bqnn.layer_types import own_source
+from bqnn.own_layers import own_source
 
 
 class UnitPrograms(NamedTuple):

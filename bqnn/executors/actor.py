@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bqnn import layer_types, machine, runtime
+from bqnn import machine, own_layers, runtime
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.evaluation.records import Candidate, Evaluation
@@ -37,7 +37,7 @@ class Actor:
           memory: bytes that the process may hold; any number if None.
           accelerators: how many it has, or which part of one; None for none.
           make_worker: makes what evaluates candidates.
-          layers: of the user's own, as `layer_types.packed` has them.
+          layers: of the user's own, as `own_layers.packed` has them.
         """
         # Ray shows the process its own devices alone.
         if accelerators is None:
@@ -58,7 +58,7 @@ class Actor:
           ConfigError: if a layer of the user's own is not there.
         """
         # An actor that fails in its constructor is taken for lost, and made again.
-        layer_types.unpack(self._layers)
+        own_layers.unpack(self._layers)
         self._worker = self._make_worker(self._config, self._dataset)
         with _one_per_node(self._cache_dir):
             for _ in self._worker.warm_up():

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bqnn import layer_types, machine
+from bqnn import machine, own_layers
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
@@ -144,7 +144,7 @@ class ProcessExecutor(LaneExecutor[ProcessLane]):
             # Drivers of accelerators map the whole memory of host and device.
             limited=found.devices == 0,
             make_worker=self._options.make_worker,
-            layers=layer_types.packed(),
+            layers=own_layers.packed(),
         )
 
     def _wait(self, lanes: list[ProcessLane]) -> None:

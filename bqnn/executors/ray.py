@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from bqnn import layer_types, machine
+from bqnn import machine, own_layers
 from bqnn.config import Config
 from bqnn.data import Dataset
 from bqnn.engines.progress import WarmUpProgress
@@ -139,7 +139,7 @@ class RayExecutor(LaneExecutor["_ActorLane"]):
             self._options.memory,
             max(accelerators, default=None),
             self._options.make_worker,
-            layer_types.packed(),
+            own_layers.packed(),
         )
         cores = int(self._resources.get("CPU", 1))
         ahead = candidates_ahead(cores, self._options.memory or machine.memory())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bqnn import layer_types, runtime
+from bqnn import own_layers, runtime
 from bqnn.config import Config
 from bqnn.data import Dataset, load
 from bqnn.engines.progress import WarmUpProgress
@@ -24,7 +24,7 @@ class Settings(NamedTuple):
       memory: bytes it may hold.
       limited: whether allocations fail beyond them, where the system can do that.
       make_worker: makes what evaluates candidates.
-      layers: of the user's own, as `layer_types.packed` has them.
+      layers: of the user's own, as `own_layers.packed` has them.
     """
 
     config: Config
@@ -63,7 +63,7 @@ def start(settings: Settings) -> None:
     runtime.configure_process(train.threads, settings.cache_dir, train.devices)
     if settings.limited:
         limit_memory(settings.memory)
-    layer_types.unpack(settings.layers)
+    own_layers.unpack(settings.layers)
     import bqnn.executors.worker  # noqa: F401, slow: all workers do so at once
 
     _state["settings"], _state["dataset"] = settings, load(settings.config.data)
