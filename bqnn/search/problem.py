@@ -152,7 +152,7 @@ def check_table(problem: Problem) -> None:
     Raises:
       DataError: if it cannot be read, or is of other networks.
     """
-    _latency(problem, nsc.parse("1,4,0,0,0"))
+    latency_of(problem, nsc.parse("1,4,0,0,0"))
 
 
 def check_latencies(problem: Problem, asked: Iterable[Candidate]) -> None:
