@@ -24,6 +24,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from bqnn.engines.unit_programs import accumulate, head_programs, unit_programs
 from bqnn.engines.walk import reader
 from bqnn.evaluation.records import Status
+from tests.helpers import agents
 from tests.helpers.searches import TableExecutor, run_search, tiny_config
 from tests.helpers.shared import build_once, finish_search, finish_training
 
@@ -33,6 +34,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Compilation takes its time, and a failure must repeat.
 hypothesis.settings.register_profile("bqnn", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("bqnn")
+
+agents.share()
 
 _CACHES = Path(os.environ["XDG_CACHE_HOME"])
 _NO_OPTIMIZATIONS = "jax_disable_most_optimizations"
