@@ -165,7 +165,7 @@ def _resume(workdir: Path) -> str:
 
 @pytest.mark.usefixtures("compiled_once")
 @settings(
-    max_examples=times(2000, 100),
+    max_examples=times(2000, 50),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())

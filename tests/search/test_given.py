@@ -90,9 +90,13 @@ def test_an_agent_is_told_what_an_earlier_search_found(
     shutil.copytree(tmp_path / "warm", tmp_path / "copy")
     # It needs neither the earlier search nor its own place.
     assert digests_of(replay(tmp_path / "copy")) == digests_of(warm)
-    cold = _search(tmp_path / "cold", config=config)
+    # As many results of other accuracies, so that the same programs serve.
+    other = tmp_path / "other"
+    shutil.copytree(earlier, other)
+    _execute(other, "UPDATE evaluations SET accuracy = '[0.9]' WHERE slot = 0")
+    elsewise = _search(tmp_path / "elsewise", [other], config=config)
     blind = name == "random"
-    assert ([e.candidate.block for e in evaluated(warm)] == _blocks(cold)) == blind
+    assert ([e.candidate.block for e in evaluated(warm)] == _blocks(elsewise)) == blind
 
 
 def _blocks(events: Sequence[Event]) -> list[Block]:
