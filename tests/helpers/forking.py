@@ -2,9 +2,10 @@
 
 python -m tests.helpers.forking
 
-A line of JSON on standard input is a command: `program`, `arguments`, `cwd`, the
-files `out` and `err` for what it prints, and maybe `flags` of XLA. A line on standard
-output is the exit status.
+A line of JSON on standard input is a command: the `module` and its `arguments`, `cwd`,
+and the files `out` and `err` for what it prints. A line on standard output is the id of
+its process. With `wait`, the id of such a process, and whether to `block`, the line is
+its exit status, or `null` while it runs.
 """
 
 import gc
@@ -39,30 +40,41 @@ _LONGEST = 200  # seconds, after which a command is killed
 
 
 def serve() -> None:
-    """Run commands, each in a fork, until standard input ends."""
+    """Do what standard input says, until it ends."""
     # jax warns of its threads, which are not there yet.
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     for line in sys.stdin:
+        command = json.loads(line)
+        if "wait" in command:
+            pid, status = os.waitpid(
+                command["wait"], 0 if command["block"] else os.WNOHANG
+            )
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+            print(json.dumps(answer), flush=True)
+            continue
+        files = [_opened(command[name]) for name in ("out", "err")]
         pid = os.fork()
         if pid == 0:
-            return _run(json.loads(line))
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+            return _run(command, files)
+        for file in files:
+            os.close(file)
+        print(pid, flush=True)
 
 
-def _run(command: dict[str, Any]) -> None:
+def _opened(file: str) -> int:
+    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+
+def _run(command: dict[str, Any], files: list[int]) -> None:
     """Run a program as `python -m` does; does not return to the server's loop."""
     signal.alarm(_LONGEST)
     os.chdir(command["cwd"])
-    if flags := command.get("flags"):
-        os.environ["XLA_FLAGS"] = flags
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for fd, file in ((1, command["out"]), (2, command["err"])):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), fd)
+    for number, file in enumerate(files, 1):
+        os.dup2(file, number)
+        os.close(file)
     sys.argv = ["program", *command["arguments"]]
-    runpy.run_module(
-        f"launch.{command['program']}", run_name="__main__", alter_sys=True
-    )
+    runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

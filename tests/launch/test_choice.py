@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 from tests.helpers import programs
@@ -30,13 +29,12 @@ def test_a_contest_is_killed_and_goes_on_to_its_winner(
     workdir = tmp_path / "contest"
     where = f"--search={finished}", "--top=1", f"--workdir={workdir}", *_SMALL
     command = ("train", *where, "--rivals=vgg", "--seeds=2")
-    process = programs.start(*command, stderr=subprocess.STDOUT)
-    assert process.stdout
+    process = programs.start(*command)
     for line in process.stdout:
         if line.startswith("1/4: rank1, seed 0: validation "):
             break
     process.kill()
-    process.communicate(timeout=60)
+    process.end()
     before = _results(workdir)
     assert "rank1-seed0" in before and len(before) < 4
     done = programs.answer(*command, "--retrain")

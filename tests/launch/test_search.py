@@ -5,10 +5,8 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,27 +16,15 @@ import pytest
 
 from bqnn.config.dictionary import to_dict
 from bqnn.search import journal
-from bqnn.search.fold import fold
 from launch.__main__ import PROGRAMS
 from tests.helpers import programs
-from tests.helpers.paths import SHARED
-from tests.helpers.searches import TINY, last_digest, problem_of, tiny_config
+from tests.helpers.searches import TINY, last_digest, replay, tiny_config
 from tests.helpers.shared import SEARCH_FLAGS
 from tests.helpers.thorough import times
-
-TFDS = SHARED / "data" / "tfds"
 
 
 def _search(workdir: Path, *arguments: str) -> tuple[str, ...]:
     return ("search", f"--workdir={workdir}", *SEARCH_FLAGS, *arguments)
-
-
-def _replayed_digest(workdir: Path) -> str:
-    result = programs.answer("replay", f"--workdir={workdir}")
-    assert result.status == 0, result.err
-    match = re.search(r"last digest: ([0-9a-f]{64})", result.out)
-    assert match, result.out
-    return match[1]
 
 
 def _evaluations(workdir: Path) -> dict[tuple[int, int, int], tuple[object, ...]]:
@@ -56,8 +42,8 @@ def _accuracies(workdir: Path) -> dict[tuple[int, int, int], object]:
     return {place: row[:2] for place, row in _evaluations(workdir).items()}
 
 
-# About a second of training for a candidate, so that a search can be met in the middle.
-LONG = "--config.train.epochs=30"
+# Half a second of training for a candidate, so that a search can be met in the middle.
+LONG = "--config.train.epochs=15"
 
 
 def test_a_finished_search_says_so_and_shows_the_same_table(
@@ -141,10 +127,6 @@ def test_every_program_explains_itself() -> None:
                 assert found, result.out
 
 
-def _start(command: Sequence[str]) -> "subprocess.Popen[str]":
-    return programs.start(*command, stderr=subprocess.STDOUT)
-
-
 def _wait_for(stream: IO[str], text: str) -> None:
     for line in stream:
         if text in line:
@@ -156,8 +138,7 @@ def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
 ) -> None:
     command = _search(tmp_path, LONG, "--workers=1")
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = _start(command)
-        assert process.stdout
+        process = programs.start(*command)
         _wait_for(process.stdout, "reward")
         children = psutil.Process(process.pid).children(recursive=True)
         if number == signal.SIGINT:
@@ -165,8 +146,8 @@ def test_a_signal_finishes_cleanly_and_the_lock_holds_until_then(
             assert second.status == 1
             assert f"pid {process.pid}" in second.err
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=60)
-        assert process.returncode == 130
+        status, rest, _ = process.end()
+        assert status == 130
         assert "are recorded; run the same command to go on" in rest
         assert "Traceback" not in rest
         assert children and not psutil.wait_procs(children, timeout=10)[1]
@@ -180,19 +161,20 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     rng = np.random.default_rng(0)
     seen: dict[tuple[int, int, int], tuple[object, ...]] = {}
     # In one process, which starts soonest; `test_chaos` kills masters with workers.
-    options = ("--config.train.epochs=15", "--executor=inline")
+    batches, epochs = times(2, 1), times(15, 8)
+    schedule = f"--config.agent.schedule=1.0:{batches},0.5:{batches},0.1:{batches}"
+    options = (f"--config.train.epochs={epochs}", schedule, "--executor=inline")
     command = _search(killed, *options)
     for kill in range(times(20, 4)):
-        process = _start(command)
-        assert process.stdout
+        process = programs.start(*command)
         # Half of them at any moment of starting up, or soon after it.
-        early = threading.Timer(60 if kill % 2 else rng.uniform(0.5, 3), process.kill)
+        early = threading.Timer(60 if kill % 2 else rng.uniform(0, 1), process.kill)
         early.start()
         _wait_for(process.stdout, "reward")
         early.cancel()
         time.sleep(rng.uniform(0, 0.25))
         process.kill()
-        process.communicate()
+        process.end()
         if killed.exists() and (killed / journal.FILE_NAME).exists():
             found = _evaluations(killed)
             assert seen.items() <= found.items(), "a finished evaluation was lost"
@@ -202,12 +184,10 @@ def test_a_search_killed_at_random_moments_ends_as_if_it_never_was(
     found = _evaluations(killed)
     assert seen.items() <= found.items()
     assert all(attempt == 1 for _, _, attempt in found), "an evaluation was repeated"
-    assert len(found) == 24
+    assert len(found) == 12 * batches
     assert programs.answer(*_search(whole, *options)).status == 0
     assert _accuracies(killed) == _accuracies(whole)
-    with journal.open_readonly(whole) as facts:
-        told = fold(problem_of(facts.run().config), facts.history())
-        assert _replayed_digest(killed) == last_digest(list(told))
+    assert last_digest(replay(killed)) == last_digest(replay(whole))
 
 
 def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
@@ -221,7 +201,7 @@ def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
     seed = "--config.search.seed=1"
     assert programs.answer(*_search(other, *inline, seed)).status == 0
     assert _accuracies(again).keys() == _accuracies(first).keys()
-    assert _replayed_digest(again) == _replayed_digest(first)
+    assert last_digest(replay(again)) == last_digest(replay(first))
     with journal.open_readonly(again) as facts:
         found = [e for es in facts.history().attempts.values() for e in es]
     assert all(e.status == "reused" for e in found)
@@ -231,7 +211,7 @@ def test_searches_share_what_they_have_trained(tmp_path: Path) -> None:
     assert any(e.source.startswith(f"{first}, batch ") for e in found)
     # The journal needs no store.
     shutil.rmtree(tmp_path / "store")
-    assert _replayed_digest(other)
+    assert last_digest(replay(other))
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "evaluations.sqlite").write_text("mine")
     refused = programs.answer(*_search(tmp_path / "new", *inline))
@@ -252,7 +232,7 @@ def test_a_search_learns_from_another_and_tries_blocks_first(
     assert result.status == 0, result.err
     assert f"begins with 24 results of {finished} and 2 given blocks" in result.out
     assert programs.answer(*command).status == 0
-    assert _replayed_digest(workdir)
+    assert last_digest(replay(workdir))
     with journal.open_readonly(workdir) as facts:
         first, *_ = facts.history().asks
     assert [str(c.block) for c in first.candidates[:2]] == [
@@ -268,12 +248,16 @@ def test_a_search_learns_from_another_and_tries_blocks_first(
     assert f"error: {blocks}, line 2: there is no known block 'resnett'" in refused.err
 
 
-@pytest.mark.skipif(not TFDS.is_dir(), reason="no prepared CIFAR-100 beside us")
-def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
+def test_the_papers_search_runs_on_images_as_of_cifar_100(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (600, 32, 32, 3), np.uint8)
+    parts = {"images": images, "labels": np.arange(600) % 100}
+    arrays = {
+        f"{split}_{k}": v for split in ("train", "test") for k, v in parts.items()
+    }
+    np.savez(tmp_path / "data.npz", **arrays)  # type: ignore[arg-type]
     small = [
         "--config=launch/configs/cifar100_search.py",
-        f"--config.data.data_dir={TFDS}",
-        "--config.data.validation=0.9",  # few images to train on
+        f"--config.data.name=npz:{tmp_path / 'data.npz'}",
         "--config.agent.schedule=1.0:1",
         "--config.search.batch=2",
         "--config.space.max_layers=1",
@@ -282,7 +266,7 @@ def test_the_papers_search_runs_on_cifar_100(tmp_path: Path) -> None:
         "--config.train.epochs=1",
         "--executor=inline",
     ]
-    result = programs.answer("search", f"--workdir={tmp_path}", *small)
+    result = programs.answer("search", f"--workdir={tmp_path / 'search'}", *small)
     assert result.status == 0, result.err
     assert "2 candidates" in result.out
 
@@ -291,8 +275,7 @@ def test_a_search_goes_on_to_train_its_best(finished: Path, tmp_path: Path) -> N
     workdir = tmp_path / "search"
     shutil.copytree(finished, workdir)
     training = [f"--workdir={workdir}", *SEARCH_FLAGS, "--workers=1", "--then_train"]
-    process = _start(["search", *training])
-    assert process.stdout
+    process = programs.start("search", *training)
     _wait_for(process.stdout, "the search was complete already")
     # The training has this process's number, and what it says of an interrupt.
     began = tmp_path / "search_final" / "rank001" / "run.json"
@@ -300,8 +283,8 @@ def test_a_search_goes_on_to_train_its_best(finished: Path, tmp_path: Path) -> N
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    status, rest, _ = process.end()
+    assert status == 130
     assert "interrupted; run the same command to go on" in rest
     run = json.loads(began.read_text())
     assert run["config"]["data"]["name"] == "digits"

@@ -77,17 +77,16 @@ def test_killed_at_random_steps_and_interrupted_it_ends_bit_for_bit(
     rng, workdir = np.random.default_rng(0), tmp_path / "killed"
     epoch = float(np.median([row["seconds"] for row in _rows(trained)]))
     for kill in range(times(6, 3)):
-        process = programs.start(*_train(workdir), stderr=subprocess.STDOUT)
-        assert process.stdout
+        process = programs.start(*_train(workdir))
         for line in process.stdout:
             if line.startswith("epoch"):
                 break
         # An epoch at most: half of them are left for the life that is interrupted.
         time.sleep(rng.uniform(0, epoch))
         process.send_signal(signal.SIGTERM if kill == 2 else signal.SIGKILL)
-        rest, _ = process.communicate(timeout=60)
+        status, rest, _ = process.end()
         if kill == 2:
-            assert process.returncode == 130, rest
+            assert status == 130, rest
             assert "interrupted and saved; run the same command to go on" in rest
     assert programs.answer(*_train(workdir)).status == 0
     want, found = _last_state(trained), _last_state(workdir)
