@@ -1,31 +1,26 @@
 """One batch over any number of devices and processes: the same training."""
 
 import json
-import os
+import re
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.helpers import replicas
-from tests.helpers.paths import ROOT
+from tests.helpers.programs import Fork
 
 
-def _start(*arguments: str) -> "subprocess.Popen[str]":
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    command = [sys.executable, "-m", "tests.helpers.replicas", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
+def _start(*arguments: str) -> Fork:
+    return Fork("tests.helpers.replicas", *arguments)
 
 
-def _losses(process: "subprocess.Popen[str]") -> list[float]:
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    found = json.loads(out.splitlines()[-1])
+def _losses(process: Fork) -> list[float]:
+    status, out, _ = process.end()
+    assert status == 0, out
+    printed = re.search("^losses (.*)$", out, re.MULTILINE)
+    assert printed, out
+    found = json.loads(printed[1])
     assert len(found) == replicas.STEPS
     return list(found)
 

@@ -8,6 +8,7 @@ its process. With `wait`, the id of such a process, and whether to `block`, the 
 its exit status, or `null` while it runs.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -15,8 +16,9 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 # Together they import nearly all of bqnn, jax, Flax, Orbax and Matplotlib. None starts
 # jax: its threads would not survive a fork.
@@ -55,7 +57,7 @@ def serve() -> None:
         files = [_opened(command[name]) for name in ("out", "err")]
         pid = os.fork()
         if pid == 0:
-            return _run(command, files)
+            _run(command, files)
         for file in files:
             os.close(file)
         print(pid, flush=True)
@@ -65,8 +67,8 @@ def _opened(file: str) -> int:
     return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
-def _run(command: dict[str, Any], files: list[int]) -> None:
-    """Run a program as `python -m` does; does not return to the server's loop."""
+def _run(command: dict[str, Any], files: list[int]) -> NoReturn:
+    """Run a program as `python -m` does; does not return, but by an error."""
     signal.alarm(_LONGEST)
     os.chdir(command["cwd"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -74,7 +76,22 @@ def _run(command: dict[str, Any], files: list[int]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.argv = ["program", *command["arguments"]]
-    runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        _end(end.code or 0)
+    _end(0)
+
+
+def _end(status: int) -> NoReturn:
+    """End as Python does, but for taking all modules apart, which takes 0.3 s."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -53,4 +53,4 @@ if __name__ == "__main__":
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)
-    print(json.dumps(losses()))
+    print("losses", json.dumps(losses()))

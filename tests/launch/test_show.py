@@ -1,4 +1,4 @@
-"""`launch.show`: a block as tables and drawings, and a thousand malformed ones."""
+"""`launch.show`: a block as tables and drawings, and many malformed ones."""
 
 import dataclasses
 import re
@@ -20,6 +20,7 @@ from launch import cli, show
 from tests.helpers import programs
 from tests.helpers.blocks import ALL_TYPES, random_block
 from tests.helpers.searches import GrowingExecutor, search_table, tiny_config
+from tests.helpers.thorough import times
 
 EXAMPLE = "1,1,3,0,0;2,2,3,1,0;3,5,0,1,2;4,1,5,0,0;5,7,0,0,0"
 
@@ -243,12 +244,12 @@ def _mutate(text: str, rng: np.random.Generator) -> str:
             return text[:index]
 
 
-def test_a_thousand_malformed_blocks_give_one_line_and_status_2_each(
+def test_malformed_blocks_give_one_line_and_status_2_each(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rng = np.random.default_rng(0)
     refused = 0
-    while refused < 1000:
+    while refused < times(1000, 200):
         text = nsc.format(random_block(rng, int(rng.integers(1, 24))))
         for _ in range(rng.integers(1, 4)):
             text = _mutate(text, rng) or ";"
