@@ -21,6 +21,7 @@ from bqnn.space.nsc import Block, parse
 pytestmark = pytest.mark.quick_compilation
 
 
+@functools.cache
 def _agent(
     max_layers: int = 3, batch: int = 64, seed: int = 0, **fields: Any
 ) -> tuple[NscSpace, Agent]:
@@ -111,7 +112,7 @@ def _tell_random(agent: Agent, state: AgentState, times: int) -> AgentState:
 def test_telling_is_deterministic_and_counts() -> None:
     _, agent = _agent()
     one = _tell_random(agent, agent.init(), 5)
-    _, twin = _agent()
+    _, twin = _agent.__wrapped__()
     other = _tell_random(twin, twin.init(), 5)
     assert digest(one) == digest(other)
     assert int(one.iteration) == 5
@@ -260,14 +261,14 @@ def test_without_the_cpu_there_is_no_agent(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(jax, "local_devices", unknown)
     with pytest.raises(ConfigError, match=r"JAX_PLATFORMS=.* want cpu among them"):
-        _agent()
+        _agent.__wrapped__()
 
 
 def test_the_agent_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sample_batch = chex.assert_max_traces(_sample_batch, 1)
     monkeypatch.setattr("bqnn.agents.q._sample_batch", sample_batch)
     monkeypatch.setattr(qtable, "update", chex.assert_max_traces(qtable.update, 1))
-    _, agent = _agent()
+    _, agent = _agent.__wrapped__()
     _tell_random(agent, agent.init(), 4)
 
 

@@ -1,5 +1,6 @@
 """The Gaussian process against linear algebra in float64, and across machines."""
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -93,6 +94,7 @@ print(answer())
 """
 
 
+@functools.cache
 def answer() -> str:
     """Return the bits of a posterior and of a draw from it."""
     facts = _facts(60, 6, rows=72)

@@ -1,6 +1,8 @@
 """The contract of all learners, and what is special about each."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 
 from bqnn.agents import LEARNERS, digest, make_agent, make_learner, novelty, replay
+from bqnn.agents.agent import Agent
 from bqnn.agents.mutation import mutate
-from bqnn.agents.sampling import random_blocks
 from bqnn.config import AgentConfig, Config, EvolutionConfig, QConfig, SearchConfig
 from bqnn.layer_types import PAPER_TYPES
 from bqnn.search import digests, journal
@@ -47,19 +49,43 @@ def _agent(name: str, **fields: Any) -> AgentConfig:
     return dataclasses.replace(config, q_plus=plus)
 
 
+WIRED = ("q_model", ("residual", "dense"))
+
+
+def _search(name: str, wirings: tuple[str, ...] = ()) -> Config:
+    """A search of several tests: its agent is compiled once."""
+    plus = {**SWITCHES, "replay_updates": 16}
+    agent = {"name": name, "q_plus": plus}
+    return tiny_config(agent=agent, space={"wirings": wirings})
+
+
+def _searcher(
+    name: str, wirings: tuple[str, ...] = ()
+) -> tuple[Any, AgentConfig, Agent]:
+    work = problem_of(_search(name, wirings))
+    return work.space, work.config.agent, work.agent
+
+
+def _cell_searcher() -> tuple[Any, AgentConfig, Agent]:
+    space, agent = NasBench201Space(), _agent("q_plus")
+    return space, agent, make_agent(space, Config(agent=agent, search=SearchConfig(4)))
+
+
 @pytest.mark.parametrize(
-    ("name", "space"),
+    "make",
     [
-        *((name, NscSpace(4)) for name in LEARNERS),
-        ("q_plus", NasBench201Space()),
-        ("q_model", NscSpace(3, wirings=("residual", "dense"))),
+        *(functools.partial(_searcher, name) for name in LEARNERS),
+        functools.partial(_searcher, *WIRED),
+        _cell_searcher,
     ],
 )
-def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -> None:
-    config = _agent(name)
+def test_many_seeds_at_once_are_the_same_valid_searches(
+    make: Callable[[], tuple[Any, AgentConfig, Agent]],
+) -> None:
+    space, config, agent = make()
     learner = make_learner(space.arrays, config, batch=4)
     together = jax.jit(jax.vmap(learner.init))(jnp.arange(2))
-
+    # The agent itself asks with rows of -1, which change nothing.
     nothing = jnp.zeros((0, len(space.arrays.num_actions)), jnp.int32)
 
     def sample(state: Any, iteration: Any, epsilon: Any) -> jax.Array:
@@ -73,7 +99,6 @@ def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -
     sample, tell = (chex.assert_max_traces(f, 1) for f in (sample, tell))
     sample_all = jax.jit(jax.vmap(sample, in_axes=(0, None, None)))
     tell_all = jax.jit(jax.vmap(tell))
-    agent = make_agent(space, Config(agent=config, search=SearchConfig(4, seed=0)))
     apart = agent.init()
     for iteration, epsilon in enumerate(learner.epsilons):
         actions = sample_all(together, np.int32(iteration), np.float32(epsilon))
@@ -93,7 +118,7 @@ def test_many_seeds_at_once_are_the_same_valid_searches(name: str, space: Any) -
 
 @pytest.mark.parametrize(
     ("name", "wirings"),
-    [*((name, ()) for name in LEARNERS), ("evolution", ("residual", "dense"))],
+    [*((name, ()) for name in LEARNERS), WIRED],
 )
 def test_a_stopped_search_goes_on_and_replays(
     name: str,
@@ -103,7 +128,7 @@ def test_a_stopped_search_goes_on_and_replays(
 ) -> None:
     # Small as the state is, the changes of a batch are hashed instead.
     monkeypatch.setattr(digests, "BYTES_PER_CANDIDATE", 1)
-    config = tiny_config(agent={"name": name}, space={"wirings": wirings})
+    config = _search(name, wirings)
     events = run_search(tmp_path / "whole", config, TableExecutor())
     work, stopped = problem_of(config), tmp_path / "stopped"
     run = Run(config, work.images, "none", {})
@@ -140,6 +165,15 @@ def test_q_plus_without_its_switches_is_q() -> None:
     assert found[0] == found[1]
 
 
+@functools.cache
+def _small_agent(name: str, by: str | None) -> Agent:
+    """An agent that asks for two blocks of one layer."""
+    switches: dict[str, Any] = {"unique": by == "unique", "distinct": by == "distinct"}
+    plus = dataclasses.replace(_agent("q_plus").q_plus, **switches)
+    config = dataclasses.replace(_agent(name, **switches), q_plus=plus)
+    return make_agent(NscSpace(1), Config(agent=config, search=SearchConfig(2)))
+
+
 # One layer has 8 codes, of which three compute nothing: 6 functions.
 @pytest.mark.parametrize(
     ("name", "by", "number"),
@@ -153,11 +187,7 @@ def test_q_plus_without_its_switches_is_q() -> None:
 def test_what_was_told_is_not_asked_again_while_there_is_something_else(
     name: str, by: str | None, number: int
 ) -> None:
-    space = NscSpace(1)
-    switches: dict[str, Any] = {"unique": by == "unique", "distinct": by == "distinct"}
-    plus = dataclasses.replace(_agent("q_plus").q_plus, **switches)
-    config = dataclasses.replace(_agent(name, **switches), q_plus=plus)
-    agent = make_agent(space, Config(agent=config, search=SearchConfig(2)))
+    space, agent = NscSpace(1), _small_agent(name, by)
     state, seen = agent.init(), []
     for iteration in range(9):
         actions, _ = agent.ask(state, iteration)
@@ -170,10 +200,9 @@ def test_what_was_told_is_not_asked_again_while_there_is_something_else(
     assert len(set(seen)) == number
 
 
-@pytest.mark.parametrize("name", ["q_plus", "local"])
-def test_what_is_in_flight_is_not_asked_again(name: str) -> None:
-    space = NscSpace(1)
-    agent = make_agent(space, Config(agent=_agent(name), search=SearchConfig(1)))
+@pytest.mark.parametrize(("name", "by"), [("q_plus", "distinct"), ("local", None)])
+def test_what_is_in_flight_is_not_asked_again(name: str, by: str | None) -> None:
+    space, agent = NscSpace(1), _small_agent(name, by)
     state = agent.init()
     flying = space.encode(parse("1,1,3,0,0")), space.encode(parse("1,4,0,0,0"))
     for iteration in range(2):  # all random: a new block is found
@@ -233,13 +262,11 @@ def test_a_mutant_is_another_block_one_code_away(
     max_layers: int, types: tuple[str, ...], wirings: tuple[str, ...]
 ) -> None:
     space = NscSpace(max_layers, types=types, wirings=wirings)
-    keys = jax.random.split(jax.random.key(0), 300)
-    draw = jax.jit(lambda keys: random_blocks(space.arrays, "types", keys))
-    parents = draw(keys)
+    parents = _random_rows(space, 300)
     change = jax.jit(jax.vmap(lambda a, key: mutate(space.arrays, a, key)))
     mutants = np.asarray(change(parents, jax.random.split(jax.random.key(1), 300)))
     grown = rewired = 0
-    for old, new in zip(np.asarray(parents), mutants, strict=True):
+    for old, new in zip(parents, mutants, strict=True):
         parent, mutant = space.decode(old), space.decode(new)
         before, after, wired = parent.layers, mutant.layers, parent.wiring
         np.testing.assert_array_equal(space.encode(space.decode(new)), new)
@@ -252,6 +279,19 @@ def test_a_mutant_is_another_block_one_code_away(
         rewired += wired != mutant.wiring
     assert max_layers == 1 or grown > 10
     assert (rewired > 10) == bool(wirings)
+
+
+def _random_rows(space: NscSpace, count: int) -> np.ndarray:
+    """Draw blocks of any length, int32 `[count, T]`."""
+    rng, arrays = np.random.default_rng(0), space.arrays
+    rows = np.full((count, len(arrays.num_actions)), -1, np.int32)
+    for row in rows:
+        length = rng.integers(space.first + 1, len(row) + 1)
+        going_on = arrays.num_actions[:length] - (arrays.stop[:length] >= 0)
+        row[:length] = rng.integers(going_on)
+        if length < len(row):
+            row[length] = arrays.stop[length]
+    return rows
 
 
 def test_what_a_layer_can_become_by_hand() -> None:
@@ -306,23 +346,6 @@ def test_evolution_keeps_the_youngest_and_mutates_the_best_of_its_sample() -> No
     assert older.rewards.tolist() == pytest.approx([0.2, 0.3, 0.5, 0.6])
 
 
-@pytest.mark.parametrize("name", ["q_plus", "local", "q_model"])
-def test_rows_without_a_block_change_no_ask(name: str) -> None:
-    space = NscSpace(4)
-    learner = make_learner(space.arrays, _agent(name), batch=4)
-    state, tell = learner.init(0), jax.jit(learner.tell)
-    sample = jax.jit(learner.sample)
-    nothing = jnp.zeros((0, 4), jnp.int32)
-    for iteration in range(6):
-        epsilon = np.float32(learner.epsilons[iteration])
-        asked = sample(state, np.int32(iteration), epsilon, nothing)
-        padding = jnp.full((8, 4), -1, jnp.int32)
-        again = sample(state, np.int32(iteration), epsilon, padding)
-        np.testing.assert_array_equal(asked, again)
-        rewards = (asked.sum(axis=1) % 7).astype(jnp.float32) / 7
-        state = tell(state, asked, rewards)
-
-
 def test_the_model_finds_what_random_search_does_not() -> None:
     space = NscSpace(5)
     kernels = jnp.asarray(space.arrays.codes[..., 1])
@@ -354,11 +377,9 @@ def test_the_model_finds_what_random_search_does_not() -> None:
     assert best["q_model"] > best["random"] + 0.2
 
 
-@pytest.mark.parametrize("name", ["q_plus", "q_model"])
-def test_an_absurd_lag_asks_for_no_more_memory_than_the_search(name: str) -> None:
+def test_an_absurd_lag_asks_for_no_more_memory_than_the_search() -> None:
     space = NscSpace(2)
     search = SearchConfig(4, lag=1_000_000)
-    model = dataclasses.replace(_agent("q_model").q_model, most_told=8, pool=64)
-    agent = make_agent(space, Config(agent=_agent(name, q_model=model), search=search))
+    agent = make_agent(space, Config(agent=_agent("q_plus"), search=search))
     actions, _ = agent.ask(agent.init(), 0, [space.encode(parse("1,1,3,0,0"))])
     assert actions.shape == (4, 2)
