@@ -2,10 +2,10 @@
 
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -16,55 +16,20 @@ import pytest
 import bqnn
 from bqnn import runtime
 from bqnn.engines import program_key, program_store
+from tests.helpers.paths import ROOT
+from tests.helpers.programs import Fork, environment
 
 PACKAGE = Path(bqnn.__file__).parent
 
-SCRIPT = """
-import sys, time
-from bqnn import runtime
-cache_dir = sys.argv[1] or None
-runtime.configure_process(1, cache_dir)
-import jax
-from bqnn.config import Config, NetworkConfig, SpaceConfig, TrainConfig
-from bqnn.engines.registry import ENGINES
-from bqnn.evaluation.fit import fit
-from bqnn.space.nsc import parse
-from bqnn.networks.plan import plan
-from bqnn.engines.warmup import warm_up
-from tests.helpers.networks import SPEC, random_dataset
-config = Config(
-    space=SpaceConfig(2),
-    network=NetworkConfig("small", (4,), 1),
-    train=TrainConfig(epochs=2, batch=16),
-)
-compiled = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda name, seconds, **_: compiled.append(name)
-    if name == "/jax/core/compile/backend_compile_duration" else None
-)
-data = random_dataset(48, 16)
-steps = list(warm_up(config, data))
-count = len(compiled)
-network = plan(parse("1,1,3,0,0;2,5,0,0,1"), config.network, SPEC)
-engine = ENGINES["walk"](network, config.train, data)
-accuracy = fit(engine, engine.init(0), config.train, data, 0).accuracy
-print(len(steps), steps[-1].total, count, len(compiled) - count, accuracy)
-"""
+
+def _start(cache_dir: str) -> Fork:
+    return Fork("tests.helpers.warmed_fit", cache_dir)
 
 
-def _start(cache_dir: str, **env: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), cache_dir]
-    pipe = subprocess.PIPE
-    # Compilation takes longest, and no program need be fast.
-    quickly = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-    env = {**os.environ, "XLA_FLAGS": quickly, **env}
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env)
-
-
-def _finish(process: subprocess.Popen[str]) -> tuple[int, int, int, int, str]:
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert errors == ""
+def _finish(process: Fork) -> tuple[int, int, int, int, str]:
+    status, output, _ = process.end()
+    assert status == 0, output
+    assert output.count("\n") == 1, output
     steps, total, warm, later, accuracy = output.split(maxsplit=4)
     return int(steps), int(total), int(warm), int(later), accuracy
 
@@ -133,17 +98,24 @@ def test_a_program_that_jax_has_in_its_own_cache_is_stored_whole(
 
 
 def test_without_a_directory_nothing_is_kept(tmp_path: Path) -> None:
-    process = _start("", XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path))
-    assert _finish(process)[2] > 20
+    elsewhere = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.warmed_fit", ""],
+        cwd=ROOT,
+        env={**environment(), **elsewhere},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout.split()[2]) > 20
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    process = _start(str(tmp_path / "file"))
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert int(output.split()[2]) > 20
+    status, output, _ = _start(str(tmp_path / "file")).end()
+    assert status == 0, output
+    assert re.search(r"^\d+ \d+ (\d{2,}) ", output, re.MULTILINE), output
 
 
 @pytest.mark.skipif(

@@ -50,8 +50,10 @@ def _command(workdir: Path, seconds: float, *more: str) -> list[str]:
     return [*program, str(workdir), str(seconds), *more]
 
 
-def _search(on: Machines, workdir: Path) -> "subprocess.Popen[str]":
-    return on.start(0, _command(workdir, SECONDS, f"{address(0)}:{PORT}"))
+def _search(on: Machines, workdir: Path) -> tuple["subprocess.Popen[str]", ...]:
+    """Start both nodes and a search; returns it, and the nodes."""
+    nodes = on.start_node(0), on.start_node(1)
+    return on.start(0, _command(workdir, SECONDS, f"{address(0)}:{PORT}")), *nodes
 
 
 def _statuses(workdir: Path) -> list[str]:
@@ -83,9 +85,7 @@ def _complete(search: "subprocess.Popen[str]") -> None:
 def test_a_node_that_is_killed_costs_its_candidate(
     two: Machines, digest: str, tmp_path: Path
 ) -> None:
-    two.start_node(0)
-    node = two.start_node(1)
-    search = _search(two, tmp_path)
+    search, _, node = _search(two, tmp_path)
     _wait_for_results(search, tmp_path)
     family = psutil.Process(node.pid).children(recursive=True)
     (raylet,) = (p for p in family if p.name() == "raylet")
@@ -98,9 +98,7 @@ def test_a_node_that_is_killed_costs_its_candidate(
 def test_a_cable_may_be_cut_until_the_node_is_given_up(
     two: Machines, digest: str, tmp_path: Path
 ) -> None:
-    two.start_node(0)
-    node = two.start_node(1)
-    search = _search(two, tmp_path)
+    search, _, node = _search(two, tmp_path)
     _wait_for_results(search, tmp_path)
     two.plug(False)
     while "worker_lost" not in _statuses(tmp_path):  # after a minute
@@ -117,8 +115,7 @@ def test_a_cable_may_be_cut_until_the_node_is_given_up(
 def test_a_head_that_is_killed_ends_the_search_and_the_same_command_goes_on(
     two: Machines, digest: str, tmp_path: Path
 ) -> None:
-    nodes = [two.start_node(0), two.start_node(1)]
-    search = _search(two, tmp_path)
+    search, *nodes = _search(two, tmp_path)
     _wait_for_results(search, tmp_path)
     kill(nodes[0])
     _, err = search.communicate(timeout=120)
@@ -127,9 +124,7 @@ def test_a_head_that_is_killed_ends_the_search_and_the_same_command_goes_on(
     assert err.count("\n") == 1
     before = _statuses(tmp_path)
     kill(nodes[1])
-    two.start_node(0)
-    two.start_node(1)
-    _complete(_search(two, tmp_path))
+    _complete(_search(two, tmp_path)[0])
     assert len(_statuses(tmp_path)) > len(before)
     assert _digest(tmp_path) == digest
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bqnn.config import TrainConfig
-from bqnn.errors import ConfigError, JournalError
+from bqnn.errors import ConfigError
 from bqnn.evaluation.records import Candidate, Evaluation, Rung, Status, stopped_at
 from bqnn.search import journal, ladder
 from bqnn.search.evaluation_store import open_store
@@ -198,33 +198,6 @@ def test_a_whole_training_of_the_store_is_cut_where_it_would_have_stopped(
     assert digests_of(replay(tmp_path / "cut")) == digests_of(
         replay(tmp_path / "alone")
     )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("UPDATE asks SET rungs = '[]'", "its rungs are not after epochs [1, 3]"),
-        ("UPDATE asks SET rungs = '[[1, 0.1]]'", "want an epoch and two numbers"),
-        ("UPDATE asks SET rungs = '[[1, 2, 0], [3, 0, 0]]'", "is 2: want a number"),
-        (
-            "UPDATE evaluations SET accuracy = '[0.1, 0.2]' WHERE status = 'stopped'",
-            "it stopped after 2 epochs, where it missed no rung",
-        ),
-        (
-            "UPDATE evaluations SET status = 'stopped' WHERE status = 'ok'",
-            "it stopped after 6 epochs, where it missed no rung",
-        ),
-    ],
-)
-def test_malformed_rungs_are_one_clear_line(
-    tmp_path: Path, change: str, message: str
-) -> None:
-    search_table(tmp_path, CONFIG, CurveExecutor())
-    with sqlite3.connect(tmp_path / journal.FILE_NAME) as facts:
-        facts.execute(change)
-    with pytest.raises(JournalError) as error:
-        replay(tmp_path)
-    assert message in str(error.value)
 
 
 def test_a_replay_finds_another_cutoff(tmp_path: Path) -> None:

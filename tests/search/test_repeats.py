@@ -1,13 +1,11 @@
 """Repeats: the best candidates are trained again, and a lucky training does not win."""
 
 import dataclasses
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from bqnn.config import TrainConfig
-from bqnn.errors import JournalError
 from bqnn.evaluation.evaluate import evaluate
 from bqnn.evaluation.recipe import repeat_seed
 from bqnn.evaluation.records import Evaluation, Status, repeated, reuse
@@ -125,31 +123,6 @@ def test_the_store_has_first_trainings_alone(tmp_path: Path) -> None:
     }
     one, two = (digests_of(replay(tmp_path / name)) for name in ("one", "two"))
     assert one == two
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("UPDATE asks SET repeat_from = 'null'", "train.repeats says otherwise"),
-        ("UPDATE asks SET repeat_from = '2'", "is 2: want a number from 0 to 1"),
-        ("UPDATE evaluations SET repeats = '[0.5, 7]'", "is 7: want a number"),
-        ("UPDATE evaluations SET repeats = '[]'", "it has repeats []: want repeats"),
-        (
-            "UPDATE evaluations SET repeats = '[0.5]' "
-            "WHERE status = 'ok' AND repeats = '[]'",
-            "it has repeats [0.5]: want none",
-        ),
-    ],
-)
-def test_malformed_repeats_are_one_clear_line(
-    tmp_path: Path, change: str, message: str
-) -> None:
-    search_table(tmp_path, CONFIG, RepeatingExecutor())
-    with sqlite3.connect(tmp_path / journal.FILE_NAME) as facts:
-        facts.execute(change)
-    with pytest.raises(JournalError) as error:
-        replay(tmp_path)
-    assert message in str(error.value)
 
 
 def test_a_result_says_of_how_many_trainings_it_is() -> None:
