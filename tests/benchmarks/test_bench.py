@@ -23,6 +23,7 @@ from bqnn.engines.units import space_signatures, units
 from bqnn.errors import BqnnError
 from bqnn.layer_types import PAPER_TYPES, named
 from bqnn.networks.network import Network, init_variables
+from bqnn.runtime import default_cache_dir
 from bqnn.space.nsc import parse
 from tests.helpers.networks import random_dataset
 from tests.helpers.paths import ROOT
@@ -134,9 +135,9 @@ def test_the_program_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     assert growth["early"] > 0 and growth["late"] < 1.1 * growth["early"]
 
 
-def test_a_search_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
-    config = tiny_config(agent={"schedule": "1.0:1"})
-    (row,) = throughput.measure([1], str(tmp_path), config=config)
+def test_a_search_is_timed_in_a_process_of_its_own() -> None:
+    config, programs = tiny_config(agent={"schedule": "1.0:1"}), default_cache_dir()
+    (row,) = throughput.measure([1], programs, config=config)
     assert row.workers == 1
     assert 1 <= row.candidates <= config.search.batch
     assert row.seconds > 0

@@ -100,7 +100,6 @@ def test_walked_gradients_are_those_of_the_whole_network() -> None:
     for block, config in (
         (BLOCK, chain),
         (random_block(rng, 4), chain),
-        (random_block(rng, 4), chain),
         (WIRED, dataclasses.replace(wired, wiring="residual")),
         (WIRED, dataclasses.replace(wired, wiring="dense")),
     ):

@@ -29,11 +29,11 @@ def main() -> None:
         network=NetworkConfig("small", (4,), 1),
         train=TrainConfig(epochs=2, batch=16),
     )
-    compiled = []
+    compiled: list[float] = []
 
-    def listen(name: str, seconds: float, **_: object) -> None:
-        if name == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     data = random_dataset(48, 16)
