@@ -145,6 +145,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_once(tmp_path_factory, "trained", finish_training)
 
 
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models in every format, as `write_exports` has them. Read only."""
+    from tests.helpers.trained_models import write_exports  # compiles
+
+    return build_once(tmp_path_factory, "exports", write_exports)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 400 kB."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 import bqnn
 from bqnn.export import loaders
@@ -27,19 +26,6 @@ from tests.helpers.trained_models import (
 )
 
 pytestmark = pytest.mark.quick_compilation
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every model in every format: MODEL/FORMAT; and images to try them with."""
-    folder = tmp_path_factory.mktemp("exports")
-    for name, model in MODELS.items():
-        for format_name in WRITERS:
-            assert export(model, format_name, folder / name / format_name) < 1e-5
-        images = noise(model.images, 5)
-        np.save(folder / name / "images.npy", images)
-        Image.fromarray(images[0].squeeze()).save(folder / name / "image.png")
-    return folder
 
 
 WITHOUT_BQNN = """

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from bqnn.config import NetworkConfig
 from bqnn.export import loaders
-from bqnn.export.export import WRITERS, export
 from bqnn.export.manifest import ExportError
 from bqnn.report.foreign import foreign
 from tests.helpers.fuzzing import attempt, changed_json, printed
@@ -33,12 +32,9 @@ IMAGES = np.zeros((2, 8, 8, 1), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exports(exports: Path) -> Path:
     """The model in every format."""
-    folder = tmp_path_factory.mktemp("exports")
-    for name in WRITERS:
-        export(MODEL, name, folder / name)
-    return folder
+    return exports / "native"
 
 
 @pytest.fixture

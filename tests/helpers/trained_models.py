@@ -1,9 +1,13 @@
 """Models as if trained, and images to try them with."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 from flax import traverse_util
+from PIL import Image
 
+from bqnn.export.export import WRITERS, export
 from bqnn.final.model import Model, logits_function
 from bqnn.networks.network import init_variables
 from bqnn.networks.plan import ImageSpec, plan
@@ -49,6 +53,16 @@ MODELS = {
     "uniform": make_model(ALL_LAYERS, ImageSpec(32, 32, 3, 10), "uniform"),
     "native": make_model(SMALL, SPEC, "native", wiring="residual", repeats=2),
 }
+
+
+def write_exports(folder: Path) -> None:
+    """Write every model in every format, MODEL/FORMAT, and images to try it with."""
+    for name, model in MODELS.items():
+        for format_name in WRITERS:
+            assert export(model, format_name, folder / name / format_name) < 1e-5
+        images = noise(model.images, 5)
+        np.save(folder / name / "images.npy", images)
+        Image.fromarray(images[0].squeeze()).save(folder / name / "image.png")
 
 
 def noise(spec: ImageSpec, count: int) -> np.ndarray:

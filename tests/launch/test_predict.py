@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bqnn.export.export import export
 from tests.helpers.programs import answers, run
 from tests.helpers.trained_models import MODELS, NAMES, logits_of, noise
 
 pytestmark = pytest.mark.quick_compilation
 
 
-def test_predict(tmp_path: Path) -> None:
+def test_predict(tmp_path: Path, exports: Path) -> None:
     model, images = MODELS["uniform"], noise(MODELS["uniform"].images, 1)
-    export(model, "onnx", tmp_path / "onnx")
     damaged, image = tmp_path / "damaged", str(tmp_path / "image.png")
     damaged.mkdir()
     (damaged / "model.json").write_text("{}", encoding="utf-8")
@@ -27,7 +25,7 @@ def test_predict(tmp_path: Path) -> None:
     )
     np.save(tmp_path / "images.npy", images)
     os.mkfifo(tmp_path / "pipe.png")
-    flag = f"--model={tmp_path / 'onnx'}"
+    flag = f"--model={exports / 'uniform' / 'onnx'}"
     first = run("predict", flag, image, str(tmp_path / "grey.png"), "--top=2")
     others = answers(
         "predict",
