@@ -145,16 +145,15 @@ def read_at(where: str, convert: Convert, value: Any) -> Any:
 
     Raises:
       FactError: begins with `where`.
-      UnknownLayerError: as `convert` raises it.
+      UnknownLayerError: if `convert` raises it; begins with `where` too.
     """
     try:
         return convert(value)
-    except UnknownLayerError:
-        raise
     except BqnnError as error:
         text = str(error)
         joint = " " if text.startswith(("is ", "has ")) else ": "
-        raise FactError(f"{where}{joint}{text}") from error
+        kind = UnknownLayerError if isinstance(error, UnknownLayerError) else FactError
+        raise kind(f"{where}{joint}{text}") from error
 
 
 def wrong(value: Any, want: str) -> NoReturn:

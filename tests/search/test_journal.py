@@ -133,8 +133,8 @@ SECOND = "table evaluations, row iteration 0, slot 1, attempt 2"
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("UPDATE candidates SET block = '1,9,9,9,9' WHERE slot = 1",
-         "table candidates, row iteration 0, slot 1, column block: layer '1,9,9,9,9'"),
+        ("UPDATE candidates SET block = '1,1,9,9,9' WHERE slot = 1",
+         "table candidates, row iteration 0, slot 1, column block: layer '1,1,9,9,9'"),
         ("UPDATE candidates SET flops = 'many' WHERE slot = 0",
          "row iteration 0, slot 0, column flops is 'many': want a positive integer"),
         ("UPDATE candidates SET flops = 0", "column flops is '0': want a positive"),
