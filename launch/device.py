@@ -34,8 +34,9 @@ def _accelerator(console: Console) -> dict[str, Any]:
 
     # On a CPU a convolution in a loop is 30 times slower: nobody scans there.
     engines = _ENGINES if runtime.accelerated() else _ENGINES[:2]
-    # The paper's networks take minutes an epoch there.
+    # There the paper's networks take minutes an epoch, and a search of its space more.
     settings = _SETTINGS if runtime.accelerated() else _SETTINGS[:2]
+    small = _FAST.value or not runtime.accelerated()
     if _FAST.value:
         settings = settings[:1]
     precisions = list(accelerator.PRECISIONS)[1 if _FAST.value else 0 :]
@@ -50,7 +51,7 @@ def _accelerator(console: Console) -> dict[str, Any]:
     chosen = tuple(
         search
         for search in accelerator_searches.SEARCHES
-        if search.engine in engines and not (_FAST.value and search.layers > 6)
+        if search.engine in engines and not (small and search.layers > 6)
     )
     for on_search in cli.progress(console, "searches", len(chosen)):
         searches = [*accelerator_searches.measure(chosen, on_search)]
