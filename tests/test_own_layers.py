@@ -127,7 +127,9 @@ def test_it_is_drawn_and_exported(gate: Path) -> None:
     for name in WRITERS:
         assert export(model, name, gate / name) < 1e-5
     del layer_types.TYPES[20]
-    with pytest.raises(ExportError, match="json: block: layer .*own, give --layers=MODULE"):
+    with pytest.raises(
+        ExportError, match="json: block: layer .*own, give --layers=MODULE"
+    ):
         manifest.read(gate / "flax")
 
 
