@@ -20,7 +20,7 @@ _BLOCKS = (
     "1,1,3,0,0;2,1,5,0,0;3,2,3,0,0;4,5,0,1,2;5,6,0,3,4",
 )
 _ENGINES = ("walk", "step", "scan")
-_SETTINGS = ("quickstart", "cifar", "paper")
+_SETTINGS: tuple[str, ...] = ("quickstart", "cifar", "paper")
 
 
 def read_by() -> dict[str, tuple[str, ...]]:
