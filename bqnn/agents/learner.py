@@ -23,7 +23,9 @@ class Learner(NamedTuple):
       init: (seed `[]`) -> the first state.
       sample: (state, iteration `[]`, epsilon `[]`, pending `[L, T]`) -> actions, int32
         `[B, T]`, -1 after the end of a block. Samples the batch of that iteration;
-        pending are the blocks that were asked and not told yet, and rows of -1.
+        pending are the blocks that were asked and not told yet, and rows of -1. Where
+        a batch is drawn again, epsilon is above that of the iteration, for learners
+        without one too.
       tell: (state, actions `[B, T]`, rewards `[B]`) -> the next state. With
         `agent.goal=front` rewards are `[B, V]`: the reward, and minus ln(cost), of one
         cost or two.

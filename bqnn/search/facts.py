@@ -236,6 +236,12 @@ def candidate_row(candidate: Candidate) -> tuple[Any, ...]:
     )
 
 
+def asked_row(candidate: Candidate) -> tuple[Any, ...]:
+    """Turn a candidate that was asked into its row, with latency and draw."""
+    later = candidate.latency, candidate.draw
+    return *candidate_row(candidate), *map(json.dumps, later)
+
+
 def evaluation_row(
     candidate: Candidate, attempt: int, evaluation: Evaluation
 ) -> tuple[Any, ...]:

@@ -178,10 +178,7 @@ class Journal:
     def _add_candidates(self, candidates: Sequence[Candidate]) -> None:
         self._connection.executemany(
             f"INSERT INTO candidates VALUES ({', '.join('?' * 12)})",
-            [
-                (*facts.candidate_row(c), json.dumps(c.latency), json.dumps(c.draw))
-                for c in candidates
-            ],
+            map(facts.asked_row, candidates),
         )
 
     def add_evaluation(

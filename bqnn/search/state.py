@@ -70,11 +70,10 @@ def ask_batch(
     """
     config, images = problem.config, problem.images
 
-    def fits(slot: int, draw: int, block: nsc.Block) -> bool:
-        del slot, draw
+    def fits(_slot: int, _draw: int, block: nsc.Block) -> bool:
         return not over_budget(block, latency_of(problem, block), config, images)
 
-    drawn, epsilon = _draw(problem, state, iteration, pending, fits)
+    drawn, epsilon = _draw_batch(problem, state, iteration, pending, fits)
     reach = ladder.standing(state.ladder)._asdict()
     candidates = tuple(
         dataclasses.replace(
@@ -103,15 +102,14 @@ def ask_again(
       The blocks in slot order, and the epsilon of the exploration.
     """
 
-    def taken(slot: int, draw: int, block: nsc.Block) -> bool:
-        del block
+    def taken(slot: int, draw: int, _block: nsc.Block) -> bool:
         return recorded.candidates[slot].draw == draw
 
-    drawn, epsilon = _draw(problem, state, recorded.iteration, pending, taken)
+    drawn, epsilon = _draw_batch(problem, state, recorded.iteration, pending, taken)
     return [block for block, _ in drawn], epsilon
 
 
-def _draw(
+def _draw_batch(
     problem: Problem,
     state: SearchState,
     iteration: int,
